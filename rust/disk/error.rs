@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be wrong with an on-disk structure.
+//!
+//! Each structure's file has an error type of its own, whose variants name exactly what is wrong
+//! with it and carry the values that prove it. [`Corrupt`] is their sum: what a caller passes up
+//! that has looked at several structures. All of them are `Copy`, and their `Display` text is
+//! made for a log line: lower case, no full stop, the place first. The number of the inode or
+//! block that was being read is known to the caller alone, where a structure does not hold it, and
+//! is added to the line by the caller.
+
+use core::fmt;
+
+/// A checksum that does not match what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumMismatch {
+    /// The checksum found on disk.
+    pub stored: u32,
+    /// The checksum of the bytes it was found with, cut to as many bits as are stored.
+    pub computed: u32,
+}
+
+impl ChecksumMismatch {
+    /// Compares a stored checksum with the computed one.
+    pub(crate) fn check(stored: u32, computed: u32) -> Result<(), Self> {
+        if stored == computed {
+            Ok(())
+        } else {
+            Err(Self { stored, computed })
+        }
+    }
+}
+
+impl fmt::Display for ChecksumMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stored, computed } = self;
+        write!(
+            f,
+            "checksum is {stored:#010x} but {computed:#010x} was computed"
+        )
+    }
+}
+
+/// Declares [`Corrupt`] with one variant per structure, and the conversions into it.
+macro_rules! corrupt {
+    ($($(#[$doc:meta])* $variant:ident($error:ty),)*) => {
+        /// An on-disk structure is not what the format says it must be.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Corrupt {
+            $($(#[$doc])* $variant($error),)*
+        }
+
+        impl fmt::Display for Corrupt {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant(error) => fmt::Display::fmt(error, f),)*
+                }
+            }
+        }
+
+        $(impl From<$error> for Corrupt {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+corrupt! {
+    /// A checksum, where nothing but the caller knows of which structure.
+    Checksum(ChecksumMismatch),
+}
