@@ -22,6 +22,7 @@
 
 pub mod checksum;
 pub mod error;
+pub mod extent;
 pub mod units;
 
 pub use error::Corrupt;

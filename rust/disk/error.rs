@@ -11,6 +11,8 @@
 
 use core::fmt;
 
+use super::extent::NodeError;
+
 /// A checksum that does not match what it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChecksumMismatch {
@@ -69,4 +71,6 @@ macro_rules! corrupt {
 corrupt! {
     /// A checksum, where nothing but the caller knows of which structure.
     Checksum(ChecksumMismatch),
+    /// A node of an extent tree.
+    Extent(NodeError),
 }
