@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Building rext4.ko against a kernel tree, with Kbuild."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterable
+
+from . import buildroot, cache, kernel
+from .base import BUILD, TOP, Failure, cpus, say
+
+
+def _make_words(tree: Path, output: Path, config: str, extra: Iterable[str]) -> list[str]:
+    words = ["make", "--no-print-directory", "-C", str(tree), f"M={TOP}", f"MO={output}"]
+    if "CONFIG_CC_IS_CLANG=y" in config:
+        words.append("LLVM=1")
+    return [*words, f"-j{cpus()}", *extra]
+
+
+def _run(words: list[str], what: str) -> None:
+    # The messages are the compiler's, made for a person: they go straight on.
+    code = subprocess.run(words, stdout=sys.stderr, check=False).returncode
+    if code != 0:
+        raise Failure(f"{what} failed (make: exit status {code}); the messages are above")
+
+
+def build(flavour: str, extra: Iterable[str] = (), output: Path | None = None) -> Path:
+    """Build the module for one of our kernels; returns the path of rext4.ko."""
+    target = kernel.get(flavour)
+    output = output or BUILD / flavour
+    output.mkdir(parents=True, exist_ok=True)
+    with cache.lock(f"module-{cache.key(str(output))}"):
+        words = _make_words(target.tree, output, target.config, extra)
+        _run(buildroot.command(words), f"building the module for the {flavour} kernel")
+    return output / "rext4.ko"
+
+
+def build_foreign(tree: Path) -> Path:
+    """Build the module against the user's own kernel tree, with the host's tools."""
+    config = tree / ".config"
+    if not config.exists():
+        raise Failure(
+            f"{tree} is not a configured kernel tree (it has no .config). Give the directory that "
+            "the kernel was built in, or /lib/modules/$(uname -r)/build with the headers installed."
+        )
+    text = config.read_text(encoding="utf-8")
+    needs = ("CONFIG_RUST=y", "CONFIG_MODULES=y", "CONFIG_LEGACY_DIRECT_IO=y")
+    missing = [need for need in needs if need not in text]
+    if missing or ("CONFIG_JBD2=y" not in text and "CONFIG_JBD2=m" not in text):
+        raise Failure(
+            f"the kernel in {tree} lacks {', '.join(missing) or 'CONFIG_JBD2'}; "
+            "rext4 needs a kernel that is configured with it"
+        )
+    output = BUILD / f"kdir-{cache.key(str(tree.resolve()))}"
+    output.mkdir(parents=True, exist_ok=True)
+    say(f"building against {tree} with this machine's tools")
+    _run(_make_words(tree, output, text, ()), f"building the module against {tree}")
+    return output / "rext4.ko"
+
+
+def _modinfo(built: Path, field: str) -> str:
+    """A field of the module's .modinfo section."""
+    mark = b"\0" + field.encode() + b"="
+    data = built.read_bytes()
+    start = data.find(mark)
+    if start < 0:
+        return ""
+    start += len(mark)
+    return data[start : data.index(b"\0", start)].decode()
+
+
+def dependencies(built: Path, target: kernel.Kernel) -> list[str]:
+    """Names of the modules that have to be loaded before this one."""
+    release = _modinfo(built, "vermagic").split(" ")[0]
+    if release != target.release:
+        raise Failure(
+            f"{built} was built for Linux {release}, the guest runs {target.release}; "
+            "`make clean` and build it again"
+        )
+    return [name for name in _modinfo(built, "depends").split(",") if name]
