@@ -20,9 +20,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bitmap;
 pub mod checksum;
 pub mod error;
 pub mod extent;
+pub mod features;
+pub mod group_desc;
+pub mod layout;
+pub mod superblock;
 pub mod units;
 
 pub use error::Corrupt;

@@ -9,6 +9,9 @@
 //! block that was being read is known to the caller alone, where a structure does not hold it, and
 //! is added to the line by the caller.
 
+use super::bitmap::BitmapError;
+use super::group_desc::GroupDescError;
+use super::superblock::SuperblockError;
 use core::fmt;
 
 use super::extent::NodeError;
@@ -69,6 +72,12 @@ macro_rules! corrupt {
 }
 
 corrupt! {
+    /// The super block.
+    Superblock(SuperblockError),
+    /// A group descriptor.
+    GroupDesc(GroupDescError),
+    /// A bitmap of blocks or inodes.
+    Bitmap(BitmapError),
     /// A checksum, where nothing but the caller knows of which structure.
     Checksum(ChecksumMismatch),
     /// A node of an extent tree.
