@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block devices: `struct block_device`.
+//!
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use crate::bindings;
+use kernel::{
+    error::{to_result, Result},
+    types::Opaque,
+};
+
+/// A sector, the unit in which the block layer counts, whatever the device's own unit is.
+const SECTOR_BYTES: u64 = 512;
+
+/// An open block device.
+///
+/// # Invariants
+///
+/// The device stays open for as long as a reference to this exists.
+#[repr(transparent)]
+pub(crate) struct BlockDevice(Opaque<bindings::block_device>);
+
+// SAFETY: a `struct block_device` belongs to no thread; what is called on it here does its own
+// locking.
+unsafe impl Send for BlockDevice {}
+
+// SAFETY: as for `Send`: every function called through `&BlockDevice` may be called at any time
+// from any thread.
+unsafe impl Sync for BlockDevice {}
+
+impl BlockDevice {
+    /// Looks at a device that C has opened.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be a valid, open block device, and stay so for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(device: *mut bindings::block_device) -> &'a Self {
+        // INVARIANT: the caller keeps it open for `'a`.
+        // SAFETY: the caller gives a valid pointer, and the layouts are the same.
+        unsafe { &*device.cast() }
+    }
+
+    /// The C device, for other wrappers.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::block_device {
+        self.0.get()
+    }
+
+    /// The device's size in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        // SAFETY: by the invariant the device is valid.
+        let sectors = unsafe { bindings::rext4_shim_bdev_sectors(self.as_ptr()) };
+        sectors.saturating_mul(SECTOR_BYTES)
+    }
+
+    /// The smallest unit in bytes that the device can transfer: what O_DIRECT must be aligned to.
+    pub(crate) fn logical_block_bytes(&self) -> u32 {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_logical_block_size(self.as_ptr()) }
+    }
+
+    /// Whether the device can't be written to.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_read_only(self.as_ptr()) }
+    }
+
+    /// Makes everything that the device has acknowledged durable. Sleeps until it is.
+    pub(crate) fn flush(&self) -> Result {
+        // SAFETY: by the invariant the device is valid.
+        to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
+    }
+
+    /// Writes the device's page cache out and drops what nobody uses of it.
+    ///
+    /// For the beginning of a mount: buffers left by an earlier mount may carry marks (see
+    /// [`super::buffer::Kind`]) about contents that were changed since.
+    pub(crate) fn reset_cache(&self) -> Result {
+        // SAFETY: by the invariant the device is valid.
+        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })?;
+        // SAFETY: as above.
+        unsafe { bindings::invalidate_bdev(self.as_ptr()) };
+        Ok(())
+    }
+
+    /// Sees to it that no old metadata is written over new data.
+    ///
+    /// To be called when `count` blocks from `block` on turn from metadata into data, before
+    /// their data is written: a buffer of the old contents that is still dirty is cleaned, and its
+    /// write is waited for if it is under way. Sleeps.
+    pub(crate) fn forget_aliases(&self, block: u64, count: u64) {
+        // SAFETY: by the invariant the device is valid. Blocks that have no buffer are skipped.
+        unsafe { bindings::clean_bdev_aliases(self.as_ptr(), block, count) };
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of a journal: found, recovered, set up, destroyed.
+
+use super::Journal;
+use crate::bindings;
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+};
+
+/// A journal that was found but not loaded: nothing of it is trusted yet but its super block.
+pub(crate) struct UnloadedJournal(
+    /// Keeps [`Journal`]'s invariants but for being loaded.
+    Journal,
+);
+
+impl UnloadedJournal {
+    /// Finds the journal that is the contents of a file.
+    ///
+    /// Its reference to the inode passes to the journal if this succeeds.
+    ///
+    /// # Safety
+    ///
+    /// - `inode` must be a valid inode of a mounted or mounting super block, with a reference that
+    ///   the caller owns. Its `a_ops->bmap` must work.
+    /// - The journal must be dropped before the super block's device is closed.
+    pub(crate) unsafe fn from_inode(inode: NonNull<bindings::inode>) -> Result<Self> {
+        // SAFETY: the caller gives a valid inode.
+        let journal = from_err_ptr(unsafe { bindings::jbd2_journal_init_inode(inode.as_ptr()) })?;
+        // INVARIANT: it was just made, for us.
+        NonNull::new(journal)
+            .map(|journal| Self(Journal { journal }))
+            .ok_or(EINVAL)
+    }
+
+    /// Whether there are transactions in it that are not all in their places yet.
+    pub(crate) fn needs_recovery(&self) -> bool {
+        // SAFETY: the journal is valid, and nobody else knows it yet.
+        unsafe { (*self.0.as_ptr()).j_tail != 0 }
+    }
+
+    /// Whether it may hold fast commits, which this wrapper's recovery would leave out.
+    ///
+    /// jbd2 leaves their meaning to the file system, and skips them if that has none. Changes that
+    /// were acknowledged would be lost, so such a journal must not be loaded.
+    pub(crate) fn has_fast_commits(&self) -> bool {
+        // SAFETY: the journal is valid.
+        let feature = unsafe { bindings::rext4_shim_journal_has_fast_commit(self.0.as_ptr()) };
+        feature && self.needs_recovery()
+    }
+
+    /// Forgets what is in the journal; on disk too if `on_disk`.
+    pub(crate) fn wipe(&mut self, on_disk: bool) -> Result {
+        // SAFETY: the journal is valid and not loaded.
+        to_result(unsafe { bindings::jbd2_journal_wipe(self.0.as_ptr(), on_disk.into()) })
+    }
+
+    /// Recovers: writes the blocks of committed transactions to their places; then starts up.
+    ///
+    /// Every buffer that was read before may be out of date after this.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if there are fast commits. What recovery ran into otherwise; the kernel log has
+    /// the details.
+    pub(crate) fn load(self) -> Result<Journal> {
+        if self.has_fast_commits() {
+            return Err(unsupported());
+        }
+        // SAFETY: the journal is valid and not loaded.
+        to_result(unsafe { bindings::jbd2_journal_load(self.0.as_ptr()) })?;
+        // INVARIANT: it is loaded now.
+        Ok(self.0)
+    }
+}
+
+/// What the transactions of a journal look like on disk.
+#[derive(Clone, Copy)]
+pub(crate) struct Features {
+    /// Whether blocks are protected by checksums (version 3).
+    pub(crate) checksums: bool,
+    /// Whether block numbers have 64 bits.
+    pub(crate) wide_blocks: bool,
+}
+
+/// How a journal goes about its work.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    /// The most seconds that pass before a change is committed; zero for jbd2's default.
+    pub(crate) commit_interval_seconds: u32,
+    /// Whether the device's cache is flushed where order matters.
+    pub(crate) barriers: bool,
+    /// The least microseconds that a synchronous handle waits for others to join.
+    pub(crate) min_batch_micros: u32,
+    /// The most microseconds that a synchronous handle waits for others to join.
+    pub(crate) max_batch_micros: u32,
+}
+
+impl Settings {
+    /// What jbd2 starts with, except for barriers, which are on.
+    pub(crate) const DEFAULT: Self = Self {
+        commit_interval_seconds: 0,
+        barriers: true,
+        min_batch_micros: 0,
+        max_batch_micros: 15_000,
+    };
+}
+
+impl Journal {
+    /// Sets the features that the file system wants, and clears those it does not.
+    ///
+    /// To be called before the first handle is started. They reach the disk with the first commit.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the journal's format is too old for one.
+    pub(crate) fn set_features(&mut self, features: Features) -> Result {
+        let wanted = [
+            (features.checksums, bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3),
+            (features.wide_blocks, bindings::JBD2_FEATURE_INCOMPAT_64BIT),
+        ];
+        let set = wanted.iter().filter(|(on, _)| *on).map(|(_, bit)| bit);
+        let incompat = set.fold(0, |all, bit| all | *bit);
+        let clear = bindings::JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT
+            | if features.checksums {
+                0
+            } else {
+                bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3 | bindings::JBD2_FEATURE_INCOMPAT_CSUM_V2
+            };
+        // SAFETY: the journal is valid, and as it is borrowed mutably there is no handle.
+        unsafe {
+            bindings::jbd2_journal_clear_features(
+                self.as_ptr(),
+                bindings::JBD2_FEATURE_COMPAT_CHECKSUM as c_ulong,
+                0,
+                clear as c_ulong,
+            )
+        };
+        // SAFETY: as above.
+        let done = unsafe {
+            bindings::jbd2_journal_set_features(self.as_ptr(), 0, 0, incompat as c_ulong)
+        };
+        if done == 0 {
+            return Err(unsupported());
+        }
+        Ok(())
+    }
+
+    /// Changes the settings, at any time.
+    pub(crate) fn configure(&self, settings: Settings) {
+        // SAFETY: the journal is valid. The function takes the lock of these fields.
+        unsafe {
+            bindings::rext4_shim_journal_configure(
+                self.as_ptr(),
+                settings.commit_interval_seconds,
+                settings.barriers,
+                settings.min_batch_micros,
+                settings.max_batch_micros,
+            )
+        };
+    }
+
+    /// Commits what is left, writes all of it to its place, and ends the journal.
+    ///
+    /// Dropping it does the same, but for saying whether it worked.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if not all of it could be written; then the journal needs recovery.
+    pub(crate) fn destroy(self) -> Result {
+        let journal = ManuallyDrop::new(self);
+        // SAFETY: the journal is valid and owned. No handle borrows it, and it is not used again.
+        to_result(unsafe { bindings::jbd2_journal_destroy(journal.as_ptr()) })
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // SAFETY: the journal is valid and owned. No handle borrows it, and it is not used again.
+        let result = to_result(unsafe { bindings::jbd2_journal_destroy(self.as_ptr()) });
+        if let Err(error) = result {
+            pr_debug!("journal not cleanly closed: {error:?}\n");
+        }
+    }
+}
+
+/// `EOPNOTSUPP`, which the kernel crate does not name.
+fn unsupported() -> Error {
+    Error::from_errno(-(kernel::bindings::EOPNOTSUPP as i32))
+}
