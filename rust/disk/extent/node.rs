@@ -70,7 +70,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    const ZERO: Self = Self {
+    /// What is in place of an entry where there is none.
+    pub const ZERO: Self = Self {
         key: U32::ZERO,
         rest: [0; 8],
     };

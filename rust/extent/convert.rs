@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing the state of what is mapped.
+
+use core::ops::Range;
+
+use super::path::Path;
+use super::splice::Splice;
+use super::{NodeStoreMut, Progress, TreeError};
+use crate::disk::extent::{Extent, State, LOGICAL_END};
+use crate::disk::units::LogicalBlock;
+
+/// Brings all blocks in `range` into the state `to`, looking at no more than `limit` extents.
+///
+/// Works from front to back. Extents that lie across an end of the range are split there, and
+/// what changed becomes one extent with neighbours in the same leaf that it continues. Blocks that
+/// are in that state already are left alone, so that it does no harm to do it again.
+///
+/// # Errors
+///
+/// [`TreeError::Hole`] where something is not mapped, [`TreeError::OutOfRange`], the tree has too
+/// many levels, a node is damaged, or the store's error. What lies before the place of the error
+/// may be converted, nothing else is changed, and the tree is valid.
+pub fn convert<S: NodeStoreMut>(
+    store: &mut S,
+    range: Range<LogicalBlock>,
+    to: State,
+    limit: usize,
+) -> Result<Progress, S::Error> {
+    if range.end > LOGICAL_END {
+        return Err(TreeError::OutOfRange(range.end).into());
+    }
+    let mut from = range.start;
+    for _ in 0..limit {
+        if from >= range.end {
+            return Ok(Progress::Done);
+        }
+        from = convert_one(store, from, range.end, to)?;
+    }
+    Ok(if from >= range.end {
+        Progress::Done
+    } else {
+        Progress::More(from)
+    })
+}
+
+/// Converts what lies before `end` of the extent at `from`, and gives the block behind it.
+fn convert_one<S: NodeStoreMut>(
+    store: &mut S,
+    from: LogicalBlock,
+    end: LogicalBlock,
+    to: State,
+) -> Result<LogicalBlock, S::Error> {
+    let path = Path::to(store, from)?;
+    let around = path.around(store)?;
+    let hole = TreeError::Hole(from);
+    let old = around.left.ok_or(hole)?;
+    let inside = old.part(from, end).ok_or(hole)?;
+    if old.state() == to {
+        return Ok(inside.end());
+    }
+
+    // The extent at `from` is the one before the path's position in the leaf.
+    let mut slot = path.slot(path.depth()).saturating_sub(1);
+    let mut removed = 1;
+    let before = old.part(old.logical(), from);
+    let after = old.part(inside.end(), old.end());
+    let Some(mut middle) = inside.with_state(to) else {
+        // The greatest written extent is one block too long for an unwritten one, and so is all
+        // of its extent.
+        let last = LogicalBlock(inside.end().0 - 1);
+        let most = inside.part(from, last).and_then(|part| part.with_state(to));
+        let rest = inside.part(last, end).and_then(|part| part.with_state(to));
+        Splice::new(slot, removed, [most, rest, None]).apply(store, path, old.physical())?;
+        return Ok(inside.end());
+    };
+
+    if before.is_none() && slot > 0 {
+        let left = extent_at(store, &path, slot - 1)?;
+        if let Some(joined) = left.join(middle) {
+            middle = joined;
+            slot -= 1;
+            removed += 1;
+        }
+    }
+    if after.is_none() {
+        if let Some(joined) = around.right.and_then(|right| middle.join(right)) {
+            middle = joined;
+            removed += 1;
+        }
+    }
+    Splice::new(slot, removed, [before, Some(middle), after]).apply(store, path, old.physical())?;
+    Ok(inside.end())
+}
+
+/// Extent `slot` of the leaf at the end of `path`.
+fn extent_at<S: NodeStoreMut>(
+    store: &S,
+    path: &Path<S::Block>,
+    slot: usize,
+) -> Result<Extent, S::Error> {
+    let area = store.area();
+    path.view(store, path.depth(), |leaf| leaf.extent(slot, area))
+}
