@@ -11,6 +11,7 @@
 
 use super::bitmap::BitmapError;
 use super::group_desc::GroupDescError;
+use super::inode::InodeError;
 use super::superblock::SuperblockError;
 use core::fmt;
 
@@ -78,6 +79,8 @@ corrupt! {
     GroupDesc(GroupDescError),
     /// A bitmap of blocks or inodes.
     Bitmap(BitmapError),
+    /// An inode.
+    Inode(InodeError),
     /// A checksum, where nothing but the caller knows of which structure.
     Checksum(ChecksumMismatch),
     /// A node of an extent tree.

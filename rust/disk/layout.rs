@@ -43,6 +43,9 @@ pub struct Layout {
     pub(super) first_meta_group: u32,
     pub(super) has_meta_groups: bool,
     pub(super) has_flexible_groups: bool,
+    pub(super) has_long_block_numbers: bool,
+    pub(super) has_large_directories: bool,
+    pub(super) has_huge_files: bool,
     pub(super) groups_per_flex_bits: u32,
     pub(super) reserved_gdt_blocks: u16,
     pub(super) backups: Backups,
@@ -167,6 +170,21 @@ impl Layout {
     /// Whether a group's bitmaps and inode table may lie in another group: `flex_bg`.
     pub const fn has_flexible_groups(&self) -> bool {
         self.has_flexible_groups
+    }
+
+    /// Whether block numbers have more than 32 bits: `64bit`.
+    pub const fn has_long_block_numbers(&self) -> bool {
+        self.has_long_block_numbers
+    }
+
+    /// Whether directories may be larger than 4 GiB and an index three levels deep: `large_dir`.
+    pub const fn has_large_directories(&self) -> bool {
+        self.has_large_directories
+    }
+
+    /// Whether the number of blocks of an inode has more than 32 bits: `huge_file`.
+    pub const fn has_huge_files(&self) -> bool {
+        self.has_huge_files
     }
 
     /// Whether `group` exists.
