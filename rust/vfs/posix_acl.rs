@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! POSIX access control lists.
+//!
+//! C header: `include/linux/posix_acl.h`
+
+use crate::bindings;
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::{
+    error::{code, to_result},
+    prelude::*,
+};
+
+/// Which of an inode's ACLs is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AclKind {
+    /// The one that says who may access the inode.
+    Access,
+    /// The one that is given to what is created in a directory.
+    Default,
+}
+
+impl AclKind {
+    /// From the `ACL_TYPE_` number that the VFS uses.
+    pub(super) fn from_raw(kind: i32) -> Option<Self> {
+        match u32::try_from(kind).ok()? {
+            bindings::ACL_TYPE_ACCESS => Some(Self::Access),
+            bindings::ACL_TYPE_DEFAULT => Some(Self::Default),
+            _ => None,
+        }
+    }
+}
+
+/// To whom an entry of an ACL applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AclSubject {
+    /// The owner of the file.
+    Owner,
+    /// A user, as a number of the initial user name space.
+    User(u32),
+    /// The group of the file.
+    OwningGroup,
+    /// A group, as a number of the initial user name space.
+    Group(u32),
+    /// Users, groups and the owning group, who get no more than this.
+    Mask,
+    /// Everybody else.
+    Other,
+}
+
+/// An entry of an ACL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AclEntry {
+    /// To whom it applies.
+    pub subject: AclSubject,
+    /// Read, write and execute permission as bits 4, 2 and 1.
+    pub permissions: u16,
+}
+
+impl AclEntry {
+    /// The kernel's tag, and the number of a user or group.
+    fn tag(&self) -> (u32, u32) {
+        match self.subject {
+            AclSubject::Owner => (bindings::ACL_USER_OBJ, 0),
+            AclSubject::User(id) => (bindings::ACL_USER, id),
+            AclSubject::OwningGroup => (bindings::ACL_GROUP_OBJ, 0),
+            AclSubject::Group(id) => (bindings::ACL_GROUP, id),
+            AclSubject::Mask => (bindings::ACL_MASK, 0),
+            AclSubject::Other => (bindings::ACL_OTHER, 0),
+        }
+    }
+}
+
+/// An access control list: the kernel's `struct posix_acl`.
+///
+/// # Invariants
+///
+/// The pointer is valid, a reference to the list is owned, and the kernel found the list valid.
+pub struct PosixAcl(NonNull<bindings::posix_acl>);
+
+// SAFETY: a list belongs to no thread, and its reference count is atomic.
+unsafe impl Send for PosixAcl {}
+// SAFETY: a list does not change once it was made.
+unsafe impl Sync for PosixAcl {}
+
+impl PosixAcl {
+    /// A list of `entries`.
+    ///
+    /// `EINVAL` where they make no valid list: the kernel wants them in the order of
+    /// [`AclSubject`], each of the owner, the owning group and others once, and a mask where there
+    /// is any user or group.
+    pub fn new(entries: &[AclEntry]) -> Result<Self> {
+        let count = u32::try_from(entries.len()).map_err(|_| code::EINVAL)?;
+        // SAFETY: no preconditions.
+        let acl = unsafe { bindings::rext4_shim_posix_acl_alloc(count) };
+        // INVARIANT: what was just allocated is ours. It leaves this function only if it is valid.
+        let acl = Self(NonNull::new(acl).ok_or(code::ENOMEM)?);
+        for (index, entry) in (0..count).zip(entries) {
+            let (tag, id) = entry.tag();
+            // SAFETY: nobody else knows the list yet, and it has `count` entries.
+            unsafe {
+                bindings::rext4_shim_posix_acl_set_entry(
+                    acl.0.as_ptr(),
+                    index,
+                    tag,
+                    entry.permissions,
+                    id,
+                );
+            }
+        }
+        // SAFETY: all entries of the list were set.
+        to_result(unsafe { bindings::rext4_shim_posix_acl_valid(acl.0.as_ptr()) })?;
+        Ok(acl)
+    }
+
+    /// Gives the reference away.
+    pub(super) fn into_raw(self) -> *mut bindings::posix_acl {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Drop for PosixAcl {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant a reference is owned, and this is its end.
+        unsafe { bindings::rext4_shim_posix_acl_release(self.0.as_ptr()) };
+    }
+}
+
+#[kunit_tests(rext4_posix_acl)]
+mod tests {
+    use super::*;
+
+    fn entry(subject: AclSubject, permissions: u16) -> AclEntry {
+        AclEntry {
+            subject,
+            permissions,
+        }
+    }
+
+    #[test]
+    fn the_kernel_takes_a_valid_list() {
+        let entries = [
+            entry(AclSubject::Owner, 7),
+            entry(AclSubject::User(1000), 6),
+            entry(AclSubject::User(1001), 0),
+            entry(AclSubject::OwningGroup, 5),
+            entry(AclSubject::Group(u32::MAX - 1), 4),
+            entry(AclSubject::Mask, 7),
+            entry(AclSubject::Other, 0),
+        ];
+        assert!(PosixAcl::new(&entries).is_ok());
+    }
+
+    #[test]
+    fn the_kernel_refuses_invalid_lists() {
+        let owner = entry(AclSubject::Owner, 7);
+        let user = entry(AclSubject::User(1000), 6);
+        let group = entry(AclSubject::OwningGroup, 5);
+        let mask = entry(AclSubject::Mask, 7);
+        let other = entry(AclSubject::Other, 0);
+        let nobody = entry(AclSubject::User(u32::MAX), 6);
+        let odd = entry(AclSubject::Owner, 8);
+
+        let refused = |entries: &[AclEntry]| PosixAcl::new(entries).err() == Some(code::EINVAL);
+        assert!(refused(&[owner, group]));
+        assert!(refused(&[group, owner, other]));
+        assert!(refused(&[owner, user, group, other]));
+        assert!(refused(&[owner, owner, group, other]));
+        assert!(refused(&[owner, nobody, group, mask, other]));
+        assert!(refused(&[odd, group, other]));
+    }
+}
