@@ -38,10 +38,14 @@
 //! None here. The caller has the inode's tree for itself while it changes it, and keeps writers
 //! out while it reads: a reader-writer semaphore in the inode.
 
+#[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
+pub mod check;
 mod convert;
 pub mod credits;
 mod insert;
 mod lookup;
+#[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
+pub mod memory;
 mod path;
 mod remove;
 mod splice;

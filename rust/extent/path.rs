@@ -253,7 +253,7 @@ impl<B> Path<B> {
 }
 
 /// Lets `f` look at the node in `block`, or at the root.
-fn view<S: NodeStore, R>(
+pub(super) fn view<S: NodeStore, R>(
     store: &S,
     block: Option<&S::Block>,
     f: impl FnOnce(Node<'_>) -> Result<R, NodeError>,

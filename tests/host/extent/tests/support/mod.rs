@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A tree in memory next to a model of it, which is a map from each block to where it lies.
+
+use std::collections::BTreeMap;
+
+use rext4_extent::disk::extent::{DataArea, Extent, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE};
+use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
+use rext4_extent::extent::check::{check, Shape};
+use rext4_extent::extent::memory::{BlockState, Memory, MemoryError};
+use rext4_extent::extent::{
+    self, convert, credits, insert, lookup, next_extent, remove, Mapping, Progress, TreeError,
+};
+
+/// The first block for nodes. Below it are those for data.
+const NODES: u64 = 1 << 40;
+
+/// Logical blocks that the tests use: a change beyond them would be a mistake.
+pub const SPACE: u32 = 1200;
+
+/// The smallest node for which everything holds that the larger ones promise: six entries.
+pub const TINY: usize = 12 + 6 * 12 + 4;
+
+/// What each mapped block is mapped to.
+pub type Model = BTreeMap<u32, (u64, State)>;
+
+/// A change of a tree.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// Insert on one of several runs of the device. Neighbours on the same run are contiguous.
+    Insert {
+        at: u32,
+        len: u32,
+        run: u64,
+        state: State,
+    },
+    /// Convert.
+    Convert { at: u32, len: u32, to: State },
+    /// Remove what is mapped.
+    Remove { at: u32, len: u32 },
+}
+
+/// The state of a tree in memory, to go back to.
+type Snapshot = ([u8; ROOT_SIZE], Vec<u8>, Vec<BlockState>);
+
+/// A tree and its model.
+pub struct Pair {
+    block_size: usize,
+    root: [u8; ROOT_SIZE],
+    arena: Vec<u8>,
+    states: Vec<BlockState>,
+    pub model: Model,
+    /// The greatest depth that was seen.
+    pub deepest: u16,
+    /// How often something was refused because the tree had all levels.
+    pub too_deep: usize,
+}
+
+fn put(model: &mut Model, from: u32, to: u32, physical: u64, state: State) {
+    for block in from..to {
+        model.insert(block, (physical + u64::from(block - from), state));
+    }
+}
+
+impl Pair {
+    pub fn new(block_size: usize, blocks: usize) -> Self {
+        let mut root = [0; ROOT_SIZE];
+        extent::format_root(&mut root);
+        Self {
+            block_size,
+            root,
+            arena: vec![0; block_size * blocks],
+            states: vec![BlockState::default(); blocks],
+            model: Model::new(),
+            deepest: 0,
+            too_deep: 0,
+        }
+    }
+
+    /// Calls `f` with the tree, in a transaction of its own.
+    pub fn with<R>(&mut self, f: impl FnOnce(&mut Memory<'_>) -> R) -> R {
+        let mut states = self.states.clone();
+        let area = DataArea {
+            first: PhysicalBlock(1),
+            end: PhysicalBlock(1 << 44),
+        };
+        let first = PhysicalBlock(NODES);
+        let mut memory = Memory::new(&mut self.arena, &mut states, self.block_size, first, area);
+        memory.root = self.root;
+        memory.set_states(&self.states);
+        memory.begin();
+        let result = f(&mut memory);
+        self.root = memory.root;
+        self.states = states;
+        result
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        (self.root, self.arena.clone(), self.states.clone())
+    }
+
+    fn restore(&mut self, (root, arena, states): Snapshot) {
+        (self.root, self.arena, self.states) = (root, arena, states);
+    }
+
+    /// Checks the whole tree, and that it says what the model says.
+    pub fn verify(&mut self) -> Shape {
+        let mut found = Model::new();
+        let (shape, in_use) = self.with(|memory| {
+            let shape = check(memory, &mut |extent| {
+                let (from, to) = (extent.logical().0, extent.end().0);
+                put(&mut found, from, to, extent.physical().0, extent.state());
+            });
+            (shape.expect("a sound tree"), memory.in_use())
+        });
+        assert_eq!(found, self.model);
+        assert_eq!(
+            shape.nodes, in_use,
+            "blocks that are in use and not in the tree"
+        );
+        if found.is_empty() {
+            assert_eq!(shape.depth, 0, "an empty tree that is not its root alone");
+        }
+        self.deepest = self.deepest.max(shape.depth);
+        shape
+    }
+
+    /// Checks what reading says of the block `at` and around it.
+    pub fn verify_reads(&mut self, at: u32) {
+        let model = std::mem::take(&mut self.model);
+        self.with(|memory| {
+            let next = next_extent(memory, LogicalBlock(at)).expect("no error");
+            let expected = model.range(at..).next();
+            match (next, expected) {
+                (None, None) => {}
+                (Some(extent), Some((&block, &(physical, state)))) => {
+                    assert_eq!(
+                        extent.map(LogicalBlock(block)),
+                        Some(PhysicalBlock(physical))
+                    );
+                    assert_eq!(extent.state(), state);
+                    assert!(block == at || extent.logical().0 == block);
+                }
+                wrong => panic!("after {at}: {wrong:?}"),
+            }
+            match lookup(memory, LogicalBlock(at)).expect("no error") {
+                Mapping::Extent(extent) => {
+                    assert!(model.contains_key(&at));
+                    assert_eq!(Some(extent), next);
+                }
+                Mapping::Hole(hole) => {
+                    let end = expected.map_or(LOGICAL_END.0, |(&block, _)| block);
+                    assert_eq!(hole.end.0, end);
+                    let first = model
+                        .range(..at)
+                        .next_back()
+                        .map_or(0, |(&block, _)| block + 1);
+                    assert_eq!(hole.first.0, first);
+                }
+            }
+        });
+        self.model = model;
+    }
+
+    /// `op` changed so that it succeeds, if there is a place at or behind where it starts.
+    pub fn fit(&self, op: Op) -> Op {
+        let mapped = |block: &u32| self.model.contains_key(block);
+        let place = |at: u32, len: u32, wanted: bool| {
+            let start = (at..SPACE).find(|block| mapped(block) == wanted)?;
+            let end = start.saturating_add(len).min(SPACE);
+            let len = (start..end)
+                .take_while(|block| mapped(block) == wanted)
+                .count();
+            Some((start, len as u32))
+        };
+        match op {
+            Op::Insert {
+                at,
+                len,
+                run,
+                state,
+            } => place(at, len, false).map_or(op, |(at, len)| Op::Insert {
+                at,
+                len,
+                run,
+                state,
+            }),
+            Op::Convert { at, len, to } => {
+                place(at, len, true).map_or(op, |(at, len)| Op::Convert { at, len, to })
+            }
+            Op::Remove { .. } => op,
+        }
+    }
+
+    /// Does `op` to the tree and the model.
+    ///
+    /// If `inject`, first fails it at each point at which it can fail.
+    pub fn apply(&mut self, op: Op, inject: bool) {
+        let before = self.with(|memory| extent::depth(memory)).expect("no error");
+        if inject {
+            self.fail_everywhere(op);
+        }
+        let (result, counts, touched) = self.with(|memory| {
+            let result = run(memory, op);
+            (result, memory.counts, memory.touched() as u32)
+        });
+        let model = self.model.clone();
+        match (result, self.expected(op)) {
+            (Err(MemoryError::Tree(TreeError::TooDeep)), _) => {
+                assert_eq!(before, MAX_DEPTH);
+                self.too_deep += 1;
+                self.model = model;
+                self.accept_part(op);
+            }
+            (Ok(()), Ok(freed)) => assert_eq!(counts.freed_data, freed),
+            (Err(MemoryError::Tree(TreeError::Occupied(extent))), Err(at)) => {
+                assert!(matches!(op, Op::Insert { .. }));
+                assert!(extent.map(LogicalBlock(at)).is_some());
+            }
+            (Err(MemoryError::Tree(TreeError::Hole(block))), Err(at)) => {
+                assert!(matches!(op, Op::Convert { .. }));
+                assert_eq!(block.0, at);
+            }
+            wrong => panic!("{op:?}: {wrong:?}"),
+        }
+        let extents = SPACE;
+        let (new, all) = match op {
+            Op::Insert { .. } => (credits::splice_new(before), credits::splice(before)),
+            // The other way round as well, for extents as short as these.
+            Op::Convert { .. } => (
+                credits::convert_new(before),
+                credits::convert(before, extents),
+            ),
+            Op::Remove { .. } => (
+                credits::splice_new(before),
+                credits::remove(before, extents),
+            ),
+        };
+        assert!(
+            counts.allocated <= new,
+            "{op:?} allocated {counts:?} at depth {before}"
+        );
+        assert!(touched <= all, "{op:?} touched {touched} at depth {before}");
+    }
+
+    /// Fails `op` at each point, and checks that the tree is as it was or a valid part of the way.
+    fn fail_everywhere(&mut self, op: Op) {
+        for steps in 0.. {
+            let (snapshot, model) = (self.snapshot(), self.model.clone());
+            let result = self.with(|memory| {
+                memory.fail_after = Some(steps);
+                run(memory, op)
+            });
+            if result != Err(MemoryError::Injected) {
+                self.restore(snapshot);
+                return;
+            }
+            match op {
+                // Not even a byte may differ that the tree uses.
+                Op::Insert { .. } => assert_eq!(self.root, snapshot.0),
+                _ => self.accept_part(op),
+            }
+            self.verify();
+            self.restore(snapshot);
+            self.model = model;
+        }
+    }
+
+    /// Brings the model to where the tree is, if that is a part of the way of `op`.
+    fn accept_part(&mut self, op: Op) {
+        let mut found = Model::new();
+        self.with(|memory| {
+            check(memory, &mut |extent| {
+                let (from, to) = (extent.logical().0, extent.end().0);
+                put(&mut found, from, to, extent.physical().0, extent.state());
+            })
+        })
+        .expect("a sound tree");
+        match op {
+            Op::Insert { .. } => {}
+            Op::Convert { at, len, to } => {
+                // All that is converted lies before all that is not.
+                let mut part = self.model.clone();
+                for block in at..at + len {
+                    if part == found {
+                        break;
+                    }
+                    if let Some((_, state)) = part.get_mut(&block) {
+                        *state = to;
+                    }
+                }
+                self.model = part;
+            }
+            Op::Remove { at, len } => {
+                for block in (at..at + len).rev() {
+                    if self.model == found {
+                        break;
+                    }
+                    self.model.remove(&block);
+                }
+            }
+        }
+        assert_eq!(
+            self.model, found,
+            "{op:?} left something else than a part of it"
+        );
+    }
+
+    /// Does `op` to the model. Gives the blocks of data freed, or the block that is in the way.
+    fn expected(&mut self, op: Op) -> Result<u32, u32> {
+        match op {
+            Op::Insert {
+                at,
+                len,
+                run,
+                state,
+            } => {
+                if let Some((&block, _)) = self.model.range(at..at + len).next() {
+                    return Err(block);
+                }
+                put(&mut self.model, at, at + len, physical(run, at), state);
+                Ok(0)
+            }
+            Op::Convert { at, len, to } => {
+                for block in at..at + len {
+                    match self.model.get_mut(&block) {
+                        Some((_, state)) => *state = to,
+                        None => return Err(block),
+                    }
+                }
+                Ok(0)
+            }
+            Op::Remove { at, len } => {
+                let before = self.model.len();
+                self.model
+                    .retain(|block, _| !(at..at + len).contains(block));
+                Ok((before - self.model.len()) as u32)
+            }
+        }
+    }
+}
+
+/// The block of the device for logical block `at` on a `run`.
+fn physical(run: u64, at: u32) -> u64 {
+    1_000_000 * (run + 1) + u64::from(at)
+}
+
+fn run(memory: &mut Memory<'_>, op: Op) -> Result<(), MemoryError> {
+    let range = |at: u32, len: u32| LogicalBlock(at)..LogicalBlock(at + len);
+    let progress = match op {
+        Op::Insert {
+            at,
+            len,
+            run,
+            state,
+        } => {
+            let start = PhysicalBlock(physical(run, at));
+            let extent = Extent::new(LogicalBlock(at), start, len, state);
+            insert(memory, extent.expect("a valid extent"))?;
+            Progress::Done
+        }
+        Op::Convert { at, len, to } => convert(memory, range(at, len), to, usize::MAX)?,
+        Op::Remove { at, len } => remove(memory, range(at, len), usize::MAX)?,
+    };
+    assert_eq!(progress, Progress::Done);
+    Ok(())
+}
