@@ -93,8 +93,8 @@ def command(
 ) -> list[str]:
     """The words of a bubblewrap command that runs `words` in the build root.
 
-    The checkout, the cache, /tmp and `binds` are at their own paths, so that
-    messages name files as the host does. The build root itself is read-only,
+    The checkout, the cache and `binds` are at their own paths, so that messages
+    name files as the host does; /tmp is empty. The build root itself is read-only,
     but for apt's state with `apt`.
     """
     base = path()
@@ -115,7 +115,9 @@ def command(
     for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"):
         if Path(name).exists() and (base / name[1:]).exists():
             bwrap += ["--ro-bind", os.path.realpath(name), name]
-    bwrap += ["--bind", "/tmp", "/tmp"]
+    # Of its own: process numbers start anew in each sandbox, and programs
+    # name their temporary files after them.
+    bwrap += ["--tmpfs", "/tmp"]
     for bound in (store, TOP, *binds):
         bwrap += ["--bind", str(bound), str(bound)]
     keep = {

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Callable, Iterator
 
 from . import buildroot, guestimage, kernel, module, qemu
 from .base import BUILD, LOGS, TOP, Failure, say, tail
@@ -160,6 +160,7 @@ def _settings(options: Options, directory: Path, target: kernel.Kernel) -> None:
         shutil.copy(built, directory / "module" / "rext4.ko")
         dependencies = " ".join(module.dependencies(built, target))
     values = {
+        "REXT4_KERNEL": options.kernel,
         "MODULE": "yes" if options.load_module else "",
         "MODULE_ARGS": options.module_args,
         "DEPENDENCIES": dependencies,
@@ -202,7 +203,7 @@ def _words(
     """The command line of QEMU."""
     append = (
         "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on loglevel=7 "
-        "sysctl.kernel.printk_ratelimit=0 " + options.append
+        "log_buf_len=4M " + options.append
     )
     words = [
         "qemu-system-x86_64", "-machine", "pc", *qemu.accelerator(target),
@@ -237,11 +238,20 @@ def _words(
     return words
 
 
-def run(options: Options, sink: BinaryIO | None = None, log_name: str = "guest") -> int:
+def run(
+    options: Options,
+    sink: BinaryIO | None = None,
+    *,
+    log_name: str = "guest",
+    overdue: Callable[[], str | None] = lambda: None,
+    tell: Callable[[str], None] = say,
+) -> int:
     """Run the command in a guest; returns its exit status.
 
     A report in the kernel's log, a time-out or a guest that dies is
-    GUEST_FAILED; with `kill_after`, being killed as planned is 0.
+    GUEST_FAILED, and `tell` is given the reason; with `kill_after`, being
+    killed as planned is 0. `overdue` is asked again and again whether the
+    caller has waited long enough, and says why.
     """
     if options.share and not options.share.is_dir():
         raise Failure(f"--share {options.share}: no such directory")
@@ -260,7 +270,7 @@ def run(options: Options, sink: BinaryIO | None = None, log_name: str = "guest")
         files = stack.enter_context(_scratch(options))
         _settings(options, directory, target)
         words = _words(options, target, directory, files, log)
-        binds = [file.parent for file in files]
+        binds = [directory, *(file.parent for file in files)]
         if options.share:
             binds.append(options.share.absolute())
         output = Output(directory / "output", sink or sys.stdout.buffer)
@@ -269,14 +279,22 @@ def run(options: Options, sink: BinaryIO | None = None, log_name: str = "guest")
         try:
             if options.interactive:
                 return guest.process.wait()
-            return _supervise(options, guest, output, Watch(log), log)
+            return _supervise(options, guest, output, log, overdue, tell)
         finally:
             if guest.process.poll() is None:
                 guest.kill()
 
 
-def _supervise(options: Options, guest: Guest, output: Output, watch: Watch, log: Path) -> int:
+def _supervise(
+    options: Options,
+    guest: Guest,
+    output: Output,
+    log: Path,
+    overdue: Callable[[], str | None],
+    tell: Callable[[str], None],
+) -> int:
     """Wait for the end of the command or of the guest."""
+    watch = Watch(log)
     deadline = time.monotonic() + options.timeout
     while True:
         dead = guest.process.poll() is not None
@@ -285,22 +303,25 @@ def _supervise(options: Options, guest: Guest, output: Output, watch: Watch, log
             # Let the rest of the report come.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 guest.process.wait(1.5)
-            say(f"the guest's kernel reported a problem (console log: {log}):\n{watch.context()}")
+            tell(f"the guest's kernel reported a problem (console log: {log}):\n{watch.context()}")
             return GUEST_FAILED
         if ended and output.status is not None:
             guest.quit()
             if options.kill_after is not None:
-                say("the command ended before the guest was to be killed")
+                tell("the command ended before the guest was to be killed")
                 return output.status or GUEST_FAILED
             return output.status
         if dead:
-            say(f"the guest ended by itself (console log: {log})\n{guest.errors()}{tail(log)}")
+            tell(f"the guest ended by itself (console log: {log})\n{guest.errors()}{tail(log)}")
             return GUEST_FAILED
         now = time.monotonic()
         if options.kill_after is not None and output.timer_at is not None:
             if now >= output.timer_at + options.kill_after:
                 guest.kill()
                 return 0
+        late = overdue()
         if now >= deadline:
-            say(f"no end after {options.timeout:g} s, killed (console log: {log})\n{tail(log, 15)}")
+            late = f"no end after {options.timeout:g} s"
+        if late:
+            tell(f"{late}, guest killed (console log: {log})\n{tail(log, 15)}")
             return GUEST_FAILED

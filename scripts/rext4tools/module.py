@@ -19,21 +19,37 @@ def _make_words(tree: Path, output: Path, config: str, extra: Iterable[str]) -> 
     return [*words, f"-j{cpus()}", *extra]
 
 
-def _run(words: list[str], what: str) -> None:
+class BuildFailure(Failure):
+    """make failed; the text is what it said, if it was to be quiet."""
+
+
+def _run(words: list[str], what: str, quiet: bool) -> None:
     # The messages are the compiler's, made for a person: they go straight on.
-    code = subprocess.run(words, stdout=sys.stderr, check=False).returncode
-    if code != 0:
-        raise Failure(f"{what} failed (make: exit status {code}); the messages are above")
+    done = subprocess.run(
+        words,
+        stdout=subprocess.PIPE if quiet else sys.stderr,
+        stderr=subprocess.STDOUT if quiet else None,
+        check=False,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode != 0:
+        raise BuildFailure(done.stdout or f"{what} failed; the messages are above")
 
 
-def build(flavour: str, extra: Iterable[str] = (), output: Path | None = None) -> Path:
-    """Build the module for one of our kernels; returns the path of rext4.ko."""
+def build(
+    flavour: str, extra: Iterable[str] = (), output: Path | None = None, *, quiet: bool = False
+) -> Path:
+    """Build the module for one of our kernels; returns the path of rext4.ko.
+
+    `output` is where the objects go, if not to the flavour's own directory.
+    """
     target = kernel.get(flavour)
     output = output or BUILD / flavour
     output.mkdir(parents=True, exist_ok=True)
     with cache.lock(f"module-{cache.key(str(output))}"):
         words = _make_words(target.tree, output, target.config, extra)
-        _run(buildroot.command(words), f"building the module for the {flavour} kernel")
+        _run(buildroot.command(words), f"building the module for the {flavour} kernel", quiet)
     return output / "rext4.ko"
 
 
@@ -56,7 +72,7 @@ def build_foreign(tree: Path) -> Path:
     output = BUILD / f"kdir-{cache.key(str(tree.resolve()))}"
     output.mkdir(parents=True, exist_ok=True)
     say(f"building against {tree} with this machine's tools")
-    _run(_make_words(tree, output, text, ()), f"building the module against {tree}")
+    _run(_make_words(tree, output, text, ()), f"building the module against {tree}", quiet=False)
     return output / "rext4.ko"
 
 

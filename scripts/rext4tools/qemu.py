@@ -56,7 +56,7 @@ def _kvm_starts(kernel: Kernel) -> bool:
             "-append", "console=ttyS0 panic=-1", "-serial", f"file:{log}",
         ]
         with subprocess.Popen(
-            buildroot.command(words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            buildroot.command(words, binds=[Path(name)]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
                 deadline = time.monotonic() + 20

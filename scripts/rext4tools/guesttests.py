@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Running the tests in tests/guest.
+
+A test is an executable file. Comment lines at its top say what it wants:
+
+    # kernel: debug          debug (default), stock or kasan
+    # disk: 512M             one line for each disk, as for scripts/guest
+    # memory: 1024           MiB
+    # timeout: 120           seconds, on the debug kernel
+    # append: WORDS          for the kernel command line
+    # needs-kasan: yes       `make test` runs it on the KASAN kernel too
+    # host: yes              runs on the host and calls scripts/guest itself
+
+It passes with exit status 0, is skipped with 77 (its last line says why) and
+fails with any other. Tests that want the same guest share one, one after the
+other, with the module loaded afresh and the disks emptied for each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from . import guest, qemu
+from .base import LOGS, TOP, Failure
+from .report import FAIL, PASS, SKIP, Report
+
+DIRECTORY = TOP / "tests" / "guest"
+# KASAN under TCG is some times slower.
+SLOWER = {"stock": 1, "debug": 1, "kasan": 5}
+_HEADER = re.compile(r"# ([a-z-]+): (.+)")
+_FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "host"}
+_MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """One file of tests/guest and what its header says."""
+
+    name: str
+    kernel: str = "debug"
+    disks: tuple[str, ...] = ()
+    memory: int = 1024
+    timeout: int = 120
+    append: str = ""
+    needs_kasan: bool = False
+    host: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> "Test":
+        """Read the header; an unknown field is an error, not a surprise."""
+        fields: dict[str, list[str]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines()[:40]:
+            match = _HEADER.fullmatch(line)
+            if match and match[1] in _FIELDS:
+                fields.setdefault(match[1], []).append(match[2].strip())
+        kernel = fields.get("kernel", ["debug"])[0]
+        if kernel not in SLOWER:
+            raise Failure(f"{path}: `# kernel: {kernel}`; there is {', '.join(SLOWER)}")
+        return cls(
+            path.name,
+            kernel,
+            tuple(fields.get("disk", [])),
+            int(fields.get("memory", ["1024"])[0]),
+            int(fields.get("timeout", ["120"])[0]),
+            " ".join(fields.get("append", [])),
+            fields.get("needs-kasan") == ["yes"],
+            fields.get("host") == ["yes"],
+        )
+
+    def on(self, kernel: str) -> "Test":
+        """The same test on another kernel."""
+        return dataclasses.replace(
+            self, kernel=kernel, timeout=self.timeout * SLOWER[kernel],
+            memory=self.memory * 2 if kernel == "kasan" else self.memory,
+        )
+
+    @property
+    def title(self) -> str:
+        """How results call it."""
+        return f"guest/{self.name} [{self.kernel}]"
+
+    @property
+    def machine(self) -> tuple:
+        """Tests with the same one can share a guest."""
+        return (self.kernel, self.disks, self.memory, self.append)
+
+
+def find() -> list[Test]:
+    """All tests, by name."""
+    if not DIRECTORY.is_dir():
+        return []
+    files = sorted(DIRECTORY.iterdir())
+    return [Test.read(file) for file in files if file.is_file() and os.access(file, os.X_OK)]
+
+
+class Stream(io.RawIOBase):
+    """Follows the output of scripts/guest-files/run-tests."""
+
+    def __init__(self, tests: list[Test], report: Report) -> None:
+        super().__init__()
+        self._waiting = {test.name: test for test in tests}
+        self._report = report
+        self._rest = b""
+        self._lines: list[str] = []
+        self.current: Test | None = None
+        self._since = 0.0
+        self._idle_since = time.monotonic()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        """Take some output."""
+        *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
+        for line in lines:
+            self._line(line)
+        return len(data)
+
+    def _line(self, line: bytes) -> None:
+        match = _MARK.match(line)
+        if match is None:
+            self._lines.append(line.decode(errors="replace"))
+            return
+        words = match[2].decode().split()
+        if match[1] == b"begin":
+            self.current = self._waiting[words[0]]
+            self._since = time.monotonic()
+            self._lines = []
+        elif self.current is not None and words[0] == self.current.name:
+            self._end(int(words[1]), words[2] == "yes")
+
+    def _end(self, status: int, clean: bool) -> None:
+        assert self.current is not None
+        if status == 0 and clean:
+            self._result(PASS)
+        elif status == 77 and clean:
+            shown = [line for line in self._lines if line.strip()]
+            self._result(SKIP, shown[-1] if shown else "no reason given")
+        elif status in (124, 137):
+            self._result(FAIL, f"no end after {self.current.timeout} s")
+        elif status == 0:
+            self._result(FAIL, "left something behind, see the last line")
+        else:
+            self._result(FAIL, f"exit status {status}")
+
+    def _result(self, outcome: str, note: str = "", more: str = "") -> None:
+        assert self.current is not None
+        test = self.current
+        output = "\n".join(self._lines).strip("\n") + "\n" + more
+        log = LOGS / "tests" / f"{test.name}-{test.kernel}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(output, encoding="utf-8")
+        shown = output.splitlines()
+        if len(shown) > 150:
+            shown = [f"(… the beginning is in {log})", *shown[-150:]]
+        self._report.add(outcome, test.title, time.monotonic() - self._since, note, "\n".join(shown))
+        del self._waiting[test.name]
+        self.current = None
+        self._idle_since = time.monotonic()
+
+    @property
+    def left(self) -> list[Test]:
+        """Tests without a result."""
+        return list(self._waiting.values())
+
+    def overdue(self) -> str | None:
+        """Whether the running test hangs so that its own time limit did not end it."""
+        now = time.monotonic()
+        if self.current is None:
+            return "no test began" if now > self._idle_since + 120 else None
+        limit = self.current.timeout + 30
+        return f"{self.current.name} hangs" if now > self._since + limit else None
+
+    def guest_failed(self, reason: str) -> None:
+        """The guest is gone: the running test, or else the next one, has failed."""
+        if self.current is None:
+            self.current = next(iter(self._waiting.values()))
+            self._since = self._idle_since
+        self._result(FAIL, "the guest failed", reason)
+
+
+def _run_shared(tests: list[Test], report: Report) -> None:
+    """Run tests of one machine; a fresh guest after one that was lost."""
+    while tests:
+        first = tests[0]
+        stream = Stream(tests, report)
+        reasons: list[str] = []
+        words = [f"{test.name}:{test.timeout}" for test in tests]
+        options = guest.Options(
+            kernel=first.kernel,
+            disks=[qemu.Disk.parse(disk) for disk in first.disks],
+            memory=first.memory,
+            append=first.append,
+            timeout=sum(test.timeout + 30 for test in tests) + 120,
+            command=["/rext4/scripts/guest-files/run-tests", *words],
+        )
+        status = guest.run(
+            options, stream, log_name=first.name, overdue=stream.overdue, tell=reasons.append
+        )
+        why = "\n".join(reasons) or f"the guest ended with status {status}"
+        if stream.current is not None:
+            stream.guest_failed(why)
+        elif len(stream.left) == len(tests):
+            # Not one began: another guest would do no better.
+            while stream.left:
+                stream.guest_failed(why)
+        elif status != 0:
+            # After the end of a test that had passed: that counts as well.
+            report.add(FAIL, f"guest/(between tests) [{first.kernel}]", 0, "the guest failed", why)
+        tests = stream.left
+
+
+def _run_on_host(test: Test, report: Report) -> None:
+    start = time.monotonic()
+    env = {**os.environ, "REXT4_KERNEL": test.kernel}
+    with subprocess.Popen(
+        [DIRECTORY / test.name], cwd=TOP, env=env, stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=test.timeout)
+            note = f"exit status {process.returncode}"
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            try:
+                output, _ = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output, _ = process.communicate()
+            note = f"no end after {test.timeout} s"
+        status = process.returncode
+    outcome = {0: PASS, 77: SKIP}.get(status, FAIL) if not note.startswith("no end") else FAIL
+    lines = output.strip().splitlines()
+    if outcome == PASS:
+        note = ""
+    elif outcome == SKIP:
+        note = lines[-1] if lines else "no reason given"
+    report.add(outcome, f"{test.title} on the host", time.monotonic() - start, note, output)
+
+
+def run(tests: list[Test], report: Report) -> None:
+    """Run tests, grouped by the guest they want."""
+    machines: dict[tuple, list[Test]] = {}
+    for test in tests:
+        if test.host:
+            continue
+        machines.setdefault(test.machine, []).append(test)
+    for group in machines.values():
+        _run_shared(group, report)
+    for test in tests:
+        if test.host:
+            _run_on_host(test, report)

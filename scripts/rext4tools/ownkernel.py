@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernels that are compiled here: debug and kasan."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from . import buildroot, cache
+from .base import TOP, Failure, cpus, run_logged
+from .kernel import Choice, Kernel, packages
+
+#: Raise it when the way of making one changes.
+RECIPE = "1"
+CONFIGS = TOP / "scripts" / "kernels"
+#: Fragments on top of tinyconfig, in order.
+FRAGMENTS = {"debug": ("debug.config",), "kasan": ("debug.config", "kasan.config")}
+
+
+def _wanted(fragments: list[str]) -> dict[str, str]:
+    """Symbol and value of each line of the fragments; later ones win."""
+    wanted: dict[str, str] = {}
+    for line in "\n".join(fragments).splitlines():
+        if match := re.fullmatch(r"(CONFIG_\w+)=(.+)", line):
+            wanted[match[1]] = match[2]
+        elif match := re.fullmatch(r"# (CONFIG_\w+) is not set", line):
+            wanted[match[1]] = "n"
+    return wanted
+
+
+def _check(flavour: str, wanted: dict[str, str], config: Path) -> None:
+    """Fail when the configuration is not what the fragments say."""
+    have = _wanted([config.read_text(encoding="utf-8")])
+    lost = [
+        f"{symbol} is {have.get(symbol, 'n')} and not {value}"
+        for symbol, value in wanted.items()
+        if have.get(symbol, "n") != value
+    ]
+    if lost:
+        raise Failure(
+            f"the {flavour} kernel's configuration (scripts/kernels/) does not hold: "
+            + "; ".join(lost)
+        )
+
+
+def get(flavour: str, chosen: Choice) -> Kernel:
+    """One of our own kernels, compiled when it is not there."""
+    base = packages(chosen)
+    fragments = [(CONFIGS / name).read_text(encoding="utf-8") for name in FRAGMENTS[flavour]]
+    wanted = _wanted(fragments)
+
+    def make(target: Path) -> None:
+        log = cache.log(f"{flavour}-kernel")
+        words = ["make", "-C", base / "source", f"O={target}", "LLVM=1", f"-j{cpus()}",
+                 f"LOCALVERSION=-rext4-{flavour}", "KBUILD_BUILD_TIMESTAMP=@0"]
+
+        def step(what: str, *more: str) -> None:
+            run_logged(what, buildroot.command(["nice", *words, *more]), log)
+
+        step(f"configuring the {flavour} kernel", "tinyconfig")
+        config = target / ".config"
+        lines = [
+            f"{symbol}={value}" if value != "n" else f"# {symbol} is not set"
+            for symbol, value in wanted.items()
+        ]
+        with open(config, "a", encoding="utf-8") as out:
+            out.write("\n".join(lines) + "\n")
+        step(f"checking the {flavour} kernel's configuration", "olddefconfig")
+        _check(flavour, wanted, config)
+        step(f"compiling the {flavour} kernel (some minutes)", "bzImage", "modules")
+        step(f"collecting the {flavour} kernel's modules", "modules_install",
+             f"INSTALL_MOD_PATH={target / 'installed'}")
+
+    digest = cache.key(RECIPE, base.name, buildroot.path().name, repr(sorted(wanted.items())))
+    tree = cache.entry(flavour, digest, 4, make)
+    return Kernel(
+        flavour, chosen, tree / "arch/x86/boot/bzImage", tree, tree / "installed", llvm=True
+    )

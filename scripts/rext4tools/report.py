@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Collecting and showing the results of tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
+
+
+def _indent(text: str) -> str:
+    return "".join(f"    | {line}\n" for line in text.rstrip().splitlines())
+
+
+@dataclasses.dataclass
+class Report:
+    """Counts of cases; a group of tests may stand for many cases."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    failures: list[str] = dataclasses.field(default_factory=list)
+
+    def add(
+        self,
+        outcome: str,
+        name: str,
+        seconds: float,
+        note: str = "",
+        output: str = "",
+        counts: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Show one line and count it; `counts` are passed, failed and skipped cases.
+
+        A group that failed counts at least one failure.
+        """
+        passed, failed, skipped = counts or (0, 0, 0)
+        if counts is None:
+            passed, failed, skipped = (int(outcome == each) for each in (PASS, FAIL, SKIP))
+        if outcome == FAIL:
+            failed = max(failed, 1)
+            self.failures.append(name)
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        text = f"{outcome}  {name}  ({seconds:.1f} s)"
+        if counts is not None:
+            text += f"  {passed} passed, {failed} failed"
+            text += f", {skipped} skipped" if skipped else ""
+        if note:
+            text += f"  {note}"
+        print(text)
+        if outcome == FAIL and output:
+            sys.stdout.write(_indent(output))
+        sys.stdout.flush()
+
+    def finish(self) -> int:
+        """The last line, as promised to readers and programs; the exit status."""
+        if self.failures:
+            print(f"failed: {' '.join(self.failures)}")
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        print(f"{self.passed} passed, {self.failed} failed{skipped}", flush=True)
+        return 0 if self.failed == 0 and self.passed > 0 else 1

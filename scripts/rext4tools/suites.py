@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The groups of tests that are no guest tests: host, fuzz, KUnit."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import time
+
+from . import buildroot, guest, ktap
+from .base import BUILD, LOGS, TOP
+from .guesttests import SLOWER
+from .report import FAIL, PASS, SKIP, Report
+
+HOST = TOP / "tests" / "host"
+FUZZ = TOP / "tests" / "fuzz" / "run"
+_CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
+
+
+def _logged(name: str, words: list, cwd=None, timeout: float = 1800) -> tuple[int, str]:
+    """Run in the build root; returns exit status and output, kept in a log too."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(
+        buildroot.command(words, chdir=cwd, setenv={"CARGO_TARGET_DIR": str(BUILD / "cargo")}),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            output += f"\nno end after {timeout:g} s\n"
+        status = process.returncode
+    (LOGS / f"{name}.log").write_text(output, encoding="utf-8")
+    return status, output
+
+
+def _end(output: str, lines: int = 100) -> str:
+    return "\n".join(output.splitlines()[-lines:])
+
+
+def host(report: Report) -> None:
+    """`cargo test` over tests/host."""
+    start = time.monotonic()
+    if not (HOST / "Cargo.toml").exists():
+        report.add(SKIP, "host", 0, "there is no tests/host")
+        return
+    status, output = _logged("host", ["cargo", "test", "--release", "--locked", "--no-fail-fast"], HOST)
+    found = [tuple(map(int, match)) for match in _CARGO.findall(output)]
+    passed, failed, skipped = (sum(column) for column in zip(*found)) if found else (0, 0, 0)
+    good = status == 0 and passed > 0
+    report.add(PASS if good else FAIL, "host", time.monotonic() - start,
+               output=_end(output), counts=(passed, failed, skipped))
+
+
+def fuzz(report: Report) -> None:
+    """tests/fuzz/run: a bounded number of inputs for each target."""
+    start = time.monotonic()
+    if not FUZZ.exists():
+        report.add(SKIP, "fuzz", 0, "there is no tests/fuzz/run")
+        return
+    status, output = _logged("fuzz", [FUZZ])
+    outcome = {0: PASS, 77: SKIP}.get(status, FAIL)
+    lines = output.strip().splitlines()
+    note = lines[-1] if outcome == SKIP and lines else ""
+    report.add(outcome, "fuzz", time.monotonic() - start, note, _end(output))
+
+
+def kunit(report: Report, kernel: str = "debug") -> None:
+    """Load the module; what KUnit then says in the kernel's log decides."""
+    start = time.monotonic()
+    sink = io.BytesIO()
+    reasons: list[str] = []
+    options = guest.Options(kernel=kernel, command=["dmesg"], timeout=300 * SLOWER[kernel])
+    status = guest.run(options, sink, log_name="kunit", tell=reasons.append)
+    output = sink.getvalue().decode(errors="replace")
+    results = ktap.parse(output.splitlines())
+    LOGS.mkdir(parents=True, exist_ok=True)
+    (LOGS / f"kunit-{kernel}.log").write_text(output, encoding="utf-8")
+    problems = [*reasons, *results.problems]
+    if status != 0 and not reasons:
+        problems.append(f"the guest's command ended with status {status}")
+    counts = (len(results.passed), len(results.failed), len(results.skipped))
+    good = status == 0 and results.good
+    text = "\n".join([*(f"not ok: {name}" for name in results.failed), *problems])
+    if not good:
+        text += "\n" + _end("\n".join(line for line in output.splitlines() if "]   " in line or "# " in line), 60)
+    report.add(PASS if good else FAIL, f"kunit [{kernel}]", time.monotonic() - start,
+               output=text, counts=counts)
