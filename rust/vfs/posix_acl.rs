@@ -31,44 +31,15 @@ impl AclKind {
     }
 }
 
-/// To whom an entry of an ACL applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AclSubject {
-    /// The owner of the file.
-    Owner,
-    /// A user, as a number of the initial user name space.
-    User(u32),
-    /// The group of the file.
-    OwningGroup,
-    /// A group, as a number of the initial user name space.
-    Group(u32),
-    /// Users, groups and the owning group, who get no more than this.
-    Mask,
-    /// Everybody else.
-    Other,
-}
-
 /// An entry of an ACL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclEntry {
-    /// To whom it applies.
-    pub subject: AclSubject,
+    /// To whom it applies: one of the `ACL_` numbers of `include/uapi/linux/posix_acl.h`.
+    pub tag: u16,
     /// Read, write and execute permission as bits 4, 2 and 1.
     pub permissions: u16,
-}
-
-impl AclEntry {
-    /// The kernel's tag, and the number of a user or group.
-    fn tag(&self) -> (u32, u32) {
-        match self.subject {
-            AclSubject::Owner => (bindings::ACL_USER_OBJ, 0),
-            AclSubject::User(id) => (bindings::ACL_USER, id),
-            AclSubject::OwningGroup => (bindings::ACL_GROUP_OBJ, 0),
-            AclSubject::Group(id) => (bindings::ACL_GROUP, id),
-            AclSubject::Mask => (bindings::ACL_MASK, 0),
-            AclSubject::Other => (bindings::ACL_OTHER, 0),
-        }
-    }
+    /// The user or group, as a number of the initial user name space, where the tag asks for one.
+    pub id: Option<u32>,
 }
 
 /// An access control list: the kernel's `struct posix_acl`.
@@ -86,9 +57,8 @@ unsafe impl Sync for PosixAcl {}
 impl PosixAcl {
     /// A list of `entries`.
     ///
-    /// `EINVAL` where they make no valid list: the kernel wants them in the order of
-    /// [`AclSubject`], each of the owner, the owning group and others once, and a mask where there
-    /// is any user or group.
+    /// `EINVAL` where they make no valid list: the kernel wants them ordered by tag, each of the
+    /// owner, the owning group and others once, and a mask where there is any user or group.
     pub fn new(entries: &[AclEntry]) -> Result<Self> {
         let count = u32::try_from(entries.len()).map_err(|_| code::EINVAL)?;
         // SAFETY: no preconditions.
@@ -96,15 +66,15 @@ impl PosixAcl {
         // INVARIANT: what was just allocated is ours. It leaves this function only if it is valid.
         let acl = Self(NonNull::new(acl).ok_or(code::ENOMEM)?);
         for (index, entry) in (0..count).zip(entries) {
-            let (tag, id) = entry.tag();
             // SAFETY: nobody else knows the list yet, and it has `count` entries.
             unsafe {
                 bindings::rext4_shim_posix_acl_set_entry(
                     acl.0.as_ptr(),
                     index,
-                    tag,
+                    u32::from(entry.tag),
                     entry.permissions,
-                    id,
+                    // No user or group has this number.
+                    entry.id.unwrap_or(u32::MAX),
                 );
             }
         }
@@ -130,36 +100,38 @@ impl Drop for PosixAcl {
 mod tests {
     use super::*;
 
-    fn entry(subject: AclSubject, permissions: u16) -> AclEntry {
+    fn entry(tag: u32, id: Option<u32>, permissions: u16) -> AclEntry {
         AclEntry {
-            subject,
+            tag: tag as u16,
             permissions,
+            id,
         }
     }
 
     #[test]
     fn the_kernel_takes_a_valid_list() {
         let entries = [
-            entry(AclSubject::Owner, 7),
-            entry(AclSubject::User(1000), 6),
-            entry(AclSubject::User(1001), 0),
-            entry(AclSubject::OwningGroup, 5),
-            entry(AclSubject::Group(u32::MAX - 1), 4),
-            entry(AclSubject::Mask, 7),
-            entry(AclSubject::Other, 0),
+            entry(bindings::ACL_USER_OBJ, None, 7),
+            entry(bindings::ACL_USER, Some(1000), 6),
+            entry(bindings::ACL_USER, Some(1001), 0),
+            entry(bindings::ACL_GROUP_OBJ, None, 5),
+            entry(bindings::ACL_GROUP, Some(u32::MAX - 1), 4),
+            entry(bindings::ACL_MASK, None, 7),
+            entry(bindings::ACL_OTHER, None, 0),
         ];
         assert!(PosixAcl::new(&entries).is_ok());
     }
 
     #[test]
     fn the_kernel_refuses_invalid_lists() {
-        let owner = entry(AclSubject::Owner, 7);
-        let user = entry(AclSubject::User(1000), 6);
-        let group = entry(AclSubject::OwningGroup, 5);
-        let mask = entry(AclSubject::Mask, 7);
-        let other = entry(AclSubject::Other, 0);
-        let nobody = entry(AclSubject::User(u32::MAX), 6);
-        let odd = entry(AclSubject::Owner, 8);
+        let owner = entry(bindings::ACL_USER_OBJ, None, 7);
+        let user = entry(bindings::ACL_USER, Some(1000), 6);
+        let group = entry(bindings::ACL_GROUP_OBJ, None, 5);
+        let mask = entry(bindings::ACL_MASK, None, 7);
+        let other = entry(bindings::ACL_OTHER, None, 0);
+        let nobody = entry(bindings::ACL_USER, None, 6);
+        let odd = entry(bindings::ACL_USER_OBJ, None, 8);
+        let unknown = entry(0x40, None, 7);
 
         let refused = |entries: &[AclEntry]| PosixAcl::new(entries).err() == Some(code::EINVAL);
         assert!(refused(&[owner, group]));
@@ -168,5 +140,6 @@ mod tests {
         assert!(refused(&[owner, owner, group, other]));
         assert!(refused(&[owner, nobody, group, mask, other]));
         assert!(refused(&[odd, group, other]));
+        assert!(refused(&[owner, group, other, unknown]));
     }
 }

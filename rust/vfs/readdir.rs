@@ -222,7 +222,7 @@ pub(super) unsafe extern "C" fn iterate_shared<T: FileSystem>(
 /// # Safety
 ///
 /// Called by the VFS with a file that [`open_dir::<T>`] opened.
-pub(super) unsafe extern "C" fn llseek_dir<T: FileSystem>(
+pub(super) unsafe extern "C" fn llseek<T: FileSystem>(
     file: *mut bindings::file,
     offset: bindings::loff_t,
     whence: i32,
