@@ -22,14 +22,18 @@
 
 pub mod bitmap;
 pub mod checksum;
+pub mod dirent;
 pub mod error;
 pub mod extent;
 pub mod features;
 pub mod file_type;
 pub mod group_desc;
+pub mod htree;
 pub mod inode;
 pub mod layout;
+pub mod orphan_file;
 pub mod superblock;
 pub mod units;
+pub mod xattr;
 
 pub use error::Corrupt;

@@ -10,9 +10,13 @@
 //! is added to the line by the caller.
 
 use super::bitmap::BitmapError;
+use super::dirent::DirError;
 use super::group_desc::GroupDescError;
+use super::htree::HtreeError;
 use super::inode::InodeError;
+use super::orphan_file::OrphanFileError;
 use super::superblock::SuperblockError;
+use super::xattr::XattrError;
 use core::fmt;
 
 use super::extent::NodeError;
@@ -81,6 +85,14 @@ corrupt! {
     Bitmap(BitmapError),
     /// An inode.
     Inode(InodeError),
+    /// A directory block.
+    Dir(DirError),
+    /// A directory index.
+    Htree(HtreeError),
+    /// Extended attributes.
+    Xattr(XattrError),
+    /// A block of the orphan file.
+    OrphanFile(OrphanFileError),
     /// A checksum, where nothing but the caller knows of which structure.
     Checksum(ChecksumMismatch),
     /// A node of an extent tree.

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changes to a directory block: making one, adding, replacing and removing entries.
+//!
+//! None of them brings the checksum up to date: see [`update_checksum`](super::update_checksum).
+
+use super::{record_for, DirBlock, DirError, Entry, Header, Tail, HEADER_SIZE, MAX_NAME};
+use crate::disk::file_type::FileType;
+use crate::disk::units::InodeNumber;
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+/// A block of directory entries, to change it.
+pub struct DirBlockMut<'a> {
+    block: &'a mut [u8],
+    inodes_count: u32,
+    has_tail: bool,
+}
+
+/// Where in a block there is room for an entry.
+struct Room {
+    /// Where it starts, in bytes.
+    offset: usize,
+    /// How long it is, in bytes.
+    length: usize,
+    /// The entry that loses its end to it, and the length it keeps.
+    shortened: Option<(usize, usize)>,
+}
+
+impl<'a> DirBlockMut<'a> {
+    /// The entries of `block`, all of it. See [`DirBlock::new`].
+    pub fn new(block: &'a mut [u8], inodes_count: u32, has_tail: bool) -> Self {
+        Self {
+            block,
+            inodes_count,
+            has_tail,
+        }
+    }
+
+    /// Makes `block` a block without entries: one unused entry, and the tail if it is to have one.
+    pub fn create(block: &'a mut [u8], inodes_count: u32, has_tail: bool) -> Self {
+        block.fill(0);
+        if has_tail {
+            if let Ok((_, tail)) = Tail::mut_from_suffix(block) {
+                *tail = Tail::EMPTY;
+            }
+        }
+        let mut this = Self::new(block, inodes_count, has_tail);
+        let length = this.as_block().entries.len();
+        this.write(0, length, None, b"", 0);
+        this
+    }
+
+    /// The block, to look at.
+    pub fn as_block(&self) -> DirBlock<'_> {
+        DirBlock::new(self.block, self.inodes_count, self.has_tail)
+    }
+
+    /// Adds an entry and says whether there was room. The name must not be in the directory yet.
+    ///
+    /// `file_type` is `None` without the feature `filetype`. A name that is empty or longer than
+    /// [`MAX_NAME`] never has room.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found wrong in the block, with nothing changed.
+    pub fn insert(
+        &mut self,
+        name: &[u8],
+        inode: InodeNumber,
+        file_type: Option<FileType>,
+    ) -> Result<bool, DirError> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Ok(false);
+        }
+        let Some(room) = self.find_room(record_for(name.len()))? else {
+            return Ok(false);
+        };
+        if let Some((offset, length)) = room.shortened {
+            self.set_length(offset, length);
+        }
+        let file_type = file_type.map_or(0, FileType::entry_number);
+        self.write(room.offset, room.length, Some(inode), name, file_type);
+        Ok(true)
+    }
+
+    /// The first room of at least `wanted` bytes: an unused entry, or the end of a used one.
+    fn find_room(&self, wanted: usize) -> Result<Option<Room>, DirError> {
+        for entry in self.as_block().records() {
+            let entry = entry?;
+            let used = match entry.inode {
+                Some(_) => record_for(entry.name.len()),
+                None => 0,
+            };
+            // The length was checked to be enough for the name.
+            let length = entry.record_length.saturating_sub(used);
+            if length >= wanted {
+                return Ok(Some(Room {
+                    offset: entry.offset.saturating_add(used),
+                    length,
+                    shortened: (used != 0).then_some((entry.offset, used)),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the entry with this name stand for another inode, and says whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found wrong in the block, with nothing changed.
+    pub fn replace(
+        &mut self,
+        name: &[u8],
+        inode: InodeNumber,
+        file_type: Option<FileType>,
+    ) -> Result<bool, DirError> {
+        let Some(Entry { offset, .. }) = self.as_block().find(name)? else {
+            return Ok(false);
+        };
+        if let Some(header) = self.header(offset) {
+            header.inode.set(inode.0);
+            header.file_type = file_type.map_or(0, FileType::entry_number);
+        }
+        Ok(true)
+    }
+
+    /// Removes the entry with this name, and says whether there was one.
+    ///
+    /// Its bytes become zero, and its space the end of the entry before it. The first entry of a
+    /// block becomes an unused one.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found wrong in the block, with nothing changed.
+    pub fn remove(&mut self, name: &[u8]) -> Result<bool, DirError> {
+        let mut previous: Option<(usize, usize)> = None;
+        let mut found = None;
+        for entry in self.as_block().records() {
+            let entry = entry?;
+            if entry.inode.is_some() && entry.name == name {
+                found = Some((entry.offset, entry.record_length));
+                break;
+            }
+            previous = Some((entry.offset, entry.record_length));
+        }
+        let Some((offset, length)) = found else {
+            return Ok(false);
+        };
+
+        self.write(offset, length, None, b"", 0);
+        if let Some((previous, before)) = previous {
+            if let Some(header) = self
+                .block
+                .get_mut(offset..)
+                .and_then(|b| b.get_mut(..HEADER_SIZE))
+            {
+                header.fill(0);
+            }
+            // Both lie in the block.
+            self.set_length(previous, before.saturating_add(length));
+        }
+        Ok(true)
+    }
+
+    fn header(&mut self, offset: usize) -> Option<&mut Header> {
+        let bytes = self.block.get_mut(offset..)?;
+        Header::mut_from_prefix(bytes)
+            .ok()
+            .map(|(header, _)| header)
+    }
+
+    fn set_length(&mut self, offset: usize, length: usize) {
+        if let Some(header) = self.header(offset) {
+            header.record_length.set(encode_length(length));
+        }
+    }
+
+    /// Writes a whole entry, with zeros behind the name.
+    fn write(
+        &mut self,
+        offset: usize,
+        length: usize,
+        inode: Option<InodeNumber>,
+        name: &[u8],
+        file_type: u8,
+    ) {
+        let header = Header {
+            inode: U32::new(inode.map_or(0, |inode| inode.0)),
+            record_length: U16::new(encode_length(length)),
+            // At most `MAX_NAME`.
+            name_length: name.len() as u8,
+            file_type,
+        };
+        let Some(bytes) = self
+            .block
+            .get_mut(offset..)
+            .and_then(|bytes| bytes.get_mut(..length))
+        else {
+            return;
+        };
+        bytes.fill(0);
+        let content = header.as_bytes().iter().chain(name);
+        for (to, from) in bytes.iter_mut().zip(content) {
+            *to = *from;
+        }
+    }
+}
+
+/// A length as an entry holds it: 65536, which does not fit, as 65535.
+fn encode_length(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
