@@ -200,16 +200,18 @@ impl NodeStore for Memory<'_> {
 
     fn read(&self, at: PhysicalBlock) -> Result<PhysicalBlock, MemoryError> {
         self.index(at).ok_or(MemoryError::NotInUse(at))?;
-        let bytes = self.bytes(&at);
-        verify_checksum(bytes, at, self.seed)?;
-        Node::parse(bytes, Place::Block(at))?.check(self.area)?;
+        self.with_bytes(&at, |bytes| {
+            verify_checksum(bytes, at, self.seed)?;
+            Node::parse(bytes, Place::Block(at))?.check(self.area)
+        })?;
         Ok(at)
     }
 
-    fn bytes<'b>(&'b self, block: &'b PhysicalBlock) -> &'b [u8] {
-        self.index(*block)
-            .and_then(|index| self.arena.get(range(index, self.block_size)))
-            .unwrap_or(&[])
+    fn with_bytes<R>(&self, block: &PhysicalBlock, f: impl FnOnce(&[u8]) -> R) -> R {
+        let bytes = self
+            .index(*block)
+            .and_then(|index| self.arena.get(range(index, self.block_size)));
+        f(bytes.unwrap_or(&[]))
     }
 
     fn location(&self, block: &PhysicalBlock) -> PhysicalBlock {

@@ -262,7 +262,7 @@ pub(super) fn view<S: NodeStore, R>(
         None => store.with_root(|bytes| f(Node::parse(bytes, Place::Root)?)),
         Some(block) => {
             let place = Place::Block(store.location(block));
-            Node::parse(store.bytes(block), place).and_then(f)
+            store.with_bytes(block, |bytes| Node::parse(bytes, place).and_then(f))
         }
     };
     result.map_err(|error| TreeError::from(error).into())

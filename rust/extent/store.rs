@@ -29,8 +29,8 @@ pub trait NodeStore {
     /// place in the tree is checked each time by the caller.
     fn read(&self, at: PhysicalBlock) -> Result<Self::Block, Self::Error>;
 
-    /// The bytes of a block.
-    fn bytes<'b>(&'b self, block: &'b Self::Block) -> &'b [u8];
+    /// Calls `f`, which does not sleep, with the bytes of a block.
+    fn with_bytes<R>(&self, block: &Self::Block, f: impl FnOnce(&[u8]) -> R) -> R;
 
     /// Where a block lies.
     fn location(&self, block: &Self::Block) -> PhysicalBlock;
