@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +33,8 @@ def say(text: str) -> None:
 
 def main(function) -> NoReturn:
     """Run a command's main function; a Failure becomes one clear message."""
+    # So that being ended cleans up too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(function())
     except Failure as failure:

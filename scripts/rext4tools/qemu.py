@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import subprocess
@@ -59,7 +60,7 @@ def _kvm_starts(kernel: Kernel) -> bool:
             buildroot.command(words, binds=[Path(name)]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 8
                 while time.monotonic() < deadline:
                     if log.exists() and b"Linux version" in log.read_bytes():
                         return True
@@ -71,6 +72,7 @@ def _kvm_starts(kernel: Kernel) -> bool:
                 process.kill()
 
 
+@functools.cache
 def accelerator(kernel: Kernel) -> list[str]:
     """QEMU's words for the accelerator; found out once per boot of the host."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
