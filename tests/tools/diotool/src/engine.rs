@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The three ways to hand a write to the kernel: pwrite, libaio, io_uring.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::plan::Piece;
+
+/// How a write ended: its slot, and the bytes written or an errno.
+pub type Completion = (usize, io::Result<usize>);
+
+/// A queue of writes.
+pub trait Engine {
+    /// Starts a write. The memory of `data` stays as it is until the write of this slot came back
+    /// from [`Engine::wait`]; the caller sees to that.
+    fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()>;
+    /// Waits for at least one write to end.
+    fn wait(&mut self) -> io::Result<Vec<Completion>>;
+}
+
+/// Makes the engine of that name for up to `depth` writes at once.
+pub fn new(name: &str, depth: usize) -> Result<Box<dyn Engine>, String> {
+    match name {
+        "sync" => Ok(Box::new(Sync(Vec::new()))),
+        "aio" => Ok(Box::new(
+            Aio::new(depth).map_err(|e| format!("io_setup: {e}"))?,
+        )),
+        "uring" => Ok(Box::new(Uring(
+            io_uring::IoUring::new(depth as u32).map_err(|e| format!("io_uring_setup: {e}"))?,
+        ))),
+        _ => Err(format!("--engine {name}: sync, aio or uring")),
+    }
+}
+
+fn result(code: i64) -> io::Result<usize> {
+    usize::try_from(code).map_err(|_| io::Error::from_raw_os_error(-code as i32))
+}
+
+/// pwrite, one after the other.
+struct Sync(Vec<Completion>);
+
+impl Engine for Sync {
+    fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
+        // SAFETY: `data` is valid for its length during the call.
+        let code =
+            unsafe { libc::pwrite(fd, data.as_ptr().cast(), data.len(), piece.offset as i64) };
+        let ended = if code < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(code as usize)
+        };
+        self.0.push((slot, ended));
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<Completion>> {
+        Ok(std::mem::take(&mut self.0))
+    }
+}
+
+/// The kernel's `struct iocb` (include/uapi/linux/aio_abi.h), little-endian.
+#[repr(C)]
+#[derive(Default)]
+struct Iocb {
+    data: u64,
+    key: u32,
+    rw_flags: u32,
+    opcode: u16,
+    priority: i16,
+    fd: u32,
+    buffer: u64,
+    bytes: u64,
+    offset: i64,
+    reserved: u64,
+    flags: u32,
+    event_fd: u32,
+}
+
+/// `IOCB_CMD_PWRITE`.
+const PWRITE: u16 = 1;
+
+/// The kernel's `struct io_event`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct IoEvent {
+    data: u64,
+    object: u64,
+    result: i64,
+    result2: i64,
+}
+
+/// Linux AIO, without the library.
+struct Aio {
+    context: libc::c_ulong,
+    events: Vec<IoEvent>,
+}
+
+impl Aio {
+    fn new(depth: usize) -> io::Result<Self> {
+        let mut context: libc::c_ulong = 0;
+        // SAFETY: `context` is a zeroed aio_context_t to be filled in.
+        if unsafe { libc::syscall(libc::SYS_io_setup, depth as libc::c_long, &mut context) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Aio {
+            context,
+            events: vec![IoEvent::default(); depth],
+        })
+    }
+}
+
+impl Engine for Aio {
+    fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
+        let iocb = Iocb {
+            data: slot as u64,
+            opcode: PWRITE,
+            fd: fd as u32,
+            buffer: data.as_ptr() as u64,
+            bytes: data.len() as u64,
+            offset: piece.offset as i64,
+            ..Iocb::default()
+        };
+        let list = [&raw const iocb];
+        loop {
+            // SAFETY: the kernel copies the one iocb during the call; that the data stays
+            // valid until the write has ended is what `Engine::submit` asks of its caller.
+            let code = unsafe {
+                libc::syscall(
+                    libc::SYS_io_submit,
+                    self.context,
+                    1 as libc::c_long,
+                    list.as_ptr(),
+                )
+            };
+            if code == 1 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<Completion>> {
+        loop {
+            // SAFETY: `events` has room for as many events as the call is told.
+            let code = unsafe {
+                libc::syscall(
+                    libc::SYS_io_getevents,
+                    self.context,
+                    1 as libc::c_long,
+                    self.events.len() as libc::c_long,
+                    self.events.as_mut_ptr(),
+                    std::ptr::null_mut::<libc::timespec>(),
+                )
+            };
+            if code > 0 {
+                let ended = &self.events[..code as usize];
+                return Ok(ended
+                    .iter()
+                    .map(|event| (event.data as usize, result(event.result)))
+                    .collect());
+            }
+            let error = io::Error::last_os_error();
+            if code < 0 && error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Drop for Aio {
+    fn drop(&mut self) {
+        // SAFETY: the context is ours; the call waits for what is in flight.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+    }
+}
+
+/// io_uring.
+struct Uring(io_uring::IoUring);
+
+impl Engine for Uring {
+    fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
+        let target = io_uring::types::Fd(fd);
+        let entry = io_uring::opcode::Write::new(target, data.as_ptr(), data.len() as u32)
+            .offset(piece.offset)
+            .build()
+            .user_data(slot as u64);
+        // SAFETY: that the data stays valid until the write has ended is what
+        // `Engine::submit` asks of its caller.
+        unsafe { self.0.submission().push(&entry) }
+            .map_err(|_| io::Error::other("the submission queue is full"))?;
+        self.0.submit().map(|_| ())
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<Completion>> {
+        while let Err(error) = self.0.submit_and_wait(1) {
+            if error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
+        Ok(self
+            .0
+            .completion()
+            .map(|entry| (entry.user_data() as usize, result(entry.result().into())))
+            .collect())
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct I/O with data that tells where it belongs; see `diotool --help`.
+
+mod args;
+mod buffer;
+mod engine;
+mod journal;
+mod plan;
+mod source;
+mod stamp;
+mod verify;
+mod write;
+
+const HELP: &str = "\
+diotool write [OPTION…] FILE…     stamped direct writes into files that exist; a thread a file
+    --engine sync|aio|uring       how (sync);  --depth N: writes in flight (1)
+    --pattern sequential|reverse|shuffle|random
+    --start B --length B          the part of the file that is written (0, 1m)
+    --sizes B,B…                  length of a write, chosen at random (4096)
+    --stride B                    distance of writes, not for random
+    --shift B                     move all of it by so much (32256: sector 63)
+    --count N --passes N          number of writes; how often all over again
+    --seconds N --pause-ms N      stop after; wait between two
+    --seed N --id N               of the random numbers; of the (first) file in the stamps (1)
+    --osync --odsync              open with O_SYNC, O_DSYNC
+    --fsync --fdatasync           at the end;  --fsync-every N: and after N writes each
+    --log LOG                     append what was acknowledged (LOG.0, LOG.1 … for several files)
+    --errors N                    go on after up to N failed writes (0)
+    --buffered                    without O_DIRECT
+diotool verify --log LOG FILE     all that was acknowledged is there, and nothing else
+    --how buffered|direct|mmap --id N
+    --crash                       the machine died: only what was synced has to be there
+    --dense-from B                no zeros from B to the end of the file
+    --max-size B                  the file is not longer
+diotool watch --stop PATH FILE    read all the time until PATH is there: zeros or data
+    --how buffered|direct|mmap --id N --seed N
+    --seconds N                   fail if PATH is not there by then (60)
+Numbers may end in k, m or g. Output: one line of JSON. Exit status: 0 if all was well.
+";
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let outcome = match words.next().as_deref() {
+        Some("write") => write::run(words),
+        Some("verify") => verify::verify(words),
+        Some("watch") => verify::watch(words),
+        Some("--help") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("what to do?\n{HELP}")),
+    };
+    if let Err(text) = outcome {
+        eprintln!("diotool: {text}");
+        std::process::exit(1);
+    }
+}

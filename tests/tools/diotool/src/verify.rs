@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `diotool verify` and `diotool watch`: is in the file what has to be there,
+//! afterwards and all the time?
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::args::Args;
+use crate::journal::{self, Expectation};
+use crate::plan::Random;
+use crate::source::{Source, CHUNK};
+use crate::stamp::{classify, State, SECTOR};
+
+/// Mismatches that are printed; the others are counted.
+const SHOWN: u64 = 8;
+
+/// Counts of what was found, and complaints.
+#[derive(Default)]
+struct Findings {
+    zeros: u64,
+    data: u64,
+    bad: u64,
+}
+
+impl Findings {
+    fn count(&mut self, state: State) {
+        match state {
+            State::Zeros => self.zeros += 1,
+            State::Data(_) => self.data += 1,
+            State::Poison | State::Misplaced(..) | State::Garbage => {}
+        }
+    }
+
+    fn complain(&mut self, path: &Path, offset: u64, wanted: &str, found: State) {
+        self.bad += 1;
+        if self.bad <= SHOWN {
+            eprintln!(
+                "{}: byte {offset} (sector {}): expected {wanted}, found {found:?}",
+                path.display(),
+                offset / SECTOR as u64
+            );
+        }
+    }
+
+    fn end(self, more: &str) -> Result<(), String> {
+        println!(
+            "{{\"zeros\": {}, \"data\": {}, \"bad\": {}{more}}}",
+            self.zeros, self.data, self.bad
+        );
+        match self.bad {
+            0 => Ok(()),
+            bad => Err(format!("{bad} sectors are not as they have to be")),
+        }
+    }
+}
+
+fn only_file(args: &Args) -> Result<&Path, String> {
+    match args.words.as_slice() {
+        [path] => Ok(Path::new(path)),
+        _ => Err("give one FILE".into()),
+    }
+}
+
+/// Compares a file with the log of the writes to it.
+pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
+    let args = Args::parse(
+        words,
+        &["how", "id", "log", "dense-from", "max-size"],
+        &["crash"],
+    )?;
+    let path = only_file(&args)?;
+    let id = args.number("id", 1)? as u32;
+    let dense_from = args.number("dense-from", u64::MAX)?;
+    let log = args.text("log").ok_or("verify needs --log")?;
+    let expectation = Expectation::new(&journal::read(Path::new(log))?, args.has("crash"));
+    let mut source = Source::open(path, args.text("how").unwrap_or("buffered"))?;
+    let size = source.size().map_err(|e| e.to_string())?;
+    if size < expectation.end {
+        return Err(format!(
+            "{}: {size} bytes long, but data up to {} was acknowledged",
+            path.display(),
+            expectation.end
+        ));
+    }
+    if size > args.number("max-size", u64::MAX)? {
+        return Err(format!(
+            "{}: {size} bytes long, longer than was ever written",
+            path.display()
+        ));
+    }
+    let mut findings = Findings::default();
+    let mut at = 0;
+    while at < size {
+        let bytes = source
+            .read(at)
+            .map_err(|e| format!("{}: read at {at}: {e}", path.display()))?;
+        if (bytes.len() as u64) < CHUNK.min(size - at) {
+            return Err(format!(
+                "{}: short read at {at}: {}",
+                path.display(),
+                bytes.len()
+            ));
+        }
+        for (sector, offset) in bytes.chunks(SECTOR).zip((at..).step_by(SECTOR)) {
+            let state = classify(sector, id, offset);
+            findings.count(state);
+            if let Some(wanted) = expectation.objection(offset / SECTOR as u64, state) {
+                findings.complain(path, offset, &wanted, state);
+            } else if state == State::Zeros && offset >= dense_from {
+                findings.complain(path, offset, "data (below the file's size)", state);
+            }
+        }
+        at += CHUNK;
+    }
+    findings.end(&format!(", \"size\": {size}"))
+}
+
+/// Reads a file that is being written, until --stop is there: zeros or data of
+/// this file, and nothing that was once seen is gone again.
+pub fn watch(words: impl Iterator<Item = String>) -> Result<(), String> {
+    let args = Args::parse(words, &["how", "id", "stop", "seconds", "seed"], &[])?;
+    let path = only_file(&args)?;
+    let id = args.number("id", 1)? as u32;
+    let stop = Path::new(args.text("stop").ok_or("watch needs --stop")?);
+    let limit = args.number("seconds", 60)?;
+    let mut random = Random::new(args.number("seed", 1)?);
+    let mut source = Source::open(path, args.text("how").unwrap_or("buffered"))?;
+    let mut seen: HashMap<u64, u32> = HashMap::new();
+    let mut findings = Findings::default();
+    let (mut reads, mut changes) = (0u64, 0u64);
+    let begin = Instant::now();
+    while !stop.exists() {
+        if begin.elapsed().as_secs() >= limit {
+            return Err(format!("{} did not come within {limit} s", stop.display()));
+        }
+        let size = source.size().map_err(|e| e.to_string())?;
+        if size == 0 {
+            std::thread::yield_now();
+            continue;
+        }
+        let at = random.below(size.div_ceil(CHUNK)) * CHUNK;
+        let bytes = source
+            .read(at)
+            .map_err(|e| format!("{}: read at {at}: {e}", path.display()))?;
+        reads += 1;
+        for (sector, offset) in bytes.chunks(SECTOR).zip((at..).step_by(SECTOR)) {
+            let state = classify(sector, id, offset);
+            findings.count(state);
+            let found = match state {
+                State::Zeros => 0,
+                State::Data(generation) => generation,
+                _ => {
+                    findings.complain(path, offset, "zeros or data", state);
+                    continue;
+                }
+            };
+            let before = seen.insert(offset, found).unwrap_or(0);
+            match found.cmp(&before) {
+                Ordering::Less => {
+                    let wanted = format!("write {before} or a later one");
+                    findings.complain(path, offset, &wanted, state);
+                }
+                Ordering::Equal => {}
+                Ordering::Greater => changes += 1,
+            }
+        }
+    }
+    findings.end(&format!(", \"reads\": {reads}, \"changes\": {changes}"))
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `diotool write`: stamped direct writes, many in flight, logged.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::args::Args;
+use crate::buffer::Buffer;
+use crate::engine::{self, Engine};
+use crate::journal::{Record, Writer};
+use crate::plan::{self, Piece};
+use crate::stamp::{self, SECTOR};
+
+const VALUED: [&str; 9] = [
+    "engine",
+    "depth",
+    "id",
+    "log",
+    "fsync-every",
+    "passes",
+    "pause-ms",
+    "seconds",
+    "errors",
+];
+const SWITCHES: [&str; 5] = ["osync", "odsync", "fsync", "fdatasync", "buffered"];
+
+/// What was done to one file.
+#[derive(Default)]
+struct Summary {
+    writes: u64,
+    bytes: u64,
+    errors: u64,
+    fsyncs: u64,
+    first_error: String,
+}
+
+/// Writes that were handed to the kernel, by slot.
+struct Slots {
+    buffers: Vec<Buffer>,
+    pieces: Vec<Option<(u32, Piece)>>,
+}
+
+impl Slots {
+    fn free(&self, piece: &Piece) -> Option<usize> {
+        // Two writes to the same bytes at once have no defined outcome.
+        let busy = self
+            .pieces
+            .iter()
+            .flatten()
+            .any(|(_, other)| other.overlaps(piece));
+        if busy {
+            return None;
+        }
+        self.pieces.iter().position(Option::is_none)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pieces.iter().all(Option::is_none)
+    }
+}
+
+/// The state of the writes to one file.
+struct Job<'a> {
+    args: &'a Args,
+    path: &'a Path,
+    id: u32,
+    file: File,
+    engine: Box<dyn Engine>,
+    slots: Slots,
+    log: Writer,
+    summary: Summary,
+    since_fsync: u64,
+    fsync_every: u64,
+}
+
+impl Job<'_> {
+    fn fail(&self, what: &str, error: impl std::fmt::Display) -> String {
+        format!("{}: {what}: {error}", self.path.display())
+    }
+
+    fn reap(&mut self) -> Result<(), String> {
+        let ended = self.engine.wait().map_err(|e| self.fail("waiting", e))?;
+        for (slot, result) in ended {
+            let (generation, piece) = self.slots.pieces[slot].take().expect("a write in flight");
+            let done = match &result {
+                Ok(bytes) => (*bytes as u64).min(piece.length) / SECTOR as u64 * SECTOR as u64,
+                Err(_) => 0,
+            };
+            if done > 0 {
+                let piece = Piece {
+                    length: done,
+                    ..piece
+                };
+                let durable = self.args.has("osync") || self.args.has("odsync");
+                self.log.record(if durable {
+                    Record::Synced(generation, piece)
+                } else {
+                    Record::Acknowledged(generation, piece)
+                })?;
+                self.summary.writes += 1;
+                self.summary.bytes += done;
+                self.since_fsync += 1;
+            }
+            if done < piece.length {
+                let rest = Piece {
+                    offset: piece.offset + done,
+                    length: piece.length - done,
+                };
+                self.log.record(Record::Failed(generation, rest))?;
+                let why = match result {
+                    Ok(bytes) => format!("short write: {bytes} of {}", piece.length),
+                    Err(error) => error.to_string(),
+                };
+                let text = format!("write of {} bytes at {}: {why}", piece.length, piece.offset);
+                if self.summary.errors == 0 {
+                    self.summary.first_error.clone_from(&text);
+                }
+                self.summary.errors += 1;
+                if self.summary.errors > self.args.number("errors", 0)? {
+                    return Err(self.fail("error", text));
+                }
+            }
+        }
+        if self.fsync_every > 0 && self.since_fsync >= self.fsync_every {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), String> {
+        let result = if self.args.has("fdatasync") {
+            self.file.sync_data()
+        } else {
+            self.file.sync_all()
+        };
+        result.map_err(|e| self.fail("fsync", e))?;
+        self.since_fsync = 0;
+        self.summary.fsyncs += 1;
+        self.log.record(Record::Fsync)
+    }
+
+    fn run(&mut self, mut generation: u32, salt: u64) -> Result<(), String> {
+        let begin = Instant::now();
+        let limit = self.args.number("seconds", u64::MAX)?;
+        let pause = Duration::from_millis(self.args.number("pause-ms", 0)?);
+        'all: for pass in 0..self.args.number("passes", 1)? {
+            for piece in plan::plan(self.args, salt + pass * 7919)? {
+                if begin.elapsed().as_secs() >= limit {
+                    break 'all;
+                }
+                let slot = loop {
+                    match self.slots.free(&piece) {
+                        Some(slot) => break slot,
+                        None => self.reap()?,
+                    }
+                };
+                let buffer = &mut self.slots.buffers[slot][..piece.length as usize];
+                stamp::fill(buffer, self.id, generation, piece.offset);
+                self.slots.pieces[slot] = Some((generation, piece));
+                generation += 1;
+                let data = &self.slots.buffers[slot][..piece.length as usize];
+                if let Err(error) = self.engine.submit(slot, self.file.as_raw_fd(), data, piece) {
+                    return Err(
+                        self.fail(&format!("submitting a write at {}", piece.offset), error)
+                    );
+                }
+                if !pause.is_zero() {
+                    std::thread::sleep(pause);
+                }
+            }
+        }
+        while !self.slots.is_empty() {
+            self.reap()?;
+        }
+        if self.args.has("fsync") || self.args.has("fdatasync") {
+            self.sync()?;
+        }
+        Ok(())
+    }
+}
+
+fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Summary, String> {
+    let mut flags = 0;
+    if !args.has("buffered") {
+        flags |= libc::O_DIRECT;
+    }
+    if args.has("osync") {
+        flags |= libc::O_SYNC;
+    }
+    if args.has("odsync") {
+        flags |= libc::O_DSYNC;
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path);
+    let file = file.map_err(|e| format!("{}: open: {e}", path.display()))?;
+    let depth = args.number("depth", 1)?.max(1) as usize;
+    let largest = args
+        .numbers("sizes", &[4096])?
+        .into_iter()
+        .max()
+        .unwrap_or(4096) as usize;
+    let log = args.text("log").map(|name| match several {
+        true => PathBuf::from(format!("{name}.{number}")),
+        false => PathBuf::from(name),
+    });
+    let (log, generation) = Writer::append(log.as_deref())?;
+    let mut job = Job {
+        args,
+        path,
+        id: (args.number("id", 1)? + number) as u32,
+        file,
+        engine: engine::new(args.text("engine").unwrap_or("sync"), depth)?,
+        slots: Slots {
+            buffers: (0..depth).map(|_| Buffer::new(largest)).collect(),
+            pieces: vec![None; depth],
+        },
+        log,
+        summary: Summary::default(),
+        since_fsync: 0,
+        fsync_every: args.number("fsync-every", 0)?,
+    };
+    let outcome = job.run(generation, number);
+    if outcome.is_err() {
+        // The kernel still owns the buffers in flight.
+        while !job.slots.is_empty() {
+            let Ok(ended) = job.engine.wait() else {
+                std::process::exit(1)
+            };
+            if ended.is_empty() {
+                break;
+            }
+            for (slot, _) in ended {
+                job.slots.pieces[slot] = None;
+            }
+        }
+    }
+    outcome.map(|()| job.summary)
+}
+
+/// Runs the command; one thread a file.
+pub fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
+    let valued: Vec<&str> = VALUED.into_iter().chain(plan::OPTIONS).collect();
+    let args = Args::parse(words, &valued, &SWITCHES)?;
+    if args.words.is_empty() {
+        return Err("write: which FILE?".into());
+    }
+    let several = args.words.len() > 1;
+    let begin = Instant::now();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = args
+            .words
+            .iter()
+            .enumerate()
+            .map(|(number, path)| {
+                let args = &args;
+                scope.spawn(move || write_file(args, Path::new(path), number as u64, several))
+            })
+            .collect();
+        let results = threads.into_iter().map(|thread| thread.join());
+        results.map(|result| result.expect("no panic")).collect()
+    });
+    let mut total = Summary::default();
+    let mut failures = Vec::new();
+    for result in results {
+        match result {
+            Ok(summary) => {
+                total.writes += summary.writes;
+                total.bytes += summary.bytes;
+                total.errors += summary.errors;
+                total.fsyncs += summary.fsyncs;
+                if total.first_error.is_empty() {
+                    total.first_error = summary.first_error;
+                }
+            }
+            Err(text) => failures.push(text),
+        }
+    }
+    println!(
+        "{{\"writes\": {}, \"bytes\": {}, \"errors\": {}, \"fsyncs\": {}, \"first_error\": {:?}, \
+         \"seconds\": {:.3}}}",
+        total.writes,
+        total.bytes,
+        total.errors,
+        total.fsyncs,
+        total.first_error,
+        begin.elapsed().as_secs_f64()
+    );
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures.join("\n"))
+    }
+}
