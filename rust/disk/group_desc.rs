@@ -316,7 +316,7 @@ impl<B: SplitByteSlice> GroupDesc<B> {
         };
         let lo = u32::from(lo.get());
         match hi {
-            Some(hi) => ChecksumMismatch::check(lo | u32::from(hi.get()) << 16, computed),
+            Some(hi) => ChecksumMismatch::check(lo | (u32::from(hi.get()) << 16), computed),
             None => ChecksumMismatch::check(lo, computed & 0xffff),
         }
     }
@@ -392,13 +392,13 @@ impl<B: SplitByteSlice> GroupDesc<B> {
     ) -> PhysicalBlock {
         let lo = u64::from(lower(&self.lower).get());
         let hi = self.upper.as_ref().map_or(0, |fields| upper(fields).get());
-        PhysicalBlock(lo | u64::from(hi) << 32)
+        PhysicalBlock(lo | (u64::from(hi) << 32))
     }
 
     fn count(&self, lower: impl FnOnce(&Lower) -> U16, upper: impl FnOnce(&Upper) -> U16) -> u32 {
         let lo = u32::from(lower(&self.lower).get());
         let hi = self.upper.as_ref().map_or(0, |fields| upper(fields).get());
-        lo | u32::from(hi) << 16
+        lo | (u32::from(hi) << 16)
     }
 
     fn compute_checksum(&self, checksum: &GroupDescChecksum) -> Option<u16> {

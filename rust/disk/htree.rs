@@ -159,7 +159,7 @@ pub struct Entries<'a>(&'a [IndexEntry]);
 impl<'a> Entries<'a> {
     fn parse(block: &'a [u8], offset: usize, format: IndexFormat) -> Result<Self, HtreeError> {
         let fail = |problem| Err(HtreeError::new(problem));
-        let short = |_| HtreeError::new(HtreeProblem::Short);
+        let short = HtreeError::new(HtreeProblem::Short);
         let bytes = block.get(offset..).unwrap_or_default();
         let tail = if format.has_checksums {
             size_of::<IndexTail>()
@@ -170,7 +170,7 @@ impl<'a> Entries<'a> {
         // A block has at most 65536 bytes, an entry 8.
         let expected = places as u16;
 
-        let (numbers, _) = CountLimit::ref_from_prefix(bytes).map_err(|_| short(()))?;
+        let (numbers, _) = CountLimit::ref_from_prefix(bytes).map_err(|_| short)?;
         let (limit, count) = (numbers.limit.get(), numbers.count.get());
         if limit != expected {
             return fail(HtreeProblem::Limit {
@@ -181,8 +181,8 @@ impl<'a> Entries<'a> {
         if count == 0 || count > limit {
             return fail(HtreeProblem::Count(count));
         }
-        let (entries, _) = <[IndexEntry]>::ref_from_prefix_with_elems(bytes, count.into())
-            .map_err(|_| short(()))?;
+        let (entries, _) =
+            <[IndexEntry]>::ref_from_prefix_with_elems(bytes, count.into()).map_err(|_| short)?;
 
         let this = Self(entries);
         let mut before = 0;

@@ -163,7 +163,7 @@ impl<B: SplitByteSlice> Inode<B> {
         let lo = u32::from(self.base.checksum.get());
         let computed = self.compute_checksum(seed);
         match self.extra_u16(ExtraField::CHECKSUM_HIGH) {
-            Some(hi) => ChecksumMismatch::check(lo | u32::from(hi) << 16, computed),
+            Some(hi) => ChecksumMismatch::check(lo | (u32::from(hi) << 16), computed),
             // Without room for the upper half the lower one must do.
             None => ChecksumMismatch::check(lo, computed & 0xffff),
         }
@@ -216,12 +216,12 @@ impl<B: SplitByteSlice> Inode<B> {
 
     /// The owner.
     pub fn uid(&self) -> u32 {
-        u32::from(self.base.uid.get()) | u32::from(self.base.uid_high.get()) << 16
+        u32::from(self.base.uid.get()) | (u32::from(self.base.uid_high.get()) << 16)
     }
 
     /// The group of users.
     pub fn gid(&self) -> u32 {
-        u32::from(self.base.gid.get()) | u32::from(self.base.gid_high.get()) << 16
+        u32::from(self.base.gid.get()) | (u32::from(self.base.gid_high.get()) << 16)
     }
 
     /// The number of links. 1 for a directory with more than fit the field (`dir_nlink`).
@@ -242,7 +242,7 @@ impl<B: SplitByteSlice> Inode<B> {
             }
             _ => 0,
         };
-        lo | u64::from(hi) << 32
+        lo | (u64::from(hi) << 32)
     }
 
     /// The space that the inode uses on disk, in units of 512 bytes.
@@ -251,7 +251,7 @@ impl<B: SplitByteSlice> Inode<B> {
         if !layout.has_huge_files() {
             return lo;
         }
-        let count = lo | u64::from(self.base.blocks_high.get()) << 32;
+        let count = lo | (u64::from(self.base.blocks_high.get()) << 32);
         if self.flags().has(InodeFlags::HUGE_FILE) {
             // Counted in blocks. A block has at most 2^7 sectors, and the count 48 bits.
             count << (layout.block_size().bits() - 9)
@@ -273,7 +273,7 @@ impl<B: SplitByteSlice> Inode<B> {
     /// The number that grows with each change.
     pub fn version(&self) -> u64 {
         let hi = self.extra_u32(ExtraField::VERSION_HIGH).unwrap_or(0);
-        u64::from(self.base.version.get()) | u64::from(hi) << 32
+        u64::from(self.base.version.get()) | (u64::from(hi) << 32)
     }
 
     /// The project, or `None` if the inode has no room for it.
@@ -289,7 +289,7 @@ impl<B: SplitByteSlice> Inode<B> {
         } else {
             0
         };
-        let block = lo | hi << 32;
+        let block = lo | (hi << 32);
         (block != 0).then_some(PhysicalBlock(block))
     }
 

@@ -415,7 +415,7 @@ impl Superblock {
     fn join(&self, lo: U32, hi: U32) -> u64 {
         let lo = u64::from(lo.get());
         if self.features().has(Feature::SIXTY_FOUR_BIT) {
-            lo | u64::from(hi.get()) << 32
+            lo | (u64::from(hi.get()) << 32)
         } else {
             lo
         }
@@ -496,7 +496,7 @@ impl Superblock {
 
     /// The user and the group that may use the reserved blocks.
     pub fn reserved_for(&self) -> (u32, u32) {
-        let join = |lo: U16, hi: U16| u32::from(lo.get()) | u32::from(hi.get()) << 16;
+        let join = |lo: U16, hi: U16| u32::from(lo.get()) | (u32::from(hi.get()) << 16);
         (
             join(self.def_resuid, self.def_resuid_hi),
             join(self.def_resgid, self.def_resgid_hi),

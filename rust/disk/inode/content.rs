@@ -20,7 +20,7 @@ impl DeviceNumber {
     /// The older form, 8 bits each.
     const fn from_old(number: u32) -> Self {
         Self {
-            major: number >> 8 & 0xff,
+            major: (number >> 8) & 0xff,
             minor: number & 0xff,
         }
     }
@@ -28,8 +28,8 @@ impl DeviceNumber {
     /// The newer form: 8 bits of the minor number around 12 of the major one.
     const fn from_new(number: u32) -> Self {
         Self {
-            major: number >> 8 & 0xfff,
-            minor: number & 0xff | number >> 12 & 0xf_ff00,
+            major: (number >> 8) & 0xfff,
+            minor: (number & 0xff) | ((number >> 12) & 0xf_ff00),
         }
     }
 
@@ -39,11 +39,11 @@ impl DeviceNumber {
     }
 
     pub(super) const fn to_old(self) -> u32 {
-        (self.major & 0xff) << 8 | self.minor & 0xff
+        ((self.major & 0xff) << 8) | (self.minor & 0xff)
     }
 
     pub(super) const fn to_new(self) -> u32 {
-        self.minor & 0xff | (self.major & 0xfff) << 8 | (self.minor & 0xf_ff00) << 12
+        (self.minor & 0xff) | ((self.major & 0xfff) << 8) | ((self.minor & 0xf_ff00) << 12)
     }
 }
 

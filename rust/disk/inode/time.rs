@@ -49,7 +49,7 @@ impl Timestamp {
         // 0 to 3, given the range.
         let epoch = ((seconds - i64::from(low)) >> 32) as u32 & EPOCH_MASK;
         let nanoseconds = self.nanoseconds.min(MAX_NANOSECONDS);
-        (low as u32, nanoseconds << EPOCH_BITS | epoch)
+        (low as u32, (nanoseconds << EPOCH_BITS) | epoch)
     }
 
     /// The one field that holds the time in an inode without room for the other, or the nearest
