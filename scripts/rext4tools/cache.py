@@ -14,12 +14,17 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Callable, Iterator
 
 from .base import Failure, say
+
+
+#: Names of the entries that this process asked for.
+asked: set[str] = set()
 
 
 def root() -> Path:
@@ -83,6 +88,7 @@ def entry(name: str, digest: str, gib: float, make: Callable[[Path], None]) -> P
     `gib` is the space that making it takes.
     """
     path = root() / f"{name}-{digest}"
+    asked.add(path.name)
     complete = path / ".complete"
     if complete.exists():
         return path
@@ -98,6 +104,16 @@ def entry(name: str, digest: str, gib: float, make: Callable[[Path], None]) -> P
         except OSError as error:
             raise Failure(f"making {path}: {error}") from error
     return path
+
+
+def prune() -> None:
+    """Remove the entries that this process did not ask for."""
+    for path in sorted(root().iterdir()):
+        if path.name in asked or not re.fullmatch(r"[a-z0-9.-]+-[0-9a-f]{12}", path.name):
+            continue
+        with lock(path.name):
+            say(f"removing {path}")
+            remove(path)
 
 
 def log(name: str) -> Path:

@@ -123,18 +123,20 @@ def _choice_file() -> Path:
 
 def choice(*, ask: bool = False) -> Choice:
     """The kernel that this cache uses; asks the archive once, or with `ask`."""
-    file = _choice_file()
-    if not ask and file.exists():
-        chosen = Choice(**json.loads(file.read_text(encoding="utf-8")))
-        if chosen.series in SERIES or (_packages_path(chosen) / ".complete").exists():
-            return chosen
-    chosen = _newest()
-    say(f"kernel: Linux {chosen.version} (stock kernel {chosen.release})")
-    packages(chosen)  # remembered only once it is here: the archive drops versions
-    temporary = file.with_suffix(".new")
-    temporary.write_text(json.dumps(dataclasses.asdict(chosen)), encoding="utf-8")
-    temporary.rename(file)
-    return chosen
+    with cache.lock("kernel-choice"):
+        file = _choice_file()
+        if not ask and file.exists():
+            chosen = Choice(**json.loads(file.read_text(encoding="utf-8")))
+            # Without its packages it is worth nothing: the archive drops versions.
+            if (_packages_path(chosen) / ".complete").exists():
+                return chosen
+        chosen = _newest()
+        say(f"kernel: Linux {chosen.version} (stock kernel {chosen.release})")
+        packages(chosen)
+        temporary = file.with_suffix(".new")
+        temporary.write_text(json.dumps(dataclasses.asdict(chosen)), encoding="utf-8")
+        temporary.rename(file)
+        return chosen
 
 
 def _packages_digest(chosen: Choice) -> str:
