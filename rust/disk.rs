@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allocation;
 pub mod bitmap;
 pub mod checksum;
 pub mod dirent;

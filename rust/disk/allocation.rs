@@ -95,7 +95,10 @@ impl fmt::Display for AllocationError {
                 "block bitmap of group {group}: {bitmap} free, but {descriptor} in the descriptor"
             ),
             Self::NoSuchBlocks { first, count } => {
-                write!(f, "{count} blocks from {first} on were freed but do not exist")
+                write!(
+                    f,
+                    "{count} blocks from {first} on were freed but do not exist"
+                )
             }
             Self::FreedTwice { block } => write!(f, "block {block} was freed but is free"),
             Self::InodeNotInUse { inode } => {
@@ -103,7 +106,10 @@ impl fmt::Display for AllocationError {
             }
             Self::NoSuchInode { inode } => write!(f, "inode {inode} was never used"),
             Self::BadGroup { group } => {
-                write!(f, "group {group} has a bitmap that was found damaged before")
+                write!(
+                    f,
+                    "group {group} has a bitmap that was found damaged before"
+                )
             }
         }
     }
@@ -155,13 +161,13 @@ impl<'a> SystemMap<'a> {
     ///
     /// [`AllocationError::Overlap`].
     pub fn tidy(runs: &mut [SystemRun]) -> Result<usize, AllocationError> {
-        runs.sort_unstable_by_key(|run| run.first);
-        let mut kept = 0;
+        sort(runs);
+        let mut kept = 0usize;
         for at in 0..runs.len() {
             let Some(run) = runs.get(at).copied().filter(|run| run.count > 0) else {
                 continue;
             };
-            let last = kept.checked_sub(1usize).and_then(|last| runs.get_mut(last));
+            let last = kept.checked_sub(1).and_then(|last| runs.get_mut(last));
             if let Some(last) = last {
                 if run.first.0 < last.end() {
                     return Err(AllocationError::Overlap { block: run.first });
@@ -218,6 +224,50 @@ impl<'a> SystemMap<'a> {
     }
 }
 
+/// Sorts runs by their first block, in place: a heap sort, which no order of them makes slow.
+fn sort(runs: &mut [SystemRun]) {
+    let len = runs.len();
+    for root in (0..len / 2).rev() {
+        sift_down(runs, root);
+    }
+    for end in (1..len).rev() {
+        let Some(heap) = runs.get_mut(..=end) else {
+            return;
+        };
+        // The largest goes behind the rest, and the rest becomes a heap again.
+        if let [largest, .., last] = heap {
+            core::mem::swap(largest, last);
+        }
+        if let Some(heap) = heap.get_mut(..end) {
+            sift_down(heap, 0);
+        }
+    }
+}
+
+/// Moves what is at `root` down until neither of the two below it is larger.
+fn sift_down(heap: &mut [SystemRun], mut root: usize) {
+    let first = |heap: &[SystemRun], at: usize| heap.get(at).map(|run| run.first);
+    // Half the length of a slice of these is less than the largest number, so there is no overflow.
+    while root < heap.len() / 2 {
+        let (left, right) = (2 * root + 1, 2 * root + 2);
+        let larger = if first(heap, right) > first(heap, left) {
+            right
+        } else {
+            left
+        };
+        if first(heap, larger) <= first(heap, root) {
+            return;
+        }
+        let Some((upper, lower)) = heap.split_at_mut_checked(larger) else {
+            return;
+        };
+        if let (Some(upper), Some(lower)) = (upper.get_mut(root), lower.first_mut()) {
+            core::mem::swap(upper, lower);
+        }
+        root = larger;
+    }
+}
+
 /// Fills `block` with the block bitmap of a group that was never used: `BLOCK_UNINIT`.
 ///
 /// In use are the file system's own blocks and what lies behind the group's end.
@@ -235,6 +285,16 @@ pub fn init_block_bitmap(
     for own in system.bits_of_group(layout, group) {
         bitmap.fill(own, true);
     }
+}
+
+/// The number of free blocks in the bitmap that [`init_block_bitmap`] makes.
+pub fn free_in_unused_group(layout: &Layout, group: GroupNumber, system: SystemMap<'_>) -> u32 {
+    let own: u32 = system
+        .bits_of_group(layout, group)
+        // Parts of one group without overlap: together not more than it has.
+        .map(|own| own.end.saturating_sub(own.start))
+        .sum();
+    layout.blocks_in_group(group).saturating_sub(own)
 }
 
 /// Checks a block bitmap against all that is known of its group but the checksum.

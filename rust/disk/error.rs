@@ -9,6 +9,7 @@
 //! block that was being read is known to the caller alone, where a structure does not hold it, and
 //! is added to the line by the caller.
 
+use super::allocation::AllocationError;
 use super::bitmap::BitmapError;
 use super::dirent::DirError;
 use super::group_desc::GroupDescError;
@@ -83,6 +84,8 @@ corrupt! {
     GroupDesc(GroupDescError),
     /// A bitmap of blocks or inodes.
     Bitmap(BitmapError),
+    /// What is in use and what is not.
+    Allocation(AllocationError),
     /// An inode.
     Inode(InodeError),
     /// A directory block.
