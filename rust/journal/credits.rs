@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many blocks of metadata each kind of change can touch at most.
+//!
+//! A handle asks for that many credits before it starts; a change that touches more fails with a
+//! warning from jbd2, in the middle. So each number here is an upper bound, with its reason. What
+//! is not used goes back when the handle stops.
+
+use crate::{
+    disk::{extent::State, layout::Layout},
+    extent,
+    vfs::jbd2::Credits,
+};
+
+/// The block of the inode table that holds an inode.
+pub(crate) const INODE: u32 = 1;
+
+/// The super block.
+pub(crate) const SUPERBLOCK: u32 = 1;
+
+/// One call of [`Groups::allocate`](crate::group::Groups::allocate): a run lies in one group, so
+/// its bitmap and the block that holds its descriptor.
+pub(crate) const ALLOCATE: u32 = 2;
+
+/// One call of [`Groups::free_inode`](crate::group::Groups::free_inode): the group's inode bitmap,
+/// and the block that holds its descriptor.
+pub(crate) const FREE_INODE: u32 = 2;
+
+/// Adding an inode to the orphans, or taking it off: the block of the orphan file, or else the
+/// super block and the inode before it in the list. The inode itself is not counted.
+pub(crate) const ORPHAN: u32 = 2;
+
+/// One call of [`Groups::free`](crate::group::Groups::free) for `runs` runs, each of which lies in
+/// at most `groups_per_run` groups: as for [`ALLOCATE`] for each.
+pub(crate) const fn free(runs: u32, groups_per_run: u32) -> u32 {
+    runs.saturating_mul(groups_per_run).saturating_mul(ALLOCATE)
+}
+
+/// Allocating one run for a file and putting it into its extent tree of this depth.
+///
+/// The run; each new node, with an allocation of its own; the nodes on the path; the inode.
+pub(crate) const fn insert(depth: u16) -> Credits {
+    let nodes = extent::credits::splice_new(depth);
+    Credits::new(
+        ALLOCATE
+            .saturating_add(nodes.saturating_mul(ALLOCATE))
+            .saturating_add(extent::credits::splice(depth))
+            .saturating_add(INODE),
+    )
+}
+
+/// One call of [`extent::convert`](crate::extent::convert) with this `limit`, and the inode's size
+/// and orphan entry after it.
+///
+/// Each new node, with an allocation of its own; nodes that are emptied by merging, which are
+/// forgotten and given back to their group; the nodes that change; the inode.
+pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
+    let new = extent::credits::convert_new(depth);
+    let touched = extent::credits::convert(depth, limit);
+    Credits::new(
+        new.saturating_mul(ALLOCATE)
+            .saturating_add(touched)
+            .saturating_add(free(touched, 1))
+            .saturating_add(INODE)
+            .saturating_add(ORPHAN),
+    )
+    .with_revokes(touched)
+}
+
+/// In how many groups one extent can lie, at most.
+pub(crate) const fn groups_per_extent(layout: &Layout) -> u32 {
+    // It begins somewhere in the first.
+    State::Written.max_len().div_ceil(layout.blocks_per_group()) + 1
+}
+
+/// One call of [`extent::remove`](crate::extent::remove) with this `limit`, which frees at most as
+/// many runs of data.
+pub(crate) const fn remove(depth: u16, limit: u32, groups_per_run: u32) -> Credits {
+    let touched = extent::credits::remove(depth, limit);
+    Credits::new(
+        touched
+            .saturating_add(free(limit, groups_per_run))
+            .saturating_add(free(touched, 1))
+            .saturating_add(INODE)
+            .saturating_add(ORPHAN),
+    )
+    .with_revokes(touched)
+}

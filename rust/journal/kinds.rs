@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kinds of metadata blocks that are checked once, when they come into memory.
+//!
+//! See [`Buffer::verify_once`](crate::vfs::buffer::Buffer::verify_once).
+
+use crate::vfs::buffer::Kind;
+
+/// The bitmap of a group's blocks.
+pub(crate) const BLOCK_BITMAP: Kind = Kind::new(0);
+/// The bitmap of a group's inodes.
+pub(crate) const INODE_BITMAP: Kind = Kind::new(1);
+/// A node of an extent tree.
+pub(crate) const EXTENT_NODE: Kind = Kind::new(2);
+/// A block of a directory, with entries or index.
+pub(crate) const DIRECTORY_BLOCK: Kind = Kind::new(3);
+/// A block of extended attributes.
+pub(crate) const XATTR_BLOCK: Kind = Kind::new(4);
