@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block groups: what is free in them, and who gets it.
+//!
+//! ```text
+//!   Groups ─┬─ descriptors   where each group's bitmaps and inode table are, its counts (on disk)
+//!           ├─ space         how much is free in all, claims and promises (in memory)
+//!           │    └─ ledger   the arithmetic
+//!           ├─ system        the file system's own blocks, which are never given out
+//!           └─ shards        per group: lock, pinned blocks, damage
+//!                └─ pinned   freed, but not for good yet
+//! ```
+//!
+//! [`allocate`], [`free`] and [`inodes`] are the operations; [`search`] looks for a place within a
+//! group.
+//!
+//! # Locks
+//!
+//! Each group has a lock, hashed: a fixed number of mutexes share all groups. It covers what is
+//! kept in memory about the group, and every change of its bitmaps and its descriptor. It is taken
+//! with a handle, after the lock of an extent tree, and under it only journal access to buffers is
+//! asked for. No thread has two of them. The lock of [`space`] is taken under it or alone.
+
+mod allocate;
+mod bitmaps;
+mod descriptors;
+mod free;
+mod inodes;
+mod ledger;
+mod pinned;
+mod search;
+mod space;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod tests;
+
+pub(crate) use allocate::Run;
+pub(crate) use inodes::{locate_before_recovery, InodeLocation};
+pub(crate) use space::{ConversionReserve, Rights};
+
+use crate::{
+    disk::{
+        allocation::{SystemMap, SystemRun},
+        group_desc::GroupDescChecksum,
+        layout::Layout,
+        units::GroupNumber,
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    vfs::{block_device::BlockDevice, jbd2::Journal},
+};
+use core::ops::{Deref, DerefMut};
+use descriptors::{Descriptors, GroupSummary};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        lock::{mutex::MutexBackend, Guard},
+        Arc, Mutex,
+    },
+};
+use ledger::Ledger;
+use pinned::Pinned;
+use space::Space;
+
+/// The number of mutexes that share all groups.
+const SHARDS: usize = 64;
+
+/// What is kept in memory about one group.
+struct GroupState {
+    /// No free run is longer. An upper bound, lowered by searches and lifted when blocks are freed.
+    longest: u32,
+    /// The block bitmap is damaged: nothing is allocated or freed in it.
+    bad_blocks: bool,
+    /// The inode bitmap is damaged.
+    bad_inodes: bool,
+    /// Blocks that were freed but can't be used yet.
+    pinned: Option<KBox<Pinned>>,
+}
+
+impl GroupState {
+    const fn new() -> Self {
+        Self {
+            longest: u32::MAX,
+            bad_blocks: false,
+            bad_inodes: false,
+            pinned: None,
+        }
+    }
+
+    fn pinned_count(&self) -> u32 {
+        self.pinned.as_ref().map_or(0, |pinned| pinned.count())
+    }
+}
+
+/// The groups whose numbers have the same remainder, in order.
+type Shard = KVVec<GroupState>;
+
+/// The state of one group, while its lock is held.
+struct LockedGroup<'g> {
+    shard: Guard<'g, Shard, MutexBackend>,
+    /// An index within the shard.
+    slot: usize,
+}
+
+impl Deref for LockedGroup<'_> {
+    type Target = GroupState;
+
+    fn deref(&self) -> &GroupState {
+        &self.shard[self.slot]
+    }
+}
+
+impl DerefMut for LockedGroup<'_> {
+    fn deref_mut(&mut self) -> &mut GroupState {
+        &mut self.shard[self.slot]
+    }
+}
+
+/// All block groups of a mounted file system.
+pub(crate) struct Groups {
+    layout: Layout,
+    descriptors: Descriptors,
+    /// The file system's own blocks, for [`SystemMap`].
+    system: KVVec<SystemRun>,
+    space: Arc<Space>,
+    free_inodes: Atomic<u64>,
+    shards: KVec<Pin<KBox<Mutex<Shard>>>>,
+}
+
+/// How much is free, as `statfs` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FreeSpace {
+    /// Free blocks, but for those that are kept for conversions.
+    pub(crate) blocks: u64,
+    /// Of these, what is not kept for the super-user.
+    pub(crate) blocks_for_all: u64,
+    /// Free inodes.
+    pub(crate) inodes: u64,
+}
+
+impl Groups {
+    /// Reads all descriptors, checks them, and adds up what is free.
+    ///
+    /// To be called after the journal's recovery, which may change all of it. `root_reserved` is
+    /// the number of blocks that is kept for the super-user.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if a descriptor is damaged, or metadata of groups lie over each other.
+    pub(crate) fn load(
+        device: &BlockDevice,
+        layout: &Layout,
+        checksum: GroupDescChecksum,
+        root_reserved: u64,
+    ) -> FsResult<Self> {
+        let descriptors = Descriptors::load(device, layout, checksum)?;
+        let mut system = KVVec::new();
+        let (mut free_blocks, mut free_inodes) = (0u64, 0u64);
+        for group in layout.groups() {
+            let summary = descriptors.summary(layout, group)?;
+            free_blocks += u64::from(summary.free_blocks);
+            free_inodes += u64::from(summary.free_inodes);
+            for run in descriptors.system_runs(layout, group)? {
+                system.push(run, GFP_KERNEL)?;
+            }
+        }
+        let ledger = Ledger::new(layout.blocks_count(), free_blocks, root_reserved);
+        let mut groups = Self {
+            layout: *layout,
+            descriptors,
+            system,
+            space: Space::new(ledger)?,
+            free_inodes: Atomic::new(free_inodes),
+            shards: new_shards(layout.group_count() as usize)?,
+        };
+        groups.tidy_system()?;
+        Ok(groups)
+    }
+
+    /// Adds runs of blocks to the file system's own: those of its journal.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if they lie over other metadata.
+    pub(crate) fn protect(&mut self, runs: impl Iterator<Item = SystemRun>) -> FsResult {
+        for run in runs {
+            self.system.push(run, GFP_KERNEL)?;
+        }
+        self.tidy_system()
+    }
+
+    fn tidy_system(&mut self) -> FsResult {
+        let kept = SystemMap::tidy(&mut self.system).map_err(Corrupt::from)?;
+        self.system.truncate(kept);
+        Ok(())
+    }
+
+    /// The geometry of the file system.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The file system's own blocks.
+    pub(crate) fn system(&self) -> SystemMap<'_> {
+        SystemMap::new(&self.system)
+    }
+
+    /// The number of free blocks, as it is to be stored in the super block.
+    pub(crate) fn free_blocks(&self) -> u64 {
+        self.space.ledger().free
+    }
+
+    /// The number of free inodes, as it is to be stored in the super block.
+    pub(crate) fn free_inodes(&self) -> u64 {
+        self.free_inodes.load(Relaxed)
+    }
+
+    /// What is free as `statfs` tells it.
+    pub(crate) fn free_space(&self) -> FreeSpace {
+        let ledger = self.space.ledger();
+        FreeSpace {
+            blocks: ledger.visible(),
+            blocks_for_all: ledger.visible_to_all(),
+            inodes: self.free_inodes(),
+        }
+    }
+
+    /// Takes a reserve of `blocks` for the conversion of one request: see [`space`].
+    ///
+    /// Waits for other conversions if need be, so it is to be called before anything is submitted,
+    /// without a handle, and without a lock that a completion takes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there are not so many blocks, and will not be by waiting; `ERESTARTSYS` if the
+    /// process is being killed; `EDEADLK` with a handle.
+    pub(crate) fn reserve_conversion(
+        &self,
+        journal: &Journal,
+        blocks: u32,
+    ) -> FsResult<ConversionReserve> {
+        if let Some(reserve) = ConversionReserve::try_new(&self.space, blocks) {
+            return Ok(reserve);
+        }
+        self.reclaim(journal)?;
+        ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
+    }
+
+    /// Commits what was freed, so that it can be used. Returns whether there was anything.
+    ///
+    /// For one who got `ENOSPC`, to try once more. To be called without a handle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Journal::force_commit`].
+    pub(crate) fn reclaim(&self, journal: &Journal) -> FsResult<bool> {
+        Journal::must_not_have_handle()?;
+        let pinned = self.space.ledger().pinned;
+        self.release_committed(journal);
+        if self.space.ledger().pinned > 0 {
+            journal.force_commit()?;
+            self.release_committed(journal);
+        }
+        Ok(self.space.ledger().pinned < pinned)
+    }
+
+    fn summary(&self, group: GroupNumber) -> FsResult<GroupSummary> {
+        self.descriptors.summary(&self.layout, group)
+    }
+
+    /// Locks a group.
+    fn lock(&self, group: GroupNumber) -> FsResult<LockedGroup<'_>> {
+        let number = group.0 as usize;
+        let slot = number / SHARDS;
+        let shard = self
+            .shards
+            .get(number % SHARDS)
+            .map(|shard| shard.lock())
+            .filter(|shard| slot < shard.len())
+            .ok_or(FsError::from(EINVAL))?;
+        Ok(LockedGroup { shard, slot })
+    }
+
+    /// Gives the group's pinned blocks back that are committed by now.
+    fn release_pinned(&self, state: &mut GroupState, journal: &Journal) {
+        let Some(pinned) = &mut state.pinned else {
+            return;
+        };
+        let released = pinned.release(|tid| journal.is_committed(tid));
+        if pinned.count() == 0 {
+            state.pinned = None;
+        }
+        if released > 0 {
+            state.longest = u32::MAX;
+            self.space.update(|ledger| ledger.unpin(released));
+        }
+    }
+
+    /// The same for all groups.
+    fn release_committed(&self, journal: &Journal) {
+        if self.space.ledger().pinned == 0 {
+            return;
+        }
+        for shard in &self.shards {
+            for state in shard.lock().iter_mut() {
+                self.release_pinned(state, journal);
+            }
+        }
+    }
+
+    /// Notes that a group's block bitmap is damaged, and counts its free blocks no more.
+    fn condemn_blocks(&self, state: &mut GroupState, free: u32) {
+        if !state.bad_blocks {
+            let pinned = state.pinned_count();
+            self.space.update(|ledger| ledger.write_off(free, pinned));
+            state.bad_blocks = true;
+            state.pinned = None;
+        }
+    }
+}
+
+/// The states of `groups` groups.
+fn new_shards(groups: usize) -> FsResult<KVec<Pin<KBox<Mutex<Shard>>>>> {
+    let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
+    for first in 0..SHARDS {
+        // First those with this number, then every one that is `SHARDS` further on.
+        let count = groups.saturating_sub(first).div_ceil(SHARDS);
+        let mut shard = Shard::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            shard.push(GroupState::new(), GFP_KERNEL)?;
+        }
+        shards.push(KBox::pin_init(new_mutex!(shard), GFP_KERNEL)?, GFP_KERNEL)?;
+    }
+    Ok(shards)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The group descriptors in memory: the buffers that hold them, for as long as the mount lasts.
+
+use crate::{
+    disk::{
+        allocation::{runs_of_group, SystemRun},
+        bitmap,
+        checksum::FsSeed,
+        group_desc::{GroupDesc, GroupDescChecksum, GroupFlags, GroupPart},
+        layout::Layout,
+        units::{GroupNumber, PhysicalBlock},
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    vfs::{
+        block_device::BlockDevice,
+        buffer::{Buffer, Placement},
+        jbd2::BufferMut,
+    },
+};
+use kernel::prelude::*;
+
+/// What a descriptor says, read at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct GroupSummary {
+    pub(super) block_bitmap: PhysicalBlock,
+    pub(super) inode_bitmap: PhysicalBlock,
+    pub(super) inode_table: PhysicalBlock,
+    pub(super) free_blocks: u32,
+    pub(super) free_inodes: u32,
+    /// The inodes at the end of the table that were never used.
+    pub(super) unused_inodes: u32,
+    /// The block bitmap was never written.
+    pub(super) blocks_uninit: bool,
+    /// The inode bitmap and the inode table were never written.
+    pub(super) inodes_uninit: bool,
+}
+
+/// The descriptors of all groups.
+///
+/// A descriptor is changed under the lock of its group (see [`super`]), and within the journal. To
+/// read one, the byte lock of its buffer is enough.
+pub(super) struct Descriptors {
+    buffers: KVVec<Buffer>,
+    checksum: GroupDescChecksum,
+}
+
+impl Descriptors {
+    /// Reads the descriptors of all groups and checks each by itself.
+    pub(super) fn load(
+        device: &BlockDevice,
+        layout: &Layout,
+        checksum: GroupDescChecksum,
+    ) -> FsResult<Self> {
+        let mut buffers = KVVec::with_capacity(layout.descriptor_blocks() as usize, GFP_KERNEL)?;
+        for number in 0..layout.descriptor_blocks() {
+            if let Some(ahead) = layout.descriptor_block(number.saturating_add(READ_AHEAD)) {
+                Buffer::read_ahead(device, ahead.0, layout.block_size().bytes());
+            }
+            buffers.push(read_block(device, layout, number)?, GFP_KERNEL)?;
+        }
+        let all = Self { buffers, checksum };
+        for group in layout.groups() {
+            all.look(layout, group, |desc| {
+                desc.verify_checksum(&all.checksum)?;
+                desc.check(layout)
+            })?
+            .map_err(Corrupt::from)?;
+        }
+        Ok(all)
+    }
+
+    /// How many groups' worth of descriptors there are is known from the layout; this is the seed
+    /// of the bitmaps' checksums, if they have any.
+    pub(super) fn bitmap_seed(&self) -> Option<FsSeed> {
+        match self.checksum {
+            GroupDescChecksum::Crc32c(seed) => Some(seed),
+            GroupDescChecksum::None | GroupDescChecksum::Crc16 { .. } => None,
+        }
+    }
+
+    /// Whether the flags for parts that were never written, and the number of never used inodes,
+    /// mean something: they do not without a checksum, as nobody keeps them right then.
+    fn has_lazy_parts(&self) -> bool {
+        !matches!(self.checksum, GroupDescChecksum::None)
+    }
+
+    /// The buffer that holds the descriptor of `group`.
+    pub(super) fn buffer(&self, layout: &Layout, group: GroupNumber) -> FsResult<&Buffer> {
+        layout
+            .place_of_descriptor(group)
+            .and_then(|place| self.buffers.get(place.block as usize))
+            .ok_or(EINVAL.into())
+    }
+
+    /// Looks at a descriptor, under the byte lock of its buffer.
+    pub(super) fn look<R>(
+        &self,
+        layout: &Layout,
+        group: GroupNumber,
+        look: impl FnOnce(GroupDesc<&[u8]>) -> R,
+    ) -> FsResult<R> {
+        self.buffer(layout, group)?.with(|bytes| {
+            let desc = GroupDesc::in_block(bytes, layout, group).map_err(Corrupt::from)?;
+            Ok(look(desc))
+        })
+    }
+
+    /// What a descriptor says now.
+    pub(super) fn summary(&self, layout: &Layout, group: GroupNumber) -> FsResult<GroupSummary> {
+        let lazy = self.has_lazy_parts();
+        self.look(layout, group, |desc| GroupSummary {
+            block_bitmap: desc.block_bitmap(),
+            inode_bitmap: desc.inode_bitmap(),
+            inode_table: desc.inode_table(),
+            free_blocks: desc.free_blocks(),
+            free_inodes: desc.free_inodes(),
+            unused_inodes: if lazy { desc.unused_inodes() } else { 0 },
+            blocks_uninit: lazy && desc.flags().has(GroupFlags::BLOCK_UNINIT),
+            inodes_uninit: lazy && desc.flags().has(GroupFlags::INODE_UNINIT),
+        })
+    }
+
+    /// The blocks that a group's metadata takes up.
+    pub(super) fn system_runs(
+        &self,
+        layout: &Layout,
+        group: GroupNumber,
+    ) -> FsResult<[SystemRun; 4]> {
+        self.look(layout, group, |desc| runs_of_group(layout, &desc))
+    }
+
+    /// Changes a descriptor, and stores its checksum and that of the bitmap `part`, which is in
+    /// `bitmap`.
+    ///
+    /// This is the one place where two byte locks are held: the descriptor's, then the bitmap's.
+    pub(super) fn edit(
+        &self,
+        layout: &Layout,
+        group: GroupNumber,
+        token: &BufferMut<'_>,
+        (part, bitmap): (GroupPart, &Buffer),
+        change: impl FnOnce(&mut GroupDesc<&mut [u8]>),
+    ) -> FsResult {
+        token.edit(|bytes| {
+            let mut desc = GroupDesc::in_block(bytes, layout, group).map_err(Corrupt::from)?;
+            change(&mut desc);
+            if let Some(seed) = self.bitmap_seed() {
+                bitmap
+                    .with(|bits| bitmap::update_checksum(seed, layout, &mut desc, part, bits))
+                    .map_err(Corrupt::from)?;
+            }
+            desc.update_checksum(&self.checksum);
+            Ok(())
+        })?
+    }
+}
+
+/// How many blocks of descriptors are read ahead at mount.
+const READ_AHEAD: u32 = 32;
+
+/// Reads one of the blocks of descriptors.
+pub(super) fn read_block(device: &BlockDevice, layout: &Layout, number: u32) -> FsResult<Buffer> {
+    let at = layout
+        .descriptor_block(number)
+        .ok_or(FsError::from(EINVAL))?;
+    let size = layout.block_size().bytes();
+    Ok(Buffer::read_placed(device, at.0, size, Placement::Pinned)?)
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Freeing blocks.
+
+use super::{pinned::Pinned, search::length, Groups};
+use crate::{
+    disk::{
+        allocation::AllocationError,
+        bitmap::Bitmap,
+        units::{GroupNumber, PhysicalBlock},
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    vfs::jbd2::Handle,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+impl Groups {
+    /// Frees `len` blocks from `start` on, which may lie in several groups.
+    ///
+    /// They can be used again once the transaction is committed. Needs
+    /// [`ALLOCATE`](crate::journal::credits::ALLOCATE) credits for each group. Blocks of metadata
+    /// are to be forgotten before, see [`Handle::forget`].
+    ///
+    /// In a group whose bitmap was found damaged before, nothing is done: the blocks are lost until
+    /// the file system is checked, which is better than to believe a wrong bitmap.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if they do not all exist, are not all in use, or are the file system's own. In
+    /// the group where that is found nothing is changed. `ENOMEM`, with nothing changed in the group
+    /// where it happened either. Errors of [`Handle::write`].
+    pub(crate) fn free(&self, handle: &Handle<'_>, start: PhysicalBlock, len: u32) -> FsResult {
+        let count = u64::from(len);
+        if !self.layout.contains(start, count) {
+            return Err(Corrupt::from(AllocationError::NoSuchBlocks {
+                first: start,
+                count,
+            })
+            .into());
+        }
+        self.system()
+            .check_foreign(start, count)
+            .map_err(Corrupt::from)?;
+
+        let (mut at, mut rest) = (start, len);
+        while rest > 0 {
+            let (group, bit) = self
+                .layout
+                .group_of_block(at)
+                .ok_or(FsError::from(EINVAL))?;
+            let here = rest.min(self.layout.blocks_in_group(group).saturating_sub(bit));
+            if here == 0 {
+                // Not reached: `group_of_block` gives a bit within the group.
+                return Err(EINVAL.into());
+            }
+            self.free_in_group(handle, group, bit..bit + here)?;
+            rest -= here;
+            // All of these blocks exist, so their numbers fit.
+            at = PhysicalBlock(at.0 + u64::from(here));
+        }
+        Ok(())
+    }
+
+    fn free_in_group(
+        &self,
+        handle: &Handle<'_>,
+        group: GroupNumber,
+        range: Range<u32>,
+    ) -> FsResult {
+        let mut state = self.lock(group)?;
+        if state.bad_blocks {
+            return Ok(());
+        }
+        self.release_pinned(&mut state, handle.journal());
+        let summary = self.summary(group)?;
+        let first = self.layout.first_block(group);
+        let freed_twice = |bit: u32| {
+            FsError::from(Corrupt::from(AllocationError::FreedTwice {
+                block: PhysicalBlock(first.0 + u64::from(bit)),
+            }))
+        };
+        if summary.blocks_uninit {
+            // No block of it was ever given out.
+            return Err(freed_twice(range.start));
+        }
+        let bitmap = match self.block_bitmap(handle, group, &summary) {
+            Ok(bitmap) => bitmap,
+            Err(error) => {
+                if matches!(error, FsError::Corrupt(_)) {
+                    self.condemn_blocks(&mut state, summary.free_blocks);
+                }
+                return Err(error);
+            }
+        };
+        if let Some(bit) = bitmap.with(|bytes| Bitmap::new(bytes).next_clear(range.clone())) {
+            self.condemn_blocks(&mut state, summary.free_blocks);
+            return Err(freed_twice(bit));
+        }
+
+        let tid = handle.tid().ok_or(FsError::from(EROFS))?;
+        let pinned = match &mut state.pinned {
+            Some(pinned) => pinned,
+            none => none.insert(KBox::new(Pinned::default(), GFP_KERNEL)?),
+        };
+        pinned.prepare(tid, bitmap.size())?;
+        self.set_blocks(handle, group, &bitmap, range.clone(), false)?;
+        let count = length(&range);
+        pinned.add(range);
+        self.space.update(|ledger| ledger.freed(count));
+        Ok(())
+    }
+}

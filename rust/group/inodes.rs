@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes as numbers: where they lie, and freeing them.
+
+use super::{
+    descriptors::{read_block, GroupSummary},
+    Groups,
+};
+use crate::{
+    disk::{
+        allocation::AllocationError,
+        bitmap::BitmapMut,
+        group_desc::{GroupDesc, GroupDescChecksum, GroupPart},
+        layout::{InodePlace, Layout},
+        units::{InodeNumber, PhysicalBlock},
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    vfs::{block_device::BlockDevice, jbd2::Handle},
+};
+use kernel::{prelude::*, sync::atomic::Relaxed};
+
+/// Where an inode lies on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InodeLocation {
+    /// The block of the inode table that holds it.
+    pub(crate) block: PhysicalBlock,
+    /// Where it starts in that block, in bytes.
+    pub(crate) offset: u32,
+    /// Its place as the format counts it.
+    pub(crate) place: InodePlace,
+}
+
+impl InodeLocation {
+    fn new(place: InodePlace, table: PhysicalBlock) -> Option<Self> {
+        Some(Self {
+            block: table.checked_add(place.block.into())?,
+            offset: place.offset,
+            place,
+        })
+    }
+}
+
+/// Where an inode lies, before there are [`Groups`]: that of the journal, which is needed for the
+/// recovery that has to come first.
+///
+/// # Errors
+///
+/// [`Corrupt`] if there is no such inode, or its group's descriptor is damaged.
+pub(crate) fn locate_before_recovery(
+    device: &BlockDevice,
+    layout: &Layout,
+    checksum: &GroupDescChecksum,
+    inode: InodeNumber,
+) -> FsResult<InodeLocation> {
+    let place = layout
+        .place_of_inode(inode)
+        .ok_or_else(|| no_such_inode(inode))?;
+    let descriptor = layout
+        .place_of_descriptor(place.group)
+        .ok_or_else(|| no_such_inode(inode))?;
+    let table = read_block(device, layout, descriptor.block)?
+        .with(|bytes| {
+            let desc = GroupDesc::in_block(bytes, layout, place.group)?;
+            desc.verify_checksum(checksum)?;
+            desc.check(layout)?;
+            Ok(desc.inode_table())
+        })
+        .map_err(|error: crate::disk::group_desc::GroupDescError| Corrupt::from(error))?;
+    InodeLocation::new(place, table).ok_or_else(|| no_such_inode(inode))
+}
+
+impl Groups {
+    /// Where an inode lies that somebody refers to.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if there is no such inode, or if it was never used: then its block may never
+    /// have been written either, and holds whatever was on the device before.
+    pub(crate) fn locate_inode(&self, inode: InodeNumber) -> FsResult<InodeLocation> {
+        let place = self
+            .layout
+            .place_of_inode(inode)
+            .ok_or_else(|| no_such_inode(inode))?;
+        let summary = self.summary(place.group)?;
+        if !was_used(&self.layout, &summary, place.index) {
+            return Err(no_such_inode(inode));
+        }
+        InodeLocation::new(place, summary.inode_table).ok_or_else(|| no_such_inode(inode))
+    }
+
+    /// Frees an inode, whose blocks and contents are gone already.
+    ///
+    /// Needs [`FREE_INODE`](crate::journal::credits::FREE_INODE) credits.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if it is not in use or reserved, or the inode bitmap is damaged. Errors of
+    /// [`Handle::write`].
+    pub(crate) fn free_inode(
+        &self,
+        handle: &Handle<'_>,
+        inode: InodeNumber,
+        is_directory: bool,
+    ) -> FsResult {
+        let not_in_use = || FsError::from(Corrupt::from(AllocationError::InodeNotInUse { inode }));
+        let place = self.layout.place_of_inode(inode).ok_or_else(not_in_use)?;
+        if inode < self.layout.first_inode() {
+            return Err(not_in_use());
+        }
+        let mut state = self.lock(place.group)?;
+        if state.bad_inodes {
+            return Err(Corrupt::from(AllocationError::BadGroup { group: place.group }).into());
+        }
+        let summary = self.summary(place.group)?;
+        if !was_used(&self.layout, &summary, place.index) {
+            return Err(not_in_use());
+        }
+        let device = handle.journal().device();
+        let bitmap = match self.inode_bitmap(device, place.group, &summary) {
+            Ok(bitmap) => bitmap,
+            Err(error) => {
+                state.bad_inodes |= matches!(error, FsError::Corrupt(_));
+                return Err(error);
+            }
+        };
+
+        let bits = handle.write(&bitmap)?;
+        let descriptor = self.descriptors.buffer(&self.layout, place.group)?;
+        let descriptor = handle.write(descriptor)?;
+        let cleared =
+            bits.edit(|bytes| BitmapMut::new(bytes).clear_range(place.index..place.index + 1))?;
+        if cleared.is_err() {
+            state.bad_inodes = true;
+            return Err(not_in_use());
+        }
+        let part = (GroupPart::InodeBitmap, &bitmap);
+        self.descriptors
+            .edit(&self.layout, place.group, &descriptor, part, |desc| {
+                desc.set_free_inodes(desc.free_inodes().saturating_add(1));
+                if is_directory {
+                    desc.set_used_dirs(desc.used_dirs().saturating_sub(1));
+                }
+            })?;
+        self.free_inodes.add(1u64, Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether the inode with this index was ever used, for all that its group knows.
+fn was_used(layout: &Layout, summary: &GroupSummary, index: u32) -> bool {
+    let used = layout
+        .inodes_per_group()
+        .saturating_sub(summary.unused_inodes);
+    !summary.inodes_uninit && index < used
+}
+
+fn no_such_inode(inode: InodeNumber) -> FsError {
+    Corrupt::from(AllocationError::NoSuchInode { inode }).into()
+}

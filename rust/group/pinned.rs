@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks that were freed, but not for good yet.
+//!
+//! A block that a transaction frees still belongs to its former owner until that transaction is
+//! committed: if the machine fails before that, the owner has it back. Were it given to somebody
+//! else and filled with new data meanwhile, the former owner would then see these. So such blocks
+//! are free in the bitmap, which is what will be committed, and pinned here until it is.
+//!
+//! Two generations are enough: while a transaction takes changes, at most the one before it is being
+//! committed, and all older ones are. They are looked at when somebody next frees or wants blocks of
+//! the group. That costs no memory for a group that nobody frees from, at most two blocks for one
+//! that somebody does, and needs no callback from the commit, in whose context nothing could wait
+//! for a group's lock.
+
+use crate::{
+    disk::bitmap::{Bitmap, BitmapMut},
+    vfs::jbd2::Tid,
+};
+use core::ops::Range;
+use kernel::alloc::{flags::GFP_KERNEL, AllocError, KVec};
+
+/// The blocks of a group that one transaction freed.
+struct Generation {
+    tid: Tid,
+    bits: KVec<u8>,
+    count: u32,
+}
+
+impl Generation {
+    fn new(tid: Tid, bytes: usize) -> Result<Self, AllocError> {
+        Ok(Self {
+            tid,
+            bits: KVec::from_elem(0, bytes, GFP_KERNEL)?,
+            count: 0,
+        })
+    }
+
+    fn add(&mut self, range: Range<u32>) {
+        let count = super::search::length(&range);
+        BitmapMut::new(&mut self.bits).fill(range, true);
+        self.count = self.count.saturating_add(count);
+    }
+}
+
+/// The pinned blocks of one group.
+#[derive(Default)]
+pub(super) struct Pinned {
+    /// Freed by the transaction that takes changes, or the latest that did.
+    younger: Option<Generation>,
+    /// Freed by one before that.
+    older: Option<Generation>,
+}
+
+impl Pinned {
+    /// The number of pinned blocks.
+    pub(super) fn count(&self) -> u32 {
+        self.generations().map(|generation| generation.count).sum()
+    }
+
+    /// The bits of the pinned blocks.
+    pub(super) fn bitmaps(&self) -> [Option<Bitmap<'_>>; 2] {
+        [&self.younger, &self.older].map(|generation| {
+            generation
+                .as_ref()
+                .map(|generation| Bitmap::new(&generation.bits))
+        })
+    }
+
+    fn generations(&self) -> impl Iterator<Item = &Generation> {
+        self.younger.iter().chain(self.older.iter())
+    }
+
+    /// Gives back what transactions freed that are committed now. Returns how many blocks.
+    pub(super) fn release(&mut self, is_committed: impl Fn(Tid) -> bool) -> u32 {
+        let mut released = 0;
+        for place in [&mut self.older, &mut self.younger] {
+            let done = place.take_if(|generation| is_committed(generation.tid));
+            released += done.map_or(0, |generation| generation.count);
+        }
+        released
+    }
+
+    /// Makes room to pin blocks that transaction `tid` frees, in a bitmap of `bytes` bytes.
+    ///
+    /// To be called before anything is changed, and after [`Self::release`].
+    pub(super) fn prepare(&mut self, tid: Tid, bytes: usize) -> Result<(), AllocError> {
+        if self.younger.as_ref().is_some_and(|own| own.tid == tid) {
+            return Ok(());
+        }
+        let fresh = Generation::new(tid, bytes)?;
+        let Some(mut before) = self.younger.replace(fresh) else {
+            return Ok(());
+        };
+        if let Some(older) = self.older.take() {
+            // Not released, against what jbd2 does. To keep it longer is always right.
+            for run in set_runs(Bitmap::new(&older.bits)) {
+                before.add(run);
+            }
+        }
+        self.older = Some(before);
+        Ok(())
+    }
+
+    /// Pins `range`, which the transaction frees that was given to [`Self::prepare`].
+    pub(super) fn add(&mut self, range: Range<u32>) {
+        if let Some(generation) = &mut self.younger {
+            generation.add(range);
+        }
+    }
+}
+
+/// The runs of set bits.
+fn set_runs(map: Bitmap<'_>) -> impl Iterator<Item = Range<u32>> + '_ {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let start = map.next_set(at..map.bits())?;
+        let end = map.next_clear(start..map.bits()).unwrap_or(map.bits());
+        at = end;
+        Some(start..end)
+    })
+}

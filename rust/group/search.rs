@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The search for free blocks within one group.
+//!
+//! Pure: it looks at bitmaps and knows neither locks nor buffers.
+
+use crate::disk::bitmap::Bitmap;
+use core::ops::Range;
+
+/// What is free in a group: the bits that are clear in its bitmap and in none of `pinned`.
+#[derive(Clone, Copy)]
+pub(super) struct FreeBits<'a> {
+    bitmap: Bitmap<'a>,
+    /// Blocks that were freed, but not for good yet: see [`super::pinned`].
+    pinned: [Option<Bitmap<'a>>; 2],
+    /// The number of blocks in the group.
+    end: u32,
+}
+
+impl<'a> FreeBits<'a> {
+    /// The free ones of the first `end` bits.
+    pub(super) fn new(bitmap: Bitmap<'a>, pinned: [Option<Bitmap<'a>>; 2], end: u32) -> Self {
+        Self {
+            bitmap,
+            pinned,
+            end,
+        }
+    }
+
+    fn maps(self) -> impl Iterator<Item = Bitmap<'a>> {
+        core::iter::once(self.bitmap).chain(self.pinned.into_iter().flatten())
+    }
+
+    /// The first free bit in `range`.
+    fn next_free(self, range: Range<u32>) -> Option<u32> {
+        let mut at = range.start;
+        loop {
+            let before = at;
+            for map in self.maps() {
+                at = map.next_clear(at..range.end)?;
+            }
+            // No map has moved on, so all of them have this bit clear.
+            if at == before && at < range.end {
+                return Some(at);
+            }
+        }
+    }
+
+    /// The run of free bits that begins at `start`, which is free, up to `limit`.
+    fn run_from(self, start: u32, limit: u32) -> Range<u32> {
+        let end = self
+            .maps()
+            .filter_map(|map| map.next_set(start..limit))
+            .fold(limit, u32::min);
+        start..end
+    }
+
+    /// The first run in `range` of at least `wanted` bits, cut to that, or else the longest.
+    fn best_run(self, range: Range<u32>, wanted: u32) -> Option<Range<u32>> {
+        let mut best: Option<Range<u32>> = None;
+        let mut at = range.start;
+        while let Some(start) = self.next_free(at..range.end) {
+            let run = self.run_from(start, range.end.min(start.saturating_add(wanted)));
+            at = run.end;
+            if length(&run) == wanted {
+                return Some(run);
+            }
+            if best.as_ref().is_none_or(|best| length(&run) > length(best)) {
+                best = Some(run);
+            }
+        }
+        best
+    }
+
+    /// The best place for `wanted` blocks, with 1 at least, near `goal`.
+    ///
+    /// At the goal exactly, if that is free, since what lies in one piece is worth more than what
+    /// is long. Else the first run behind the goal that is long enough, then the first before it,
+    /// and if there is none the longest. The run has at most `wanted` blocks.
+    pub(super) fn place(self, goal: Option<u32>, wanted: u32) -> Option<Range<u32>> {
+        let goal = goal.unwrap_or(0).min(self.end);
+        if goal > 0 && self.next_free(goal..self.end) == Some(goal) {
+            return Some(self.run_from(goal, self.end.min(goal.saturating_add(wanted))));
+        }
+        let behind = self.best_run(goal..self.end, wanted);
+        if behind.as_ref().is_some_and(|run| length(run) == wanted) {
+            return behind;
+        }
+        let before = self.best_run(0..goal, wanted);
+        match (behind, before) {
+            (Some(behind), Some(before)) if length(&before) > length(&behind) => Some(before),
+            (None, before) => before,
+            (behind, _) => behind,
+        }
+    }
+}
+
+/// The number of bits in a run.
+pub(super) fn length(run: &Range<u32>) -> u32 {
+    run.end.saturating_sub(run.start)
+}

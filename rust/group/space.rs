@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Free space, as it is shared out: claims, promises, and waiting for them.
+//!
+//! # Why a conversion does not meet a full disk
+//!
+//! A direct write into an unwritten extent is converted when its data is on disk. That can split
+//! the extent, and a split can need new tree blocks, at a moment at which there is nobody left to
+//! tell that there are none. So the writer takes a [`ConversionReserve`] before it submits the
+//! write, for as many blocks as its conversion can need at most ([`crate::extent::credits`]), and
+//! hands it to the completion.
+//!
+//! There is one reserve for a whole request, however many extents it meets, since a range has two
+//! ends. Whoever has one must not ask for another: it might wait for itself, or for somebody who
+//! does the same.
+//!
+//! - *A completion that has a reserve gets its blocks.* By the second invariant of
+//!   [`super::ledger`] what is promised is available, and by the first, what is claimed is there to
+//!   be found: see [`super::allocate`].
+//! - *Writes into preallocated space work when `statfs` shows no free block.* Normal allocations
+//!   leave a pool alone, which `statfs` does not show, and from which promises can still be given.
+//!   The pool is as large as that of C ext4: 2 % of all blocks, and at most 4096.
+//! - *More writes are outstanding than the pool covers.* Then the next writer waits until others
+//!   have completed and gave back what they did not need, or until a commit makes freed blocks
+//!   available, whichever comes first. It waits before it has submitted anything, without a
+//!   handle, so the completions that it waits for can go on; only a fatal signal ends the wait.
+//! - *Nobody is outstanding, no block is about to be freed, and still there are not enough.* Then
+//!   waiting would not help, and the writer is told `ENOSPC`, before it has submitted anything. This
+//!   takes a disk that was filled to the last block by another file system driver, or a pool that
+//!   was used up by splits of extents: on a full disk each leaf of a tree comes out of it, and a
+//!   leaf holds 84 extents at least (340 with blocks of 4 KiB). It refills as soon as blocks
+//!   are freed.
+
+use super::ledger::{Claimant, Ledger};
+use crate::vfs::wait::WaitQueue;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{Arc, SpinLock},
+};
+
+/// The free space of a file system.
+///
+/// The lock is innermost, but for a wait queue's own.
+#[pin_data]
+pub(super) struct Space {
+    #[pin]
+    ledger: SpinLock<Ledger>,
+    /// For writers that wait for a promise.
+    #[pin]
+    risen: WaitQueue,
+}
+
+impl Space {
+    pub(super) fn new(ledger: Ledger) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                ledger <- new_spinlock!(ledger),
+                risen <- WaitQueue::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The counts as they are now.
+    pub(super) fn ledger(&self) -> Ledger {
+        *self.ledger.lock()
+    }
+
+    /// Changes the counts, and wakes who waits if there is more available after it.
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Ledger) -> R) -> R {
+        let (result, risen) = {
+            let mut ledger = self.ledger.lock();
+            let before = ledger.risen;
+            let result = change(&mut ledger);
+            (result, ledger.risen != before)
+        };
+        if risen {
+            self.risen.wake_all();
+        }
+        result
+    }
+}
+
+/// Blocks that will be there when a conversion needs them. Dropping it gives back what is left.
+pub(crate) struct ConversionReserve {
+    space: Arc<Space>,
+    left: u32,
+}
+
+impl ConversionReserve {
+    /// A promise of `blocks`, if they are available now.
+    pub(super) fn try_new(space: &Arc<Space>, blocks: u32) -> Option<Self> {
+        // No blocks, no promise: nothing to give back either.
+        let promised = blocks == 0 || space.update(|ledger| ledger.promise(blocks));
+        promised.then(|| Self {
+            space: space.clone(),
+            left: blocks,
+        })
+    }
+
+    /// Waits for a promise of `blocks`, as long as there is somebody to wait for.
+    ///
+    /// `None` if there is nobody.
+    pub(super) fn wait(space: &Arc<Space>, blocks: u32) -> Result<Option<Self>> {
+        space.risen.wait_killable(|| {
+            if let Some(reserve) = Self::try_new(space, blocks) {
+                return Some(Some(reserve));
+            }
+            // Who has a promise or a claim gives back what is left of it.
+            let ledger = space.ledger();
+            (ledger.promised == 0 && ledger.claimed == 0).then_some(None)
+        })
+    }
+
+    /// How many blocks are left.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+}
+
+impl Drop for ConversionReserve {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.space.update(|ledger| ledger.unpromise(self.left));
+        }
+    }
+}
+
+/// Who wants blocks, and what he may use.
+pub(crate) enum Rights<'r> {
+    /// Anybody, for anything.
+    Normal,
+    /// One who may use what is reserved for the super-user.
+    Root,
+    /// A conversion, out of what was promised to it. When that is used up, as [`Self::Root`].
+    Reserve(&'r mut ConversionReserve),
+}
+
+/// Blocks that are about to be allocated. Dropping it gives back what was not.
+pub(super) struct Claim<'r> {
+    space: &'r Arc<Space>,
+    reserve: Option<&'r mut ConversionReserve>,
+    blocks: u32,
+    used: u32,
+}
+
+impl<'r> Claim<'r> {
+    /// Claims at least one and at most `wanted` blocks. `None` if there is none to be had.
+    ///
+    /// Before it says so, it calls `release`, which may make more available, and tries again.
+    pub(super) fn new(
+        space: &'r Arc<Space>,
+        wanted: u32,
+        rights: &'r mut Rights<'_>,
+        release: impl FnOnce(),
+    ) -> Option<Self> {
+        let who = match rights {
+            Rights::Reserve(reserve) if reserve.left > 0 => {
+                let blocks = wanted.min(reserve.left);
+                reserve.left -= blocks;
+                space.update(|ledger| ledger.claim_promised(blocks));
+                return Some(Self {
+                    space,
+                    reserve: Some(reserve),
+                    blocks,
+                    used: 0,
+                });
+            }
+            Rights::Normal => Claimant::Normal,
+            Rights::Root | Rights::Reserve(_) => Claimant::Root,
+        };
+        let mut blocks = space.update(|ledger| ledger.claim(who, wanted));
+        if blocks == 0 {
+            release();
+            blocks = space.update(|ledger| ledger.claim(who, wanted));
+        }
+        (blocks > 0).then_some(Self {
+            space,
+            reserve: None,
+            blocks,
+            used: 0,
+        })
+    }
+
+    /// How many blocks may be allocated.
+    pub(super) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Ends the claim: `used` of its blocks are in use now.
+    pub(super) fn spend(mut self, used: u32) {
+        self.used = used.min(self.blocks);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let (blocks, used) = (self.blocks, self.used);
+        match &mut self.reserve {
+            None => self.space.update(|ledger| ledger.settle(blocks, used)),
+            Some(reserve) => {
+                self.space
+                    .update(|ledger| ledger.settle_promised(blocks, used));
+                reserve.left += blocks - used;
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit suite of what can be tested without a device.
+
+use super::{
+    ledger::{Claimant, Ledger},
+    pinned::Pinned,
+    search::FreeBits,
+    space::{Claim, ConversionReserve, Rights, Space},
+};
+use crate::{
+    disk::bitmap::{Bitmap, BitmapMut},
+    vfs::jbd2::Tid,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// The blocks in the groups of these tests.
+const BITS: u32 = 256;
+const BYTES: usize = BITS as usize / 8;
+
+/// A bitmap in which all is used but these runs.
+fn free_runs(runs: &[Range<u32>]) -> [u8; BYTES] {
+    let mut bytes = [0xff; BYTES];
+    let mut bitmap = BitmapMut::new(&mut bytes);
+    for run in runs {
+        bitmap.fill(run.clone(), false);
+    }
+    bytes
+}
+
+fn place(bytes: &[u8], goal: Option<u32>, wanted: u32) -> Option<Range<u32>> {
+    FreeBits::new(Bitmap::new(bytes), [None; 2], BITS).place(goal, wanted)
+}
+
+fn tid(number: u32) -> Tid {
+    Tid::from_raw(number)
+}
+
+#[kunit_tests(rext4_group)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn search_takes_the_goal_even_if_the_run_is_short() {
+        let bytes = free_runs(&[8..100, 120..123]);
+        assert_eq!(place(&bytes, Some(120), 16), Some(120..123));
+        assert_eq!(place(&bytes, Some(50), 16), Some(50..66));
+    }
+
+    #[test]
+    fn search_prefers_behind_the_goal_then_before_it() {
+        let bytes = free_runs(&[10..30, 60..80, 200..256]);
+        assert_eq!(place(&bytes, Some(50), 16), Some(60..76));
+        assert_eq!(place(&bytes, Some(100), 20), Some(200..220));
+        assert_eq!(place(&bytes, Some(250), 4), Some(250..254));
+        // Only at the start of the group: the goal itself is no more than a hint.
+        let bytes = free_runs(&[10..30, 250..252]);
+        assert_eq!(place(&bytes, Some(40), 16), Some(10..26));
+    }
+
+    #[test]
+    fn search_gives_the_longest_if_none_is_long_enough() {
+        let bytes = free_runs(&[10..14, 60..69, 200..203]);
+        assert_eq!(place(&bytes, Some(100), 64), Some(60..69));
+        assert_eq!(place(&bytes, None, 64), Some(60..69));
+        assert_eq!(place(&free_runs(&[]), Some(3), 1), None);
+    }
+
+    #[test]
+    fn search_stays_within_the_group() {
+        let bytes = [0; BYTES];
+        let bits = FreeBits::new(Bitmap::new(&bytes), [None; 2], 100);
+        assert_eq!(bits.place(Some(90), 64), Some(90..100));
+        assert_eq!(bits.place(Some(100), 64), Some(0..64));
+        assert_eq!(bits.place(Some(u32::MAX), 64), Some(0..64));
+    }
+
+    #[test]
+    fn search_passes_over_pinned_blocks() {
+        let bytes = free_runs(&[10..50]);
+        let mut first = [0; BYTES];
+        BitmapMut::new(&mut first).fill(10..20, true);
+        let mut second = [0; BYTES];
+        BitmapMut::new(&mut second).fill(18..30, true);
+        let pinned = [Some(Bitmap::new(&first)), Some(Bitmap::new(&second))];
+        let bits = FreeBits::new(Bitmap::new(&bytes), pinned, BITS);
+        assert_eq!(bits.place(Some(10), 100), Some(30..50));
+        let mut third = [0; BYTES];
+        BitmapMut::new(&mut third).fill(40..41, true);
+        let pinned = [Some(Bitmap::new(&third)), Some(Bitmap::new(&second))];
+        let bits = FreeBits::new(Bitmap::new(&bytes), pinned, BITS);
+        assert_eq!(bits.place(Some(10), 100), Some(10..18));
+        assert_eq!(bits.place(None, 100), Some(30..40));
+    }
+
+    #[test]
+    fn pinned_blocks_come_back_with_their_own_commit() -> Result {
+        let mut pinned = Pinned::default();
+        pinned.prepare(tid(7), BYTES)?;
+        pinned.add(0..10);
+        pinned.prepare(tid(7), BYTES)?;
+        pinned.add(20..25);
+        pinned.prepare(tid(8), BYTES)?;
+        pinned.add(100..103);
+        assert_eq!(pinned.count(), 18);
+        let is_pinned = |pinned: &Pinned, bit| {
+            let maps = pinned.bitmaps();
+            maps.iter().flatten().any(|map| map.is_set(bit))
+        };
+        for bit in [0, 9, 20, 24, 100, 102] {
+            assert!(is_pinned(&pinned, bit));
+        }
+        assert!(!is_pinned(&pinned, 10) && !is_pinned(&pinned, 103));
+
+        assert_eq!(pinned.release(|_| false), 0);
+        assert_eq!(pinned.release(|own| own == tid(7)), 15);
+        assert!(!is_pinned(&pinned, 0) && is_pinned(&pinned, 100));
+        assert_eq!(pinned.release(|_| true), 3);
+        assert_eq!(pinned.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_third_generation_loses_nothing() -> Result {
+        let mut pinned = Pinned::default();
+        for number in 1..=3u32 {
+            pinned.prepare(tid(number), BYTES)?;
+            pinned.add(number * 10..number * 10 + 5);
+        }
+        assert_eq!(pinned.count(), 15);
+        // What the first freed is now kept until the second is committed.
+        assert_eq!(pinned.release(|own| own == tid(1)), 0);
+        assert_eq!(pinned.release(|own| own == tid(2)), 10);
+        assert_eq!(pinned.release(|own| own == tid(3)), 5);
+        Ok(())
+    }
+
+    /// 10 000 blocks, of which `free` are free: a pool of 200, and 500 for the super-user.
+    fn ledger(free: u64) -> Ledger {
+        Ledger::new(10_000, free, 500)
+    }
+
+    #[test]
+    fn a_normal_claim_leaves_pool_and_reserve_alone() {
+        let mut counts = ledger(1000);
+        assert_eq!((counts.visible(), counts.visible_to_all()), (800, 300));
+        assert_eq!(counts.claim(Claimant::Normal, 1000), 300);
+        assert_eq!(counts.claim(Claimant::Normal, 1), 0);
+        assert_eq!(counts.claim(Claimant::Root, 1000), 500);
+        assert_eq!(counts.claim(Claimant::Root, 1), 0);
+        assert_eq!(counts.available(), 200);
+    }
+
+    #[test]
+    fn the_pool_has_an_upper_bound() {
+        assert_eq!(Ledger::new(u64::MAX, 0, 0).pool, 4096);
+        assert_eq!(Ledger::new(100_000, 0, 0).pool, 2000);
+    }
+
+    #[test]
+    fn promises_are_kept_against_any_claim() {
+        let mut counts = ledger(1000);
+        // More than the pool, while there is room.
+        assert!(counts.promise(700));
+        assert_eq!(counts.claim(Claimant::Root, 1000), 300);
+        assert_eq!(counts.available(), 700);
+        assert!(!counts.promise(1));
+        counts.claim_promised(10);
+        counts.settle_promised(10, 4);
+        assert_eq!((counts.promised, counts.available()), (696, 696));
+        counts.unpromise(696);
+        counts.settle(300, 300);
+        assert_eq!((counts.free, counts.available()), (696, 696));
+    }
+
+    #[test]
+    fn pinned_blocks_are_free_but_not_available() {
+        let mut counts = ledger(200);
+        assert!(!counts.promise(201));
+        counts.freed(50);
+        assert_eq!((counts.free, counts.available()), (250, 200));
+        assert!(!counts.promise(201));
+        let unpinned = counts.unpinned;
+        counts.unpin(50);
+        assert_ne!(counts.unpinned, unpinned);
+        assert!(counts.promise(250));
+    }
+
+    #[test]
+    fn a_full_disk_still_has_room_for_conversions() -> Result {
+        let space = Space::new(ledger(700))?;
+        assert_eq!(space.ledger().visible_to_all(), 0);
+        assert!(Claim::new(&space, 1, &mut Rights::Normal, || ()).is_none());
+
+        let mut reserve = ConversionReserve::try_new(&space, 11).ok_or(ENOSPC)?;
+        let mut rights = Rights::Reserve(&mut reserve);
+        let claim = Claim::new(&space, 20, &mut rights, || ()).ok_or(ENOSPC)?;
+        assert_eq!(claim.blocks(), 11);
+        claim.spend(3);
+        assert_eq!(reserve.left(), 8);
+        let counts = space.ledger();
+        assert_eq!((counts.free, counts.claimed, counts.promised), (697, 0, 8));
+        drop(reserve);
+        assert_eq!(space.ledger().promised, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_claim_that_finds_nothing_costs_nothing() -> Result {
+        let space = Space::new(ledger(1000))?;
+        let before = space.ledger();
+        drop(Claim::new(&space, 5, &mut Rights::Normal, || ()).ok_or(ENOSPC)?);
+        let after = space.ledger();
+        assert_eq!((after.free, after.claimed), (before.free, before.claimed));
+        Ok(())
+    }
+
+    #[test]
+    fn a_used_up_reserve_does_as_the_super_user_does() -> Result {
+        let space = Space::new(ledger(201))?;
+        let mut reserve = ConversionReserve::try_new(&space, 1).ok_or(ENOSPC)?;
+        for expected in [Some(1), Some(1), None] {
+            let mut rights = Rights::Reserve(&mut reserve);
+            let claim = Claim::new(&space, 1, &mut rights, || ());
+            assert_eq!(claim.as_ref().map(|claim| claim.blocks()), expected);
+            if let Some(claim) = claim {
+                claim.spend(1);
+            }
+            if expected.is_some() && space.ledger().free == 200 {
+                // Freed by somebody, for good, so that one is to be had besides the pool.
+                space.update(|counts| counts.free += 1);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn nobody_waits_for_what_will_not_come() -> Result {
+        let space = Space::new(ledger(10))?;
+        assert!(ConversionReserve::wait(&space, 11)?.is_none());
+        assert!(ConversionReserve::wait(&space, 10)?.is_some());
+        assert_eq!(space.ledger().promised, 0);
+        Ok(())
+    }
+}
