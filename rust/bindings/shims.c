@@ -2,8 +2,20 @@
 #include <linux/bit_spinlock.h>
 #include <linux/blkdev.h>
 #include <linux/buffer_head.h>
+#include <linux/capability.h>
+#include <linux/compat.h>
+#include <linux/crc32.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/iomap.h>
+#include <linux/iversion.h>
 #include <linux/jbd2.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/sched/signal.h>
+#include <linux/uio.h>
+#include <linux/writeback.h>
 
 #include "shims.h"
 
@@ -178,4 +190,241 @@ bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid)
 		return false;
 	*tid = handle->h_transaction->t_tid;
 	return true;
+}
+
+int rext4_shim_bh_sync(struct buffer_head *bh)
+{
+	return __sync_dirty_buffer(bh, REQ_SYNC | REQ_FUA);
+}
+
+void rext4_shim_sb_force_rdonly(struct super_block *sb)
+{
+	sb->s_flags |= SB_RDONLY;
+}
+
+bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
+{
+	return wbc->for_sync;
+}
+
+void rext4_shim_fc_error(struct fs_context *fc, const char *message)
+{
+	errorf(fc, "%s", message);
+}
+
+struct kmem_cache *rext4_shim_inode_cache_create(const char *name,
+						 unsigned int size,
+						 unsigned int align,
+						 void (*construct)(void *))
+{
+	return kmem_cache_create(name, size, align,
+				 SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, construct);
+}
+
+void *rext4_shim_alloc_inode(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_NOFS);
+}
+
+bool rext4_shim_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+loff_t rext4_shim_i_size_read(const struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+void rext4_shim_i_size_write(struct inode *inode, loff_t bytes)
+{
+	i_size_write(inode, bytes);
+}
+
+u32 rext4_shim_i_uid_read(const struct inode *inode)
+{
+	return i_uid_read(inode);
+}
+
+u32 rext4_shim_i_gid_read(const struct inode *inode)
+{
+	return i_gid_read(inode);
+}
+
+void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid)
+{
+	i_uid_write(inode, uid);
+	i_gid_write(inode, gid);
+}
+
+u64 rext4_shim_iversion_peek(const struct inode *inode)
+{
+	return inode_peek_iversion(inode);
+}
+
+void rext4_shim_iversion_set(struct inode *inode, u64 version)
+{
+	inode_set_iversion_queried(inode, version);
+}
+
+void rext4_shim_set_kfree_link(struct delayed_call *done, void *text)
+{
+	set_delayed_call(done, kfree_link, text);
+}
+
+const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len)
+{
+	*len = dentry->d_name.len;
+	return dentry->d_name.name;
+}
+
+void rext4_shim_mapping_set_large_folios(struct address_space *mapping)
+{
+	mapping_set_large_folios(mapping);
+}
+
+void rext4_shim_iomap_read_folio(struct folio *folio,
+				 const struct iomap_ops *ops)
+{
+	iomap_bio_read_folio(folio, ops);
+}
+
+void rext4_shim_iomap_readahead(struct readahead_control *request,
+				const struct iomap_ops *ops)
+{
+	iomap_bio_readahead(request, ops);
+}
+
+struct inode *rext4_shim_file_inode(const struct file *file)
+{
+	return file_inode(file);
+}
+
+void rext4_shim_file_can_odirect(struct file *file)
+{
+	file->f_mode |= FMODE_CAN_ODIRECT;
+}
+
+void rext4_shim_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
+bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb)
+{
+	return iocb_is_dsync(iocb);
+}
+
+ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes)
+{
+	return generic_write_sync(iocb, bytes);
+}
+
+size_t rext4_shim_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
+		       sector_t block, u32 len, bool is_new)
+{
+	map_bh(map, inode->i_sb, block);
+	map->b_size = (size_t)len << inode->i_blkbits;
+	if (is_new)
+		set_buffer_new(map);
+}
+
+void rext4_shim_defer_completion(struct buffer_head *map)
+{
+	set_buffer_defer_completion(map);
+}
+
+void rext4_shim_panic(const char *device)
+{
+	panic("rext4 (%s): panic forced after error\n", device);
+}
+
+void rext4_shim_might_sleep(void)
+{
+	might_sleep();
+}
+
+u32 rext4_shim_crc32c(u32 value, const void *bytes, size_t len)
+{
+	return crc32c(value, bytes, len);
+}
+
+bool rext4_shim_dir_positions_are_narrow(const struct file *file)
+{
+	if (file->f_mode & FMODE_32BITHASH)
+		return true;
+	if (file->f_mode & FMODE_64BITHASH)
+		return false;
+#ifdef CONFIG_COMPAT
+	return in_compat_syscall();
+#else
+	return BITS_PER_LONG == 32;
+#endif
+}
+
+bool rext4_shim_dir_emit(struct dir_context *context, const char *name, int len,
+			 u64 ino, unsigned int type)
+{
+	return dir_emit(context, name, len, ino, type);
+}
+
+bool rext4_shim_pause(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current);
+}
+
+bool rext4_shim_may_list_trusted(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+}
+
+struct posix_acl *rext4_shim_posix_acl_alloc(unsigned int count)
+{
+	return posix_acl_alloc(count, GFP_NOFS);
+}
+
+void rext4_shim_posix_acl_set_entry(struct posix_acl *acl, unsigned int index,
+				    unsigned int tag, unsigned short permissions,
+				    unsigned int id)
+{
+	struct posix_acl_entry *entry = &acl->a_entries[index];
+
+	entry->e_tag = tag;
+	entry->e_perm = permissions;
+	if (tag == ACL_USER)
+		entry->e_uid = make_kuid(&init_user_ns, id);
+	else if (tag == ACL_GROUP)
+		entry->e_gid = make_kgid(&init_user_ns, id);
+}
+
+int rext4_shim_posix_acl_valid(const struct posix_acl *acl)
+{
+	return posix_acl_valid(&init_user_ns, acl);
+}
+
+void rext4_shim_posix_acl_release(struct posix_acl *acl)
+{
+	posix_acl_release(acl);
+}
+
+void rext4_shim_init_waitqueue(struct wait_queue_head *head)
+{
+	init_waitqueue_head(head);
+}
+
+void rext4_shim_wake_up_all(struct wait_queue_head *head)
+{
+	wake_up_all(head);
+}
+
+bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
+				struct wait_queue_entry *entry)
+{
+	return prepare_to_wait_event(head, entry, TASK_KILLABLE) != 0;
 }

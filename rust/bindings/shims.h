@@ -5,6 +5,7 @@
 
 #include <linux/buffer_head.h>
 #include <linux/jbd2.h>
+#include <linux/wait.h>
 
 /* Logarithm of the size of a page, in bytes. */
 unsigned int rext4_shim_page_shift(void);
@@ -54,5 +55,86 @@ int rext4_shim_handle_credits(handle_t *handle);
 void rext4_shim_handle_set_sync(handle_t *handle);
 /* False if the handle has lost its transaction in a restart that failed. */
 bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid);
+
+/* Writes the buffer, and past the device's cache if it has one. */
+int rext4_shim_bh_sync(struct buffer_head *bh);
+
+/* Super blocks and mounting. */
+void rext4_shim_sb_force_rdonly(struct super_block *sb);
+bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
+void rext4_shim_fc_error(struct fs_context *fc, const char *message);
+
+/* Inodes. */
+struct kmem_cache *rext4_shim_inode_cache_create(const char *name,
+						 unsigned int size,
+						 unsigned int align,
+						 void (*construct)(void *));
+void *rext4_shim_alloc_inode(struct super_block *sb, struct kmem_cache *cache);
+bool rext4_shim_inode_is_new(struct inode *inode);
+loff_t rext4_shim_i_size_read(const struct inode *inode);
+void rext4_shim_i_size_write(struct inode *inode, loff_t bytes);
+u32 rext4_shim_i_uid_read(const struct inode *inode);
+u32 rext4_shim_i_gid_read(const struct inode *inode);
+void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
+u64 rext4_shim_iversion_peek(const struct inode *inode);
+void rext4_shim_iversion_set(struct inode *inode, u64 version);
+void rext4_shim_set_kfree_link(struct delayed_call *done, void *text);
+const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len);
+
+/* Page cache. */
+void rext4_shim_mapping_set_large_folios(struct address_space *mapping);
+void rext4_shim_iomap_read_folio(struct folio *folio,
+				 const struct iomap_ops *ops);
+void rext4_shim_iomap_readahead(struct readahead_control *request,
+				const struct iomap_ops *ops);
+
+/* Files and requests. */
+struct inode *rext4_shim_file_inode(const struct file *file);
+void rext4_shim_file_can_odirect(struct file *file);
+void rext4_shim_file_accessed(struct file *file);
+bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);
+ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);
+size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
+
+/* Direct I/O: what get_block answers. */
+void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
+		       sector_t block, u32 len, bool is_new);
+void rext4_shim_defer_completion(struct buffer_head *map);
+
+void rext4_shim_might_sleep(void);
+void rext4_shim_panic(const char *device);
+u32 rext4_shim_crc32c(u32 value, const void *bytes, size_t len);
+
+/* Directories, for vfs/readdir.rs. */
+struct dir_context;
+struct file;
+
+/* Whether the reader of an open directory takes positions of 31 bits only. */
+bool rext4_shim_dir_positions_are_narrow(const struct file *file);
+bool rext4_shim_dir_emit(struct dir_context *context, const char *name, int len,
+			 u64 ino, unsigned int type);
+/* Lets others run; true when the task is being killed. Sleeps. */
+bool rext4_shim_pause(void);
+
+/* Extended attributes and ACLs, for vfs/xattr.rs and vfs/posix_acl.rs. */
+struct posix_acl;
+
+bool rext4_shim_may_list_trusted(void);
+/* A list that is ours, with count entries yet to be set, or NULL. */
+struct posix_acl *rext4_shim_posix_acl_alloc(unsigned int count);
+/* id is a number of the initial user name space; only some tags have one. */
+void rext4_shim_posix_acl_set_entry(struct posix_acl *acl, unsigned int index,
+				    unsigned int tag, unsigned short permissions,
+				    unsigned int id);
+/* 0 or -EINVAL. */
+int rext4_shim_posix_acl_valid(const struct posix_acl *acl);
+void rext4_shim_posix_acl_release(struct posix_acl *acl);
+
+/* Wait queues, for vfs/wait.rs. */
+void rext4_shim_init_waitqueue(struct wait_queue_head *head);
+void rext4_shim_wake_up_all(struct wait_queue_head *head);
+/* As prepare_to_wait_event(), killable; whether the process is being killed. */
+bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
+				struct wait_queue_entry *entry);
 
 #endif /* REXT4_SHIMS_H */

@@ -26,7 +26,7 @@ mod handle;
 mod life;
 
 pub(crate) use handle::{BufferMut, Credits, Handle};
-pub(crate) use life::{Features, Settings, UnloadedJournal};
+pub(crate) use life::{Features, JournalSlot, Settings, UnloadedJournal};
 
 use super::block_device::BlockDevice;
 use crate::bindings;
@@ -69,6 +69,13 @@ unsafe impl Sync for Journal {}
 impl Journal {
     fn as_ptr(&self) -> *mut bindings::journal_t {
         self.journal.as_ptr()
+    }
+
+    /// The device of the file system that the journal protects.
+    pub(crate) fn device(&self) -> &BlockDevice {
+        // SAFETY: the journal is valid, and was made under the condition that it is dropped before
+        // the device is closed.
+        unsafe { BlockDevice::from_raw((*self.as_ptr()).j_fs_dev) }
     }
 
     /// Whether the calling thread has a handle, of any journal.
@@ -213,8 +220,12 @@ impl Journal {
         Ok(UpdatesLocked(self))
     }
 
-    /// The error of a thread that is about to wait for itself.
-    fn must_not_have_handle() -> Result {
+    /// Checks that the calling thread has no handle, as one must that waits for others' handles.
+    ///
+    /// # Errors
+    ///
+    /// `EDEADLK`, and a warning in the log: it would wait for itself.
+    pub(crate) fn must_not_have_handle() -> Result {
         if Self::in_transaction() {
             kernel::warn_on!(true);
             return Err(Error::from_errno(-(kernel::bindings::EDEADLK as i32)));

@@ -7,7 +7,7 @@ use crate::{
     bindings,
     vfs::buffer::{Buffer, FreshBuffer},
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{
     error::{code, from_err_ptr, to_result, Error, Result},
     types::NotThreadSafe,
@@ -60,7 +60,7 @@ impl Credits {
 /// `handle` is valid, belongs to this thread, and one of its references is owned.
 pub(crate) struct Handle<'j> {
     handle: NonNull<bindings::handle_t>,
-    journal: PhantomData<&'j Journal>,
+    journal: &'j Journal,
     not_thread_safe: NotThreadSafe,
 }
 
@@ -81,7 +81,7 @@ impl Journal {
         // INVARIANT: it was just started by this thread, or one more reference was taken.
         Ok(Handle {
             handle: NonNull::new(handle).ok_or(code::EIO)?,
-            journal: PhantomData,
+            journal: self,
             not_thread_safe: NotThreadSafe,
         })
     }
@@ -90,6 +90,11 @@ impl Journal {
 impl<'j> Handle<'j> {
     fn as_ptr(&self) -> *mut bindings::handle_t {
         self.handle.as_ptr()
+    }
+
+    /// The journal that this is a handle of.
+    pub(crate) fn journal(&self) -> &'j Journal {
+        self.journal
     }
 
     /// The transaction that this takes part in; `None` if a restart failed.

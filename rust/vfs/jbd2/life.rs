@@ -4,7 +4,12 @@
 
 use super::Journal;
 use crate::bindings;
-use core::{mem::ManuallyDrop, ptr::NonNull};
+use core::{
+    cell::UnsafeCell,
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
@@ -189,4 +194,65 @@ impl Drop for Journal {
 /// `EOPNOTSUPP`, which the kernel crate does not name.
 fn unsupported() -> Error {
     Error::from_errno(-(kernel::bindings::EOPNOTSUPP as i32))
+}
+
+/// The place for a file system's journal in its state: empty until the journal is loaded, and
+/// emptied when the super block is shut down.
+pub(crate) struct JournalSlot {
+    journal: UnsafeCell<Option<Journal>>,
+    /// Whether `journal` can be looked at. Set and cleared once.
+    open: AtomicBool,
+    /// Whether `journal` was ever given a value.
+    used: AtomicBool,
+}
+
+// SAFETY: a `Journal` is `Send` and `Sync`; who may write to the cell is said at the functions.
+unsafe impl Sync for JournalSlot {}
+
+impl JournalSlot {
+    /// An empty place.
+    pub(crate) const fn new() -> Self {
+        Self {
+            journal: UnsafeCell::new(None),
+            open: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts the journal in, once.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there was one before.
+    pub(crate) fn set(&self, journal: Journal) -> Result {
+        if self.used.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
+        // SAFETY: only the first caller comes here, and until `open` is set nobody looks.
+        unsafe { *self.journal.get() = Some(journal) };
+        self.open.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The journal, while it is there.
+    pub(crate) fn get(&self) -> Option<&Journal> {
+        if !self.open.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: `open` was seen set, and after that only `close` writes to the cell.
+        unsafe { (*self.journal.get()).as_ref() }
+    }
+
+    /// Takes the journal out and destroys it, see [`Journal::destroy`].
+    ///
+    /// # Safety
+    ///
+    /// No reference that [`Self::get`] gave out is used any more, by any thread, and no thread
+    /// calls it during this call.
+    pub(in crate::vfs) unsafe fn close(&self) -> Option<Result> {
+        self.open.store(false, Ordering::Release);
+        // SAFETY: as the caller promises, nobody has a reference.
+        let journal = unsafe { (*self.journal.get()).take() };
+        journal.map(Journal::destroy)
+    }
 }
