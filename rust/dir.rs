@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directories: finding one name, and reading all of them.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`block`] | the blocks of a directory, read and checked |
+//! | [`order`] | whether there is an index, and how names are hashed |
+//! | [`lookup`] | one name |
+//! | [`listing`] | the names of a stretch of hashes, sorted |
+//! | [`position`] | hashes as positions of an open directory |
+//! | [`read`] | all names, from a position on |
+//!
+//! # Locks
+//!
+//! The VFS holds the directory's inode lock, at least shared, so a directory does not change while
+//! it is looked at. The bytes of each block are looked at under the buffer's byte lock; what has
+//! to sleep with them (to hand out an entry faults on a process' memory) works on a copy.
+
+mod block;
+mod listing;
+mod lookup;
+mod order;
+mod position;
+mod read;
+// What `kunit_tests` makes is not safe code.
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod tests;
+
+pub(crate) use lookup::lookup;

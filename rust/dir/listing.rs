@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The names of a stretch of hashes, sorted.
+//!
+//! A leaf holds the names of a range of hashes, in any order. Here they are collected, and those of
+//! the leaves that go on with the same hash, and sorted. This is done anew whenever somebody reads
+//! on, so that nothing has to be remembered that a change of the directory would make wrong.
+
+use super::{
+    block::{corrupt, Blocks, ROOT},
+    position::{DOT, DOT_DOT},
+};
+use crate::{
+    disk::{
+        directory::DirectoryProblem,
+        dirent::Entry,
+        features::Feature,
+        file_type::FileType,
+        htree::{
+            hash::{Hasher, NameHash},
+            search::Path,
+        },
+        units::{InodeNumber, LogicalBlock},
+    },
+    error::FsResult,
+    vfs::readdir::{pause, EntryType},
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// What entries are sorted by: as there may be many names with one hash, by name in the end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key<'a> {
+    /// The hash of the name, or what stands for it: see [`DOT`].
+    pub(super) hash: NameHash,
+    /// The name.
+    pub(super) name: &'a [u8],
+}
+
+/// An entry, without its name.
+struct Item {
+    hash: NameHash,
+    /// Where the name lies in [`Listing::names`].
+    name: Range<usize>,
+    inode: InodeNumber,
+    kind: EntryType,
+}
+
+/// The type of an entry as the VFS calls it.
+pub(super) fn entry_type(blocks: &Blocks<'_>, entry: &Entry<'_>) -> EntryType {
+    if !blocks.fs().features.has(Feature::FILETYPE) {
+        return EntryType::Unknown;
+    }
+    match entry.file_type() {
+        None => EntryType::Unknown,
+        Some(FileType::Regular) => EntryType::Regular,
+        Some(FileType::Directory) => EntryType::Directory,
+        Some(FileType::CharDevice) => EntryType::CharacterDevice,
+        Some(FileType::BlockDevice) => EntryType::BlockDevice,
+        Some(FileType::Fifo) => EntryType::Fifo,
+        Some(FileType::Socket) => EntryType::Socket,
+        Some(FileType::Symlink) => EntryType::Symlink,
+    }
+}
+
+/// A copy of one block of a directory, for work that sleeps.
+#[derive(Default)]
+pub(super) struct BlockCopy(KVVec<u8>);
+
+impl BlockCopy {
+    /// No copy yet.
+    pub(super) const fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    /// Copies `buffer`.
+    pub(super) fn take(&mut self, buffer: &crate::vfs::buffer::Buffer) -> FsResult<&[u8]> {
+        self.0.resize(buffer.size(), 0, GFP_KERNEL)?;
+        buffer.with(|bytes| {
+            for (to, from) in self.0.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+        });
+        Ok(&self.0)
+    }
+}
+
+/// The entries of a stretch of hashes.
+pub(super) struct Listing {
+    items: KVVec<Item>,
+    /// All names, one behind the other.
+    names: KVVec<u8>,
+    copy: BlockCopy,
+}
+
+impl Listing {
+    /// No entries yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            items: KVVec::new(),
+            names: KVVec::new(),
+            copy: BlockCopy::new(),
+        }
+    }
+
+    /// The entries: key, inode and type.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key<'_>, InodeNumber, EntryType)> {
+        self.items
+            .iter()
+            .map(|item| (key(&self.names, item), item.inode, item.kind))
+    }
+
+    /// Collects all entries of a directory of one block, from hash `from` on.
+    pub(super) fn read_block(
+        &mut self,
+        blocks: &Blocks<'_>,
+        hasher: &Hasher,
+        from: NameHash,
+    ) -> FsResult {
+        self.clear();
+        self.add_leaf(blocks, hasher, ROOT, from)?;
+        self.sort(ROOT)
+    }
+
+    /// Collects the entries from hash `from` on that lie in the leaf that `path` leads to, and in
+    /// those behind it that go on with the leaf's last hash. Moves `path` on to the next leaf and
+    /// returns the least hash that names there can have; `None` behind the last leaf.
+    pub(super) fn read_stretch(
+        &mut self,
+        blocks: &Blocks<'_>,
+        hasher: &Hasher,
+        path: &mut Path,
+        from: NameHash,
+    ) -> FsResult<Option<NameHash>> {
+        self.clear();
+        let mut start = 0;
+        let next = loop {
+            let leaf = path.leaf();
+            let before = self.items.len();
+            self.add_leaf(blocks, hasher, leaf, from)?;
+            let next = path.next(blocks)?;
+            self.check_place(leaf, before, start, next)?;
+            match next {
+                // Its lowest bit says that the next leaf goes on with the hash.
+                Some(hash) if hash & 1 != 0 => start = hash & !1,
+                other => break other,
+            }
+            // A damaged index may lead to the same leaf for ever; but then names come twice.
+            self.sort(leaf)?;
+            pause()?;
+        };
+        let next = next.map(|major| NameHash { major, minor: 0 });
+        self.add_dots(blocks, from, next)?;
+        self.sort(path.leaf())?;
+        Ok(next)
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.names.clear();
+    }
+
+    /// Adds an entry if its hash is not less than `from`.
+    fn add(&mut self, hash: NameHash, from: NameHash, entry: &Entry<'_>, kind: EntryType) -> FsResult {
+        let Some(inode) = entry.inode.filter(|_| hash >= from) else {
+            return Ok(());
+        };
+        let start = self.names.len();
+        self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
+        let item = Item {
+            hash,
+            name: start..self.names.len(),
+            inode,
+            kind,
+        };
+        Ok(self.items.push(item, GFP_KERNEL)?)
+    }
+
+    /// Adds the entries of a leaf.
+    fn add_leaf(
+        &mut self,
+        blocks: &Blocks<'_>,
+        hasher: &Hasher,
+        number: LogicalBlock,
+        from: NameHash,
+    ) -> FsResult {
+        let mut copy = core::mem::take(&mut self.copy);
+        let bytes = copy.take(&blocks.leaf(number)?)?;
+        for entry in blocks.entries(bytes).entries() {
+            let entry = entry.map_err(|e| corrupt(number, DirectoryProblem::Entries(e)))?;
+            let hash = match entry.name {
+                b"." => DOT,
+                b".." => DOT_DOT,
+                name => hasher.hash(name),
+            };
+            self.add(hash, from, &entry, entry_type(blocks, &entry))?;
+        }
+        self.copy = copy;
+        Ok(())
+    }
+
+    /// Adds `.` and `..`, which in a directory with an index lie in the index's root, if their
+    /// hashes lie within `from` and `next`.
+    fn add_dots(
+        &mut self,
+        blocks: &Blocks<'_>,
+        from: NameHash,
+        next: Option<NameHash>,
+    ) -> FsResult {
+        if from > DOT_DOT {
+            return Ok(());
+        }
+        let mut copy = core::mem::take(&mut self.copy);
+        let bytes = copy.take(&blocks.linear(ROOT)?)?;
+        let entries = blocks.entries_if_linear(ROOT, bytes).entries();
+        for (entry, hash) in entries.zip([DOT, DOT_DOT]) {
+            let entry = entry.map_err(|e| corrupt(ROOT, DirectoryProblem::Entries(e)))?;
+            if next.is_none_or(|next| hash < next) {
+                self.add(hash, from, &entry, EntryType::Directory)?;
+            }
+        }
+        self.copy = copy;
+        Ok(())
+    }
+
+    /// Checks that the entries from number `first` on lie in the leaf where the index has them,
+    /// from `start` to `end`. Otherwise a lookup would not find them, and reading would meet them
+    /// at the wrong position.
+    fn check_place(
+        &self,
+        leaf: LogicalBlock,
+        first: usize,
+        start: u32,
+        end: Option<u32>,
+    ) -> FsResult {
+        let mut hashes = self.items.iter().skip(first).map(|item| item.hash.major);
+        match hashes.find(|&hash| hash < start || end.is_some_and(|end| hash >= end)) {
+            Some(hash) => Err(corrupt(
+                leaf,
+                DirectoryProblem::Misplaced { hash, start, end },
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Sorts the entries. No two of them may be the same; `leaf` is where this would be noticed.
+    fn sort(&mut self, leaf: LogicalBlock) -> FsResult {
+        let names = &self.names;
+        self.items
+            .sort_unstable_by(|a, b| key(names, a).cmp(&key(names, b)));
+        let mut neighbours = self.items.iter().zip(self.items.iter().skip(1));
+        if neighbours.any(|(a, b)| key(names, a) == key(names, b)) {
+            return Err(corrupt(leaf, DirectoryProblem::Twice));
+        }
+        Ok(())
+    }
+}
+
+fn key<'a>(names: &'a [u8], item: &Item) -> Key<'a> {
+    Key {
+        hash: item.hash,
+        // The range is that of a name that was added.
+        name: names.get(item.name.clone()).unwrap_or_default(),
+    }
+}

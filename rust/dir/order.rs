@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! In which order a directory is read, and how its names are hashed.
+
+use super::block::{corrupt, Blocks, ROOT};
+use crate::{
+    disk::{
+        directory::DirectoryProblem,
+        features::Feature,
+        htree::{
+            hash::{HashVersion, Hasher},
+            HtreeProblem, Root,
+        },
+    },
+    error::FsResult,
+};
+
+/// In which order a directory is read.
+pub(super) enum Order {
+    /// Block by block, from front to back.
+    Linear,
+    /// By hash, all entries being in one block without an index.
+    ///
+    /// That is not needed to find them. But once the directory grows it gets an index, and whoever
+    /// has it open then would find that positions mean something else.
+    OneBlock(Hasher),
+    /// By hash, through the index.
+    Indexed(Hasher),
+}
+
+impl Order {
+    /// The order that a directory is in. With an index of an unknown kind it is linear.
+    ///
+    /// # Errors
+    ///
+    /// That the index's root can't be read, or is damaged.
+    pub(super) fn of(blocks: &Blocks<'_>) -> FsResult<Self> {
+        if blocks.is_indexed() {
+            return Ok(root_hash(blocks)?.map_or(Self::Linear, |version| {
+                Self::Indexed(hasher(blocks, version))
+            }));
+        }
+        if is_hashed(blocks) {
+            let number = blocks.fs().hash.default_version;
+            if let Ok(version) = HashVersion::from_number(number) {
+                return Ok(Self::OneBlock(hasher(blocks, version)));
+            }
+        }
+        Ok(Self::Linear)
+    }
+}
+
+/// Whether a directory's positions are hashes, as far as its inode tells. (Those of a directory
+/// whose hashes are of an unknown kind are not, but are smaller than any hash's.)
+pub(super) fn is_hashed(blocks: &Blocks<'_>) -> bool {
+    blocks.is_indexed() || (blocks.fs().features.has(Feature::DIR_INDEX) && blocks.count() == 1)
+}
+
+fn hasher(blocks: &Blocks<'_>, version: HashVersion) -> Hasher {
+    let settings = &blocks.fs().hash;
+    Hasher::new(version, settings.signedness, settings.seed)
+}
+
+/// How an index hashes names; `None`, with a warning, if it is not known how.
+fn root_hash(blocks: &Blocks<'_>) -> FsResult<Option<HashVersion>> {
+    let version = match blocks.index(ROOT)? {
+        Ok(root) => root.with(|bytes| {
+            Root::from_block(bytes, blocks.index_format()).map(|root| root.hash_version)
+        }),
+        Err(error) => Err(error),
+    };
+    match version {
+        Ok(version) => Ok(Some(version)),
+        Err(error) => match error.problem {
+            HtreeProblem::HashVersion(_) | HtreeProblem::Flags(_) => {
+                blocks
+                    .fs()
+                    .warn_once_per_inode(blocks.dir(), "its index is of an unknown kind");
+                Ok(None)
+            }
+            _ => Err(corrupt(ROOT, DirectoryProblem::Index(error))),
+        },
+    }
+}

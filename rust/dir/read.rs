@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading a directory from a position on.
+
+use super::{
+    block::{corrupt, Blocks},
+    listing::{entry_type, BlockCopy, Key, Listing},
+    order::{is_hashed, Order},
+    position,
+};
+use crate::{
+    disk::{
+        directory::DirectoryProblem,
+        dirent::MAX_NAME,
+        htree::{
+            hash::{Hasher, NameHash},
+            search::Path,
+        },
+    },
+    error::FsResult,
+    mount::Filesystem,
+    vfs::{
+        inode::Inode,
+        readdir::{pause, DirContext, PositionWidth, ReadDir},
+    },
+    Rext4,
+};
+use kernel::prelude::*;
+
+/// What an open directory remembers: where among names with the same position to go on.
+///
+/// Most of the time a position is enough. But where several names share one and the reader's
+/// memory ends between them, the rest is still to come, and would come behind those that it has
+/// already. The name tells more than a count would: it does not matter what is added or removed.
+#[derive(Default)]
+pub(crate) struct Cursor(Option<Resume>);
+
+struct Resume {
+    position: i64,
+    /// The last name that was handed out,
+    name: [u8; MAX_NAME],
+    /// its length,
+    len: usize,
+    /// and its hash.
+    hash: NameHash,
+}
+
+impl Resume {
+    fn after(position: i64, key: Key<'_>) -> Self {
+        let mut name = [0; MAX_NAME];
+        for (to, from) in name.iter_mut().zip(key.name) {
+            *to = *from;
+        }
+        Self {
+            position,
+            name,
+            len: key.name.len(),
+            hash: key.hash,
+        }
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key {
+            hash: self.hash,
+            name: self.name.get(..self.len).unwrap_or_default(),
+        }
+    }
+}
+
+impl ReadDir for Rext4 {
+    type Cursor = Cursor;
+
+    fn read_dir(
+        dir: &Inode<Self>,
+        cursor: &mut Cursor,
+        context: &mut DirContext<'_>,
+    ) -> Result {
+        read(dir, cursor, context).map_err(|e| Filesystem::errno(dir, "reading a directory", e))
+    }
+
+    fn last_position(dir: &Inode<Self>, width: PositionWidth) -> Option<i64> {
+        // What can't be read has no positions either.
+        let blocks = Blocks::new(dir).ok()?;
+        is_hashed(&blocks).then_some(position::end(width))
+    }
+}
+
+fn read(dir: &Inode<Rext4>, cursor: &mut Cursor, context: &mut DirContext<'_>) -> FsResult {
+    let blocks = Blocks::new(dir)?;
+    match Order::of(&blocks)? {
+        Order::Linear => read_linear(&blocks, context),
+        Order::OneBlock(hasher) => read_hashed(&blocks, &hasher, false, cursor, context),
+        Order::Indexed(hasher) => read_hashed(&blocks, &hasher, true, cursor, context),
+    }
+}
+
+/// Reads block by block; positions are bytes from the directory's start.
+fn read_linear(blocks: &Blocks<'_>, context: &mut DirContext<'_>) -> FsResult {
+    let size = blocks.size();
+    let mut copy = BlockCopy::new();
+    while let Ok(position) = u64::try_from(context.position()) {
+        let Some(number) = size.logical_of_byte(position) else {
+            break;
+        };
+        if number.0 >= blocks.count() {
+            break;
+        }
+        // At most 2^48.
+        let start = size.byte_of_logical(number) as i64;
+        let within = size.within_block(position) as usize;
+        let bytes = copy.take(&blocks.linear(number)?)?;
+        for entry in blocks.entries_if_linear(number, bytes).entries() {
+            let entry = entry.map_err(|e| corrupt(number, DirectoryProblem::Entries(e)))?;
+            // The position may have been an entry that is gone since: go on behind it.
+            let Some(inode) = entry.inode.filter(|_| entry.offset >= within) else {
+                continue;
+            };
+            let position = start + entry.offset as i64;
+            if !context.emit(position, entry.name, inode.0, entry_type(blocks, &entry)) {
+                return Ok(());
+            }
+            context.set_position(start + entry.end() as i64);
+        }
+        context.set_position(start + i64::from(size.bytes()));
+        pause()?;
+    }
+    Ok(())
+}
+
+/// Reads by hash, one stretch of hashes after the other.
+fn read_hashed(
+    blocks: &Blocks<'_>,
+    hasher: &Hasher,
+    indexed: bool,
+    cursor: &mut Cursor,
+    context: &mut DirContext<'_>,
+) -> FsResult {
+    let width = context.width();
+    let resume = cursor
+        .0
+        .take()
+        .filter(|resume| resume.position == context.position());
+    let Some(mut from) = position::to_hash(context.position(), width) else {
+        return Ok(());
+    };
+    let mut path = if indexed {
+        Some(Path::to_hash(blocks, blocks.index_format(), from)?)
+    } else {
+        None
+    };
+    let mut listing = Listing::new();
+    loop {
+        let next = match &mut path {
+            Some(path) => listing.read_stretch(blocks, hasher, path, from)?,
+            None => {
+                listing.read_block(blocks, hasher, from)?;
+                None
+            }
+        };
+        if !emit(&listing, resume.as_ref(), cursor, context) {
+            return Ok(());
+        }
+        let Some(next) = next else {
+            context.set_position(position::end(width));
+            return Ok(());
+        };
+        context.set_position(position::of_hash(next, width));
+        from = next;
+        pause()?;
+    }
+}
+
+/// Hands out the entries of a stretch, those behind `resume` only; returns whether there was room
+/// for all.
+fn emit(
+    listing: &Listing,
+    resume: Option<&Resume>,
+    cursor: &mut Cursor,
+    context: &mut DirContext<'_>,
+) -> bool {
+    let width = context.width();
+    let mut last: Option<(i64, Key<'_>)> = resume.map(|resume| (resume.position, resume.key()));
+    for (key, inode, kind) in listing.iter() {
+        if resume.is_some_and(|resume| key <= resume.key()) {
+            continue;
+        }
+        let position = position::of_hash(key.hash, width);
+        if !context.emit(position, key.name, inode.0, kind) {
+            *cursor = Cursor(
+                last.filter(|(before, _)| *before == position)
+                    .map(|(_, key)| Resume::after(position, key)),
+            );
+            return false;
+        }
+        last = Some((position, key));
+    }
+    true
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extended attributes: found by name, or listed.
+//!
+//! An inode has them in two places: behind its own fields in the inode table, and in a block,
+//! which inodes with the same attributes may share. The former is looked at first. The format is
+//! in [`crate::disk::xattr`], ACLs are in [`acl`].
+//!
+//! Attributes do not change yet, so there is no lock.
+
+mod acl;
+// What `kunit_tests` makes is not safe code.
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod tests;
+
+use crate::{
+    disk::{
+        inode as format,
+        xattr::{self as disk, NameIndex, Value, Xattrs},
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    inode,
+    mount::{buffer_kinds, Filesystem},
+    vfs::{
+        buffer::{Buffer, Kind},
+        inode::Inode,
+        posix_acl::AclKind,
+        xattr::{Name, NameList, Namespace, ValueSink, XattrOperations},
+    },
+    Rext4,
+};
+use kernel::{error::Error, prelude::*};
+
+pub(crate) use acl::get_acl;
+
+/// Buffers that were checked to be a block of attributes.
+const BLOCK: Kind = Kind::new(buffer_kinds::XATTRS);
+
+impl XattrOperations for Rext4 {
+    fn get_xattr(
+        inode: &Inode<Self>,
+        namespace: Namespace,
+        name: &[u8],
+        value: &mut ValueSink<'_>,
+    ) -> Result<usize> {
+        let index = match namespace {
+            Namespace::User => NameIndex::USER,
+            Namespace::Trusted => NameIndex::TRUSTED,
+            Namespace::Security => NameIndex::SECURITY,
+        };
+        match get(inode, index, name, value) {
+            Ok(Some(len)) => Ok(len),
+            Ok(None) => Err(Error::from_errno(-(crate::bindings::ENODATA as i32))),
+            Err(e) => Err(Filesystem::errno(inode, "reading an attribute", e)),
+        }
+    }
+
+    fn list_xattrs(inode: &Inode<Self>, list: &mut NameList<'_>) -> Result {
+        let listed = look(inode, |xattrs| match add_names(&xattrs, list) {
+            Ok(()) => Looked::GoOn,
+            Err(e) => Looked::Done(e),
+        });
+        match listed {
+            Ok(None) => Ok(()),
+            Ok(Some(e)) => Err(e),
+            Err(e) => Err(Filesystem::errno(inode, "listing attributes", e)),
+        }
+    }
+}
+
+/// Gives the value of an attribute to `sink`, and returns its size in bytes; `None` if there is no
+/// such attribute.
+///
+/// # Errors
+///
+/// `ERANGE` from the sink, `EOPNOTSUPP` for a value in an inode of its own, damage.
+fn get(
+    inode: &Inode<Rext4>,
+    index: NameIndex,
+    name: &[u8],
+    sink: &mut ValueSink<'_>,
+) -> FsResult<Option<usize>> {
+    let found = look(inode, |xattrs| match xattrs.find(index, name) {
+        None => Looked::GoOn,
+        Some(xattr) => Looked::Done(match xattr.value {
+            Value::Bytes(bytes) => Some(sink.put(bytes)),
+            Value::Inode { .. } => None,
+        }),
+    })?;
+    match found {
+        None => Ok(None),
+        Some(Some(len)) => Ok(Some(len?)),
+        Some(None) => {
+            inode
+                .super_block()
+                .data()
+                .warn_once_per_inode(inode, "an attribute lies in an inode of its own (ea_inode)");
+            Err(FsError::unsupported())
+        }
+    }
+}
+
+/// What came of looking at the attributes in one place.
+enum Looked<R> {
+    /// The result.
+    Done(R),
+    /// Look in the next place.
+    GoOn,
+}
+
+/// Calls `visit` with the attributes of each place, until it is done. It must not sleep.
+fn look<R>(
+    inode: &Inode<Rext4>,
+    mut visit: impl FnMut(Xattrs<'_>) -> Looked<R>,
+) -> FsResult<Option<R>> {
+    let looked = inode::with_raw(inode, |bytes| -> Result<_, Corrupt> {
+        let raw = format::Inode::from_bytes(bytes)?;
+        Ok(match raw.xattr_area().map(Xattrs::in_inode).transpose()? {
+            Some(Some(xattrs)) => visit(xattrs),
+            _ => Looked::GoOn,
+        })
+    })??;
+    if let Looked::Done(result) = looked {
+        return Ok(Some(result));
+    }
+    let Some(buffer) = read_block(inode)? else {
+        return Ok(None);
+    };
+    let looked = buffer.with(|bytes| Xattrs::in_block(bytes).map(visit));
+    match looked.map_err(Corrupt::from)? {
+        Looked::Done(result) => Ok(Some(result)),
+        Looked::GoOn => Ok(None),
+    }
+}
+
+/// The block that holds attributes of the inode, if there is one.
+fn read_block(inode: &Inode<Rext4>) -> FsResult<Option<Buffer>> {
+    let Some(block) = inode.data().xattr_block() else {
+        return Ok(None);
+    };
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let buffer = Buffer::read(sb.device(), block.0, fs.layout.block_size().bytes())?;
+    buffer.verify_once(BLOCK, |bytes| -> Result<(), Corrupt> {
+        if let Some(seed) = fs.seed {
+            disk::verify_checksum(bytes, block, seed)?;
+        }
+        Xattrs::in_block(bytes)?;
+        Ok(())
+    })?;
+    Ok(Some(buffer))
+}
+
+fn add_names(xattrs: &Xattrs<'_>, list: &mut NameList<'_>) -> Result {
+    for xattr in xattrs.iter() {
+        list.add(match xattr.index {
+            NameIndex::USER => Name::Attribute(Namespace::User, xattr.name),
+            NameIndex::TRUSTED => Name::Attribute(Namespace::Trusted, xattr.name),
+            NameIndex::SECURITY => Name::Attribute(Namespace::Security, xattr.name),
+            NameIndex::ACL_ACCESS => Name::Acl(AclKind::Access),
+            NameIndex::ACL_DEFAULT => Name::Acl(AclKind::Default),
+            // Nobody could read it.
+            _ => continue,
+        })?;
+    }
+    Ok(())
+}
