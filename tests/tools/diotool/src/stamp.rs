@@ -63,6 +63,19 @@ pub fn fill(buffer: &mut [u8], id: u32, generation: u32, offset: u64) {
     }
 }
 
+/// What a sector is that is neither zeros nor whole: with a run of poison in it
+/// it is poison, so that a sector torn between old and new does not hide it.
+fn spoilt(sector: &[u8]) -> State {
+    let poisoned = sector
+        .chunks_exact(32)
+        .any(|part| part.iter().all(|&byte| byte == POISON));
+    if poisoned {
+        State::Poison
+    } else {
+        State::Garbage
+    }
+}
+
 /// Says what one sector, read from byte `offset` of file `id`, is.
 pub fn classify(sector: &[u8], id: u32, offset: u64) -> State {
     if sector.len() < SECTOR {
@@ -76,10 +89,8 @@ pub fn classify(sector: &[u8], id: u32, offset: u64) -> State {
     if sector[..8] != MAGIC {
         return if sector.iter().all(|&byte| byte == 0) {
             State::Zeros
-        } else if sector.iter().all(|&byte| byte == POISON) {
-            State::Poison
         } else {
-            State::Garbage
+            spoilt(sector)
         };
     }
     let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| sector[at + i]));
@@ -90,7 +101,7 @@ pub fn classify(sector: &[u8], id: u32, offset: u64) -> State {
         .chunks_exact(8)
         .any(|bytes| bytes != stream.next())
     {
-        State::Garbage
+        spoilt(sector)
     } else if found_id == id && found_offset == offset {
         State::Data(generation)
     } else {
@@ -109,6 +120,8 @@ mod tests {
         sector.fill(POISON);
         assert_eq!(classify(&sector, 1, 0), State::Poison);
         sector[511] = 0;
+        assert_eq!(classify(&sector, 1, 0), State::Poison);
+        sector.iter_mut().step_by(31).for_each(|byte| *byte = 0);
         assert_eq!(classify(&sector, 1, 0), State::Garbage);
         fill(&mut sector, 1, 7, 1024);
         assert_eq!(classify(&sector, 1, 1024), State::Data(7));

@@ -57,6 +57,15 @@ impl Findings {
     }
 }
 
+/// A read that meets an overwrite on the device may get a sector that is partly
+/// old and partly new: no file system can prevent that. Reading again can.
+const TORN_TRIES: u32 = 20;
+
+fn torn(bytes: &[u8], id: u32, at: u64) -> bool {
+    let mut sectors = bytes.chunks(SECTOR).zip((at..).step_by(SECTOR));
+    sectors.any(|(sector, offset)| classify(sector, id, offset) == State::Garbage)
+}
+
 fn only_file(args: &Args) -> Result<&Path, String> {
     match args.words.as_slice() {
         [path] => Ok(Path::new(path)),
@@ -142,9 +151,17 @@ pub fn watch(words: impl Iterator<Item = String>) -> Result<(), String> {
             continue;
         }
         let at = random.below(size.div_ceil(CHUNK)) * CHUNK;
-        let bytes = source
+        let mut bytes = source
             .read(at)
             .map_err(|e| format!("{}: read at {at}: {e}", path.display()))?;
+        for _ in 0..TORN_TRIES {
+            if !torn(bytes, id, at) {
+                break;
+            }
+            bytes = source
+                .read(at)
+                .map_err(|e| format!("{}: read at {at}: {e}", path.display()))?;
+        }
         reads += 1;
         for (sector, offset) in bytes.chunks(SECTOR).zip((at..).step_by(SECTOR)) {
             let state = classify(sector, id, offset);

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Parts of the direct I/O tests: files to write to, and the judgement afterwards."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from pathlib import Path
+from typing import Iterable
+
+from . import tool
+from .base import check, run
+from .filesystem import Filesystem
+
+ENGINES = ("sync", "aio", "uring")
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+def sparse(path: Path, size: int) -> None:
+    """A file that is one hole."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+    tool.log_of(path).unlink(missing_ok=True)
+
+
+def preallocated(path: Path, size: int, *, keep_size: bool = False) -> None:
+    """A file whose blocks are all unwritten; with `keep_size` all beyond its end."""
+    sparse(path, 0)
+    run("fallocate", *(["-n"] if keep_size else []), "-l", str(size), path)
+
+
+def written(path: Path, size: int, options: str = "") -> None:
+    """A file full of stamped data."""
+    sparse(path, 0)
+    tool.write(f"--buffered --sizes 64k --length {size} --fsync {options}", path)
+
+
+def cached_pages(path: Path) -> int:
+    """Pages of the file in the page cache."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    size = path.stat().st_size
+    if size == 0:
+        return 0
+    pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
+    with open(path, "rb") as file:
+        # Python's own mapping does not tell its address.
+        start = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    if start == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    try:
+        if libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(size), pages) != 0:
+            raise OSError(ctypes.get_errno(), "mincore")
+    finally:
+        libc.munmap(ctypes.c_void_p(start), ctypes.c_size_t(size))
+    return sum(byte & 1 for byte in pages.raw)
+
+
+def drop_caches() -> None:
+    """So that what is read next comes from the disk."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
+
+
+def judge(filesystem: Filesystem, names: Iterable[str], options: str = "") -> None:
+    """On the unmounted file system: e2fsck is content, and C ext4 finds each byte."""
+    filesystem.fsck()
+    with filesystem.reference() as top:
+        for name in names:
+            for how in ("direct", "buffered"):
+                tool.verify(f"--how {how} {options}", top / name)
+
+
+def judge_sizes(filesystem: Filesystem, sizes: dict[str, int]) -> None:
+    """C ext4 finds files of these sizes."""
+    with filesystem.reference() as top:
+        for name, size in sizes.items():
+            found = (top / name).stat().st_size
+            check(found == size, f"{name}: C ext4 says {found} bytes, not {size}")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""diotool: stamped direct writes and their verification; see `diotool --help`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from .base import SCRATCH, Wrong
+
+PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tools" / "diotool"
+
+
+def _words(command: str, options: str, files: tuple[str | Path, ...]) -> list[str]:
+    if not PROGRAM.exists():
+        raise Wrong(f"{PROGRAM} is not there; run scripts/test-tools")
+    return [str(PROGRAM), command, *options.split(), *map(str, files)]
+
+
+def _result(words: list[str], status: int, output: str, errors: str) -> dict:
+    if status != 0:
+        raise Wrong(f"{' '.join(words)}:\n{output}{errors}")
+    return json.loads(output)
+
+
+def _call(command: str, options: str, files: tuple[str | Path, ...]) -> dict:
+    words = _words(command, options, files)
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    return _result(words, done.returncode, done.stdout, done.stderr)
+
+
+def log_of(file: str | Path) -> Path:
+    """Where the writes to a file are logged by default."""
+    return SCRATCH / f"{Path(file).name}.log"
+
+
+def write(options: str, *files: str | Path) -> dict:
+    """Stamped writes; those to one file are logged at `log_of(file)`."""
+    if "--log" not in options and len(files) == 1:
+        options += f" --log {log_of(files[0])}"
+    return _call("write", options, files)
+
+
+def verify(options: str, file: str | Path) -> dict:
+    """Compare a file with the log of the writes to it."""
+    if "--log" not in options:
+        options += f" --log {log_of(file)}"
+    return _call("verify", options, (file,))
+
+
+def verify_all_ways(file: str | Path, options: str = "") -> None:
+    """Through the page cache, around it and through a mapping."""
+    for how in ("direct", "buffered", "mmap"):
+        verify(f"--how {how} {options}", file)
+
+
+class Background:
+    """A diotool that runs beside the test."""
+
+    def __init__(self, command: str, options: str, *files: str | Path) -> None:
+        self._words = _words(command, options, files)
+        # pylint: disable=consider-using-with
+        self._process = subprocess.Popen(
+            self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def finish(self) -> dict:
+        """Wait for its end; its findings."""
+        output, errors = self._process.communicate()
+        return _result(self._words, self._process.returncode, output, errors)
+
+
+class Watcher(Background):
+    """Readers of a file that is being written: zeros or the new data, never anything else."""
+
+    _number = 0
+
+    def __init__(self, file: str | Path, how: str, options: str = "") -> None:
+        Watcher._number += 1
+        self._stop = SCRATCH / f"stop-{Watcher._number}"
+        self._stop.unlink(missing_ok=True)
+        options = f"--how {how} --stop {self._stop} --seed {Watcher._number} {options}"
+        super().__init__("watch", options, file)
+
+    def finish(self) -> dict:
+        """Stop it; its findings."""
+        self._stop.touch()
+        return super().finish()
