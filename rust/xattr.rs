@@ -6,9 +6,11 @@
 //! which inodes with the same attributes may share. The former is looked at first. The format is
 //! in [`crate::disk::xattr`], ACLs are in [`acl`].
 //!
-//! Attributes do not change yet, so there is no lock.
+//! Attributes do not change yet, so there is no lock. All that changes is how many inodes share a
+//! block, when one of them is deleted: see [`release`].
 
 mod acl;
+mod release;
 // What `kunit_tests` makes is not safe code.
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
@@ -22,9 +24,10 @@ use crate::{
     },
     error::{FsError, FsResult},
     inode,
-    mount::{buffer_kinds, Filesystem},
+    journal::kinds::XATTR_BLOCK,
+    mount::Filesystem,
     vfs::{
-        buffer::{Buffer, Kind},
+        buffer::Buffer,
         inode::Inode,
         posix_acl::AclKind,
         xattr::{Name, NameList, Namespace, ValueSink, XattrOperations},
@@ -34,9 +37,7 @@ use crate::{
 use kernel::{error::Error, prelude::*};
 
 pub(crate) use acl::get_acl;
-
-/// Buffers that were checked to be a block of attributes.
-const BLOCK: Kind = Kind::new(buffer_kinds::XATTRS);
+pub(crate) use release::release_block;
 
 impl XattrOperations for Rext4 {
     fn get_xattr(
@@ -53,7 +54,7 @@ impl XattrOperations for Rext4 {
         match get(inode, index, name, value) {
             Ok(Some(len)) => Ok(len),
             Ok(None) => Err(Error::from_errno(-(crate::bindings::ENODATA as i32))),
-            Err(e) => Err(Filesystem::errno(inode, "reading an attribute", e)),
+            Err(e) => Err(Filesystem::errno(inode, "read an attribute", e)),
         }
     }
 
@@ -65,7 +66,7 @@ impl XattrOperations for Rext4 {
         match listed {
             Ok(None) => Ok(()),
             Ok(Some(e)) => Err(e),
-            Err(e) => Err(Filesystem::errno(inode, "listing attributes", e)),
+            Err(e) => Err(Filesystem::errno(inode, "list attributes", e)),
         }
     }
 }
@@ -143,7 +144,7 @@ fn read_block(inode: &Inode<Rext4>) -> FsResult<Option<Buffer>> {
     let sb = inode.super_block();
     let fs = sb.data();
     let buffer = Buffer::read(sb.device(), block.0, fs.layout.block_size().bytes())?;
-    buffer.verify_once(BLOCK, |bytes| -> Result<(), Corrupt> {
+    buffer.verify_once(XATTR_BLOCK, |bytes| -> Result<(), Corrupt> {
         if let Some(seed) = fs.seed {
             disk::verify_checksum(bytes, block, seed)?;
         }

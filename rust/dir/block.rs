@@ -18,18 +18,11 @@ use crate::{
     },
     error::{FsError, FsResult},
     inode,
-    mount::{buffer_kinds, Filesystem},
-    vfs::{
-        buffer::{Buffer, Kind},
-        inode::Inode,
-    },
+    journal::kinds::{DIRECTORY_INDEX, DIRECTORY_LEAF},
+    mount::Filesystem,
+    vfs::{buffer::Buffer, inode::Inode},
     Rext4,
 };
-
-/// Buffers that were checked to be a block of entries.
-const LEAF: Kind = Kind::new(buffer_kinds::DIRECTORY_LEAF);
-/// Buffers that were checked to be a node of an index.
-const INDEX: Kind = Kind::new(buffer_kinds::DIRECTORY_INDEX);
 
 /// The block of the index's root.
 pub(super) const ROOT: LogicalBlock = LogicalBlock(0);
@@ -131,7 +124,7 @@ impl<'a> Blocks<'a> {
     pub(super) fn leaf(&self, number: LogicalBlock) -> FsResult<Buffer> {
         let buffer = self.read(number)?;
         buffer
-            .verify_once(LEAF, |bytes| self.check_leaf(bytes))
+            .verify_once(DIRECTORY_LEAF, |bytes| self.check_leaf(bytes))
             .map_err(|problem| corrupt(number, problem))?;
         Ok(buffer)
     }
@@ -159,7 +152,7 @@ impl<'a> Blocks<'a> {
     /// Reads a node of the index. Inside is what is wrong with a node that could be read.
     pub(super) fn index(&self, number: LogicalBlock) -> FsResult<Result<Buffer, HtreeError>> {
         let buffer = self.read(number)?;
-        let checked = buffer.verify_once(INDEX, |bytes| self.check_index(number, bytes));
+        let checked = buffer.verify_once(DIRECTORY_INDEX, |bytes| self.check_index(number, bytes));
         Ok(checked.map(|()| buffer))
     }
 

@@ -75,7 +75,7 @@ impl ReadDir for Rext4 {
         cursor: &mut Cursor,
         context: &mut DirContext<'_>,
     ) -> Result {
-        read(dir, cursor, context).map_err(|e| Filesystem::errno(dir, "reading a directory", e))
+        read(dir, cursor, context).map_err(|e| Filesystem::errno(dir, "read a directory", e))
     }
 
     fn last_position(dir: &Inode<Self>, width: PositionWidth) -> Option<i64> {

@@ -398,6 +398,23 @@ pub fn block_references(block: &[u8]) -> Result<u32, XattrError> {
     block_header(block).map(|header| header.refcount.get())
 }
 
+/// Takes an inode off those that share the attributes in `block`, and returns how many are left.
+/// The checksum is not updated.
+///
+/// # Errors
+///
+/// [`XattrProblem::Short`], and [`XattrProblem::Header`] if none was left before; nothing is
+/// changed then.
+pub fn drop_reference(block: &mut [u8]) -> Result<u32, XattrError> {
+    let fail = |problem| XattrError { offset: 0, problem };
+    let (header, _) =
+        BlockHeader::mut_from_prefix(block).map_err(|_| fail(XattrProblem::Short))?;
+    let count = header.refcount.get();
+    let left = count.checked_sub(1).ok_or(fail(XattrProblem::Header))?;
+    header.refcount.set(left);
+    Ok(left)
+}
+
 /// The place of the block, and all of it with the checksum taken for zero.
 fn compute_checksum(block: &[u8], at: PhysicalBlock, seed: FsSeed) -> u32 {
     let before = block.get(..CHECKSUM_OFFSET).unwrap_or_default();

@@ -12,7 +12,9 @@ pub(crate) const BLOCK_BITMAP: Kind = Kind::new(0);
 pub(crate) const INODE_BITMAP: Kind = Kind::new(1);
 /// A node of an extent tree.
 pub(crate) const EXTENT_NODE: Kind = Kind::new(2);
-/// A block of a directory, with entries or index.
-pub(crate) const DIRECTORY_BLOCK: Kind = Kind::new(3);
+/// A block of a directory with entries.
+pub(crate) const DIRECTORY_LEAF: Kind = Kind::new(3);
+/// A node of a directory's index.
+pub(crate) const DIRECTORY_INDEX: Kind = Kind::new(5);
 /// A block of extended attributes.
 pub(crate) const XATTR_BLOCK: Kind = Kind::new(4);

@@ -24,7 +24,7 @@ use kernel::{
 pub trait ReadDir: Sized + 'static {
     /// What one open directory remembers beside its position, between two calls of
     /// [`ReadDir::read_dir`]. Forgotten when somebody sets the position.
-    type Cursor: Default + Send;
+    type Cursor: Default + Send + Unpin;
 
     /// Hands out entries from the position on, until there is no room or there are no more.
     ///

@@ -17,6 +17,7 @@ use core::{
 };
 use kernel::{
     error::{code, from_result},
+    ffi,
     prelude::*,
 };
 

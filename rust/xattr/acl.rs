@@ -31,7 +31,7 @@ pub(crate) fn get_acl(inode: &Inode<Rext4>, kind: AclKind) -> FsResult<Option<Po
     let Some(size) = super::get(inode, index, &[], &mut ValueSink::measure())? else {
         return Ok(None);
     };
-    let mut value = KVVec::from_elem(0, size, GFP_NOFS)?;
+    let mut value = KVVec::from_elem(0, size, GFP_KERNEL)?;
     match super::get(inode, index, &[], &mut ValueSink::new(&mut value))? {
         Some(size) => parse(value.get(..size).unwrap_or_default()),
         None => Ok(None),
@@ -49,7 +49,7 @@ pub(super) fn parse(value: &[u8]) -> FsResult<Option<PosixAcl>> {
             permissions: entry.permissions,
             id: entry.id,
         };
-        entries.push(entry, GFP_NOFS)?;
+        entries.push(entry, GFP_KERNEL)?;
     }
     if entries.is_empty() {
         return Ok(None);
