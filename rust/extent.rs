@@ -38,11 +38,18 @@
 //! None here. The caller has the inode's tree for itself while it changes it, and keeps writers
 //! out while it reads: a reader-writer semaphore in the inode.
 
+// What is public is so for the host's tests, where this is a crate of its own.
+#![allow(unreachable_pub)]
+
 #[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
 pub mod check;
 mod convert;
 pub mod credits;
 mod insert;
+// What `kunit_tests` makes is not safe code.
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod kunit;
 mod lookup;
 #[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
 pub mod memory;
