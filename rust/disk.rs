@@ -20,9 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod allocation;
 pub mod bitmap;
 pub mod checksum;
+pub mod directory;
 pub mod dirent;
 pub mod error;
 pub mod extent;

@@ -1,45 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rext4: the ext4 file system in Rust.
+//! rext4: the ext4 file system in Rust, built around its direct I/O.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`dio`] | direct reads and writes: the heart |
+//! | [`file`] | what an open file does |
+//! | [`dir`] | directories |
+//! | [`xattr`] | extended attributes and ACLs |
+//! | [`inode`] | inodes in memory and in the inode table |
+//! | [`extent`] | extent trees |
+//! | [`group`] | free blocks and inodes |
+//! | [`journal`] | how transactions are used |
+//! | [`mount`] | the life of a mounted file system |
+//! | [`disk`] | the on-disk format, free of the kernel |
+//! | [`vfs`] | safe wrappers over the kernel's C interfaces |
+//! | [`bindings`] | those interfaces, as bindgen sees them |
+//!
+//! `unsafe` code is in [`vfs`] and [`bindings`] alone.
+
+#![deny(unsafe_code)]
 
 use kernel::prelude::*;
 
+#[allow(unsafe_code)]
 mod bindings;
+mod dio;
+mod dir;
+mod disk;
+mod error;
+mod extent;
+mod file;
+mod group;
+mod inode;
+mod journal;
+mod mount;
+#[allow(unsafe_code)]
+mod vfs;
+mod xattr;
+
+use vfs::super_block::Registration;
 
 module! {
-    type: Rext4,
+    type: Module,
     name: "rext4",
     authors: ["The rext4 developers"],
     description: "The ext4 file system in Rust",
     license: "GPL",
+    alias: ["fs-rext4"],
 }
+
+/// The file system type.
+pub(crate) struct Rext4;
 
 /// The loaded module.
-struct Rext4;
-
-impl kernel::Module for Rext4 {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: the shim takes no pointer and has no precondition.
-        let bits = unsafe { bindings::rext4_shim_page_shift() };
-        pr_info!("loaded, pages of {} bytes\n", 1u32 << bits);
-        Ok(Rext4)
-    }
+struct Module {
+    _registration: Pin<KBox<Registration<Rext4>>>,
 }
 
-impl Drop for Rext4 {
-    fn drop(&mut self) {
-        pr_info!("unloaded\n");
-    }
-}
-
-#[kunit_tests(rext4_bindings)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn page_shift_agrees_with_the_kernel_crate() {
-        // SAFETY: the shim takes no pointer and has no precondition.
-        let bits = unsafe { bindings::rext4_shim_page_shift() };
-        assert_eq!(bits as usize, kernel::page::PAGE_SHIFT);
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _registration: KBox::pin_init(Registration::new(c"rext4", module), GFP_KERNEL)?,
+        })
     }
 }

@@ -5,10 +5,36 @@
  */
 
 #include <linux/buffer_head.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/xattr.h>
+#include <linux/writeback.h>
+#include <linux/uio.h>
+#include <linux/statfs.h>
+#include <linux/stat.h>
+#include <linux/seq_file.h>
+#include <linux/posix_acl.h>
+#include <linux/pagemap.h>
+#include <linux/namei.h>
+#include <linux/magic.h>
+#include <linux/fiemap.h>
+#include <linux/falloc.h>
+#include <linux/dcache.h>
+#include <linux/crc32.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/iomap.h>
 #include <linux/jbd2.h>
 
 #include "shims.h"
+
+/* Constants whose macros bindgen can't evaluate. */
+static const unsigned int REXT4_SB_RDONLY = SB_RDONLY;
+static const unsigned int REXT4_SB_SILENT = SB_SILENT;
+static const unsigned int REXT4_SB_POSIXACL = SB_POSIXACL;
+static const int REXT4_IOCB_APPEND = (__force int)IOCB_APPEND;
+static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
+static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;
+static const unsigned int REXT4_I_CTIME_QUERIED = I_CTIME_QUERIED;
+static const unsigned int REXT4_S_NOSEC = S_NOSEC;
+static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;

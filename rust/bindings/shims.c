@@ -10,6 +10,7 @@
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/jbd2.h>
+#include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
@@ -337,6 +338,21 @@ void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 void rext4_shim_defer_completion(struct buffer_head *map)
 {
 	set_buffer_defer_completion(map);
+}
+
+bool rext4_shim_in_worker(void)
+{
+	return current->flags & PF_WQ_WORKER;
+}
+
+bool rext4_shim_may_use_reserved(u32 uid, u32 gid)
+{
+	kuid_t kuid = make_kuid(&init_user_ns, uid);
+	kgid_t kgid = make_kgid(&init_user_ns, gid);
+
+	return uid_eq(kuid, current_fsuid()) ||
+	       (gid != 0 && in_group_p(kgid)) ||
+	       capable(CAP_SYS_RESOURCE);
 }
 
 void rext4_shim_panic(const char *device)

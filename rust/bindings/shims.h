@@ -17,7 +17,7 @@ unsigned int rext4_shim_page_shift(void);
  * of which kinds its contents were found to be. They use the bits from the top
  * down, where no other file system on the same device has left anything.
  */
-#define REXT4_BH_KINDS 5u
+#define REXT4_BH_KINDS 6u
 
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
@@ -100,6 +100,12 @@ size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
 void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 		       sector_t block, u32 len, bool is_new);
 void rext4_shim_defer_completion(struct buffer_head *map);
+
+/* Whether the current task is a worker of a workqueue. */
+bool rext4_shim_in_worker(void);
+
+/* Whether the current task may use blocks that are reserved for these. */
+bool rext4_shim_may_use_reserved(u32 uid, u32 gid);
 
 void rext4_shim_might_sleep(void);
 void rext4_shim_panic(const char *device);

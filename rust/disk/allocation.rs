@@ -155,6 +155,12 @@ impl<'a> SystemMap<'a> {
         Self(runs)
     }
 
+    /// The number of blocks in all of them.
+    pub fn blocks(&self) -> u64 {
+        let counts = self.0.iter().map(|run| u64::from(run.count));
+        counts.fold(0, u64::saturating_add)
+    }
+
     /// Sorts `runs` and joins those that touch. Returns how many are left, at the start.
     ///
     /// # Errors

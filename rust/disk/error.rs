@@ -9,8 +9,10 @@
 //! block that was being read is known to the caller alone, where a structure does not hold it, and
 //! is added to the line by the caller.
 
+use super::acl::AclError;
 use super::allocation::AllocationError;
 use super::bitmap::BitmapError;
+use super::directory::DirectoryError;
 use super::dirent::DirError;
 use super::group_desc::GroupDescError;
 use super::htree::HtreeError;
@@ -92,8 +94,12 @@ corrupt! {
     Dir(DirError),
     /// A directory index.
     Htree(HtreeError),
+    /// A directory as a whole.
+    Directory(DirectoryError),
     /// Extended attributes.
     Xattr(XattrError),
+    /// An access control list.
+    Acl(AclError),
     /// A block of the orphan file.
     OrphanFile(OrphanFileError),
     /// A checksum, where nothing but the caller knows of which structure.

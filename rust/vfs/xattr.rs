@@ -282,7 +282,7 @@ pub(super) unsafe extern "C" fn listxattr<T: FileSystem>(
             privileged: unsafe { bindings::rext4_shim_may_list_trusted() },
             // SAFETY: the super block of an inode is valid.
             acls: unsafe {
-                (*inode.super_block().as_ptr()).s_flags & bindings::SB_POSIXACL as usize != 0
+                (*inode.super_block().as_ptr()).s_flags & bindings::REXT4_SB_POSIXACL as usize != 0
             },
         };
         T::list_xattrs(inode, &mut list)?;

@@ -51,6 +51,31 @@ impl<'a> DirBlockMut<'a> {
         this
     }
 
+    /// Makes `block` the first one of a new directory: with `.`, which is `directory` itself, and
+    /// `..`, which is `parent`. The two always come first and together.
+    ///
+    /// `has_file_types` says whether there is the feature `filetype`.
+    pub fn create_first(
+        block: &'a mut [u8],
+        inodes_count: u32,
+        has_tail: bool,
+        directory: InodeNumber,
+        parent: InodeNumber,
+        has_file_types: bool,
+    ) -> Self {
+        let mut this = Self::create(block, inodes_count, has_tail);
+        let file_type = if has_file_types {
+            FileType::Directory.entry_number()
+        } else {
+            0
+        };
+        let dot = record_for(1);
+        let rest = this.as_block().entries.len().saturating_sub(dot);
+        this.write(0, dot, Some(directory), b".", file_type);
+        this.write(dot, rest, Some(parent), b"..", file_type);
+        this
+    }
+
     /// The block, to look at.
     pub fn as_block(&self) -> DirBlock<'_> {
         DirBlock::new(self.block, self.inodes_count, self.has_tail)

@@ -3,7 +3,10 @@
 //! The life of a journal: found, recovered, set up, destroyed.
 
 use super::Journal;
-use crate::bindings;
+use crate::{
+    bindings,
+    vfs::{inode::Inode, super_block::FileSystem},
+};
 use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,
@@ -13,6 +16,7 @@ use core::{
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
+    sync::aref::ARef,
 };
 
 /// A journal that was found but not loaded: nothing of it is trusted yet but its super block.
@@ -38,6 +42,23 @@ impl UnloadedJournal {
         NonNull::new(journal)
             .map(|journal| Self(Journal { journal }))
             .ok_or(EINVAL)
+    }
+
+    /// Finds the journal that is the contents of a file of a file system that is being mounted.
+    ///
+    /// # Errors
+    ///
+    /// What makes it no journal; `EINVAL` if it is not mapped whole.
+    pub(crate) fn of<T: FileSystem>(inode: ARef<Inode<T>>) -> Result<Self> {
+        let raw = ARef::into_raw(inode).cast();
+        // SAFETY: the reference is ours to give. Regular files have the operation `bmap`, and a
+        // `JournalSlot` is emptied when the super block is shut down.
+        let found = unsafe { Self::from_inode(raw) };
+        if found.is_err() {
+            // SAFETY: the reference was not taken over.
+            drop(unsafe { ARef::<Inode<T>>::from_raw(raw.cast()) });
+        }
+        found
     }
 
     /// Whether there are transactions in it that are not all in their places yet.

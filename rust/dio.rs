@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct I/O: the heart of rext4.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`read`] | direct reads, with or without the inode's lock |
+//! | [`write`] | direct writes: which lock, and what surrounds the I/O |
+//! | [`get_block`] | where a write goes: unwritten blocks are allocated for holes |
+//! | [`io_end`] | what is done when the data is on the device |
+//! | [`alignment`] | what of a request covers whole blocks |
+//!
+//! # The life of a direct write
+//!
+//! ```text
+//!   write ── lock, drop the page cache, __blockdev_direct_IO ─┐
+//!                                                             │ for each run of blocks
+//!              get_block: written? ── as it is ◀──────────────┤
+//!                         unwritten? ── an IoEnd goes along   │
+//!                         a hole? ── allocate it unwritten ───┘
+//!   device ── data is on its way ──▶ done ── IoEnd? ── no ──▶ the request is complete
+//!                                               │
+//!                                               ▼ in a task that may sleep
+//!              end_io: convert to written, and only then grow the file
+//! ```
+//!
+//! Until it is converted, a block reads as zeros, so nobody can see what was in it before. The
+//! conversion can't meet a full disk: its [`io_end::IoEnd`] holds a reserve. Overwriting written
+//! blocks needs none of this: no transaction, and no memory but that of the kernel's direct I/O.
+
+pub(crate) mod alignment;
+pub(crate) mod get_block;
+pub(crate) mod io_end;
+pub(crate) mod read;
+pub(crate) mod write;
+
+use crate::{
+    error::FsError,
+    mount::Filesystem,
+    vfs::{
+        direct_io::{DirectIo, ReadMapping, WriteMapping},
+        inode::{ExclusiveLock, Inode},
+    },
+    Rext4,
+};
+use io_end::IoEnd;
+use kernel::{error::code, prelude::*};
+
+impl DirectIo for Rext4 {
+    type IoEnd = IoEnd;
+
+    fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping> {
+        get_block::map_read(inode, block, max)
+            .map_err(|e| Filesystem::errno(inode, "direct read", e))
+    }
+
+    fn map_write(
+        inode: &Inode<Self>,
+        block: u64,
+        max: u32,
+        io_end: &mut Option<KBox<IoEnd>>,
+    ) -> Result<WriteMapping> {
+        match get_block::map_write(inode, block, max, io_end) {
+            // What was mapped before can be written: the request ends here.
+            Err(e) if e.is(code::ENOSPC) => Ok(WriteMapping::End),
+            result => result.map_err(|e: FsError| Filesystem::errno(inode, "direct write", e)),
+        }
+    }
+
+    fn end_io(
+        inode: &Inode<Self>,
+        io_end: Option<KBox<IoEnd>>,
+        growing: Option<&ExclusiveLock<'_, Self>>,
+        offset: i64,
+        result: Result<usize>,
+    ) -> Result {
+        io_end::end_io(inode, io_end, growing, offset, result)
+            .map_err(|e| Filesystem::errno(inode, "complete a direct write", e))
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct reads.
+//!
+//! With `dioread_nolock` no lock is taken: a block that is being written for the first time is
+//! unwritten until its data is on the device, so a reader sees zeros or the data, and never what
+//! was there before. With `dioread_lock` the inode's lock is taken shared, and a reader waits for a
+//! writer that has it for itself.
+
+use crate::{
+    vfs::{
+        direct_io,
+        file::{IovIter, Kiocb},
+    },
+    Rext4,
+};
+use kernel::prelude::*;
+
+/// Reads directly; returns the number of bytes or `EIOCBQUEUED`.
+pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
+    let inode = request.inode();
+    let locked = !inode.super_block().data().reads_without_lock();
+    let lock = locked.then(|| inode.lock_shared());
+    request.write_back_cache(memory.len())?;
+    let result = direct_io::read(request, memory);
+    drop(lock);
+    if let Ok(bytes) = result {
+        request.advance(bytes);
+    }
+    request.accessed();
+    result
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an open file does: which way a read or write goes, syncing, and where data lies.
+
+use crate::{
+    dio,
+    disk::units::InodeNumber,
+    error::{eopnotsupp, FsError, FsResult},
+    inode::{self, map, DataKind},
+    mount::Filesystem,
+    vfs::{
+        file::{FileOperations, IovIter, Kiocb, OpenFile},
+        inode::{Inode, InodeOperations},
+        iomap::{IomapOperations, Mapping, Place},
+        posix_acl::{AclKind, PosixAcl},
+        stat::{Attributes, DirectIoAlignment},
+    },
+    Rext4,
+};
+use kernel::{prelude::*, sync::aref::ARef};
+
+impl FileOperations for Rext4 {
+    fn open(inode: &Inode<Self>) -> Result {
+        // A file whose data can't be served can be opened, for its attributes; reading it fails.
+        let _ = inode::check_supported(inode);
+        Ok(())
+    }
+
+    fn read(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {
+        let inode = request.inode();
+        inode::check_supported(inode).map_err(|e| Filesystem::errno(inode, "read", e))?;
+        if memory.len() == 0 {
+            return Ok(0);
+        }
+        if request.is_direct() {
+            dio::read::read(request, memory)
+        } else {
+            request.read_buffered(memory)
+        }
+    }
+
+    fn write(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {
+        let inode = request.inode();
+        let checked = || -> FsResult {
+            inode::check_supported(inode)?;
+            inode.super_block().data().writing(inode.super_block())?;
+            if request.is_direct() {
+                Ok(())
+            } else {
+                Err(FsError::unsupported())
+            }
+        };
+        checked().map_err(|e| Filesystem::errno(inode, "write", e))?;
+        dio::write::write(request, memory)
+    }
+
+    fn fsync(file: &OpenFile<'_, Self>, start: i64, end: i64, data_only: bool) -> Result {
+        file.write_and_wait(start, end)?;
+        let inode = file.inode();
+        sync(inode, data_only).map_err(|e| Filesystem::errno(inode, "fsync", e))?;
+        file.check_writeback_error()
+    }
+
+    fn max_bytes(inode: &Inode<Self>) -> i64 {
+        max_bytes(inode)
+    }
+}
+
+/// The largest size of a file, in bytes: the last logical block stays unused.
+pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
+    i64::from(u32::MAX) << inode.super_block().data().layout.block_size().bits()
+}
+
+/// Makes an inode durable, and all data that its device has acknowledged.
+fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let Some(journal) = fs.journal_for_writing(sb)? else {
+        return Ok(());
+    };
+    if !data_only {
+        // Times that changed in memory alone.
+        inode.sync_metadata(false)?;
+    }
+    inode
+        .data()
+        .sync_point
+        .wait(journal, sb.device(), data_only)
+}
+
+impl IomapOperations for Rext4 {
+    fn map(inode: &Inode<Self>, offset: u64, _len: u64) -> Result<Mapping> {
+        map::bytes(inode, offset).map_err(|e| Filesystem::errno(inode, "look up a block", e))
+    }
+
+    fn map_xattr(inode: &Inode<Self>, offset: u64) -> Result<Option<Mapping>> {
+        let size = inode.super_block().data().layout.block_size();
+        let len = u64::from(size.bytes());
+        let block = inode.data().xattr_block().filter(|_| offset < len);
+        Ok(block
+            .and_then(|block| size.byte_of_physical(block))
+            .map(|byte| Mapping {
+                offset: 0,
+                len,
+                place: Place::Written(byte),
+            }))
+    }
+}
+
+impl InodeOperations for Rext4 {
+    fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Option<ARef<Inode<Self>>>> {
+        crate::dir::lookup(dir, name).map_err(|e| Filesystem::errno(dir, "look up a name", e))
+    }
+
+    fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>> {
+        inode::symlink_text(inode).map_err(|e| Filesystem::errno(inode, "read a link", e))
+    }
+
+    fn attributes(inode: &Inode<Self>) -> Result<Attributes> {
+        Ok(attributes(inode))
+    }
+
+    fn get_acl(inode: &Inode<Self>, kind: AclKind) -> Result<Option<PosixAcl>> {
+        crate::xattr::get_acl(inode, kind).map_err(|e| match e {
+            // What the VFS takes for "there are none".
+            FsError::Kernel(errno) if errno == eopnotsupp() => errno,
+            e => Filesystem::errno(inode, "read an ACL", e),
+        })
+    }
+}
+
+fn attributes(inode: &Inode<Rext4>) -> Attributes {
+    use crate::{bindings, disk::inode::InodeFlags};
+    let flags = inode.data().flags();
+    let pairs = [
+        (InodeFlags::APPEND, bindings::STATX_ATTR_APPEND),
+        (InodeFlags::IMMUTABLE, bindings::STATX_ATTR_IMMUTABLE),
+        (InodeFlags::NODUMP, bindings::STATX_ATTR_NODUMP),
+        (InodeFlags::ENCRYPT, bindings::STATX_ATTR_ENCRYPTED),
+        (InodeFlags::VERITY, bindings::STATX_ATTR_VERITY),
+    ];
+    let collect = |all: bool| {
+        pairs
+            .iter()
+            .filter(|(own, _)| all || flags.has(*own))
+            .fold(0, |bits, (_, attr)| bits | u64::from(*attr))
+    };
+    let sector = inode.super_block().device().logical_block_bytes();
+    let direct = inode.is_regular() && inode.data().kind() == DataKind::Extents;
+    Attributes {
+        birth: inode.data().birth(),
+        direct_io: direct.then_some(DirectIoAlignment {
+            memory: sector,
+            offset: sector,
+        }),
+        set: collect(false),
+        known: collect(true),
+    }
+}

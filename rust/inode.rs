@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes: what rext4 keeps of one in memory, and the way to and from the inode table.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`load`] | from the inode table into memory |
+//! | [`store`] | back, within a transaction |
+//! | [`tree`] | the inode's extent tree over buffers and journal |
+//! | [`map`] | where the blocks of a file lie |
+//! | [`orphan`] | the list of inodes that recovery has to finish |
+//! | [`truncate`] | freeing blocks, in steps that each fit a transaction |
+//!
+//! # Locks
+//!
+//! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::tree`], a group's
+//! lock, the bytes of a buffer. See `Documentation/locking.md`.
+
+pub(crate) mod load;
+pub(crate) mod map;
+pub(crate) mod orphan;
+pub(crate) mod store;
+pub(crate) mod tree;
+pub(crate) mod truncate;
+
+use crate::{
+    disk::{
+        checksum::InodeSeed,
+        extent::ROOT_SIZE,
+        inode::InodeFlags,
+        units::{InodeNumber, LogicalBlock, PhysicalBlock},
+    },
+    error::{FsError, FsResult},
+    journal::sync_point::SyncPoint,
+    vfs::{
+        buffer::Buffer,
+        inode::Inode,
+        rw_semaphore::{new_rw_semaphore, RwSemaphore},
+        stat::Timestamp,
+    },
+    Rext4,
+};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use kernel::{error::Error, prelude::*};
+
+pub(crate) use load::get;
+
+/// What kind of data an inode has, as far as rext4 cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum DataKind {
+    /// None, or it is in the inode and needs no more than what was loaded (a device number).
+    Nothing = 0,
+    /// Blocks, found through the extent tree.
+    Extents = 1,
+    /// Blocks, found through a block map, which rext4 can't read.
+    BlockMap = 2,
+    /// Data in the inode, which rext4 can't read.
+    Inline = 3,
+    /// The text of a symbolic link, in the inode.
+    ShortSymlink = 4,
+}
+
+/// The file system's own part of an inode in memory.
+///
+/// What is behind atomics without a comment is set while the inode is loaded and does not change.
+#[pin_data]
+pub(crate) struct InodeData {
+    /// The 60 bytes of `i_block`: the root of the extent tree, or the text of a short symbolic
+    /// link. Held for writing while the tree changes, for reading while it is looked at.
+    #[pin]
+    pub(crate) tree: RwSemaphore<[u8; ROOT_SIZE]>,
+    /// The size in bytes that is, or is in a transaction to become, the one on disk: `i_disksize`.
+    /// Changed with the inode lock held exclusively.
+    disk_size: AtomicI64,
+    /// What `fsync` has to wait for.
+    pub(crate) sync_point: SyncPoint,
+    /// Where the next new block would go best; a hint.
+    goal: AtomicU64,
+    /// Whether the inode is on the list of orphans. Changed with the inode lock held exclusively,
+    /// or while nobody else knows the inode.
+    orphan: AtomicBool,
+    flags: AtomicU32,
+    kind: AtomicU8,
+    xattr_block: AtomicU64,
+    birth_seconds: AtomicI64,
+    /// `u32::MAX` if the inode has no time of creation.
+    birth_nanoseconds: AtomicU32,
+}
+
+impl InodeData {
+    /// The data of an inode that is not loaded yet.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            tree <- new_rw_semaphore!([0; ROOT_SIZE], c"rext4_tree"),
+            disk_size: AtomicI64::new(0),
+            sync_point: SyncPoint::new(),
+            goal: AtomicU64::new(0),
+            orphan: AtomicBool::new(false),
+            flags: AtomicU32::new(0),
+            kind: AtomicU8::new(0),
+            xattr_block: AtomicU64::new(0),
+            birth_seconds: AtomicI64::new(0),
+            birth_nanoseconds: AtomicU32::new(u32::MAX),
+        }? Error)
+    }
+
+    /// The flags on disk.
+    pub(crate) fn flags(&self) -> InodeFlags {
+        InodeFlags(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// What kind of data the inode has.
+    pub(crate) fn kind(&self) -> DataKind {
+        match self.kind.load(Ordering::Relaxed) {
+            1 => DataKind::Extents,
+            2 => DataKind::BlockMap,
+            3 => DataKind::Inline,
+            4 => DataKind::ShortSymlink,
+            _ => DataKind::Nothing,
+        }
+    }
+
+    /// The block that holds extended attributes.
+    pub(crate) fn xattr_block(&self) -> Option<PhysicalBlock> {
+        match self.xattr_block.load(Ordering::Relaxed) {
+            0 => None,
+            block => Some(PhysicalBlock(block)),
+        }
+    }
+
+    /// The time of creation.
+    pub(crate) fn birth(&self) -> Option<Timestamp> {
+        match self.birth_nanoseconds.load(Ordering::Relaxed) {
+            u32::MAX => None,
+            nanoseconds => Some(Timestamp::new(
+                self.birth_seconds.load(Ordering::Relaxed),
+                nanoseconds,
+            )),
+        }
+    }
+
+    /// The size in bytes that the disk has or gets with the running transaction.
+    pub(crate) fn disk_size(&self) -> i64 {
+        self.disk_size.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::disk_size`]; the caller stores the inode in the same transaction.
+    pub(crate) fn set_disk_size(&self, bytes: i64) {
+        self.disk_size.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the inode is on the list of orphans.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.orphan.load(Ordering::Relaxed)
+    }
+
+    /// Where new blocks would go best.
+    pub(crate) fn goal(&self) -> PhysicalBlock {
+        PhysicalBlock(self.goal.load(Ordering::Relaxed))
+    }
+
+    /// Notes that new blocks would go best at `block`.
+    pub(crate) fn set_goal(&self, block: PhysicalBlock) {
+        self.goal.store(block.0, Ordering::Relaxed);
+    }
+}
+
+/// The number of an inode, typed.
+pub(crate) fn number(inode: &Inode<Rext4>) -> InodeNumber {
+    InodeNumber(inode.ino())
+}
+
+/// What the checksums of an inode and of what belongs to it start from; `None` without
+/// `metadata_csum`.
+pub(crate) fn seed(inode: &Inode<Rext4>) -> Option<InodeSeed> {
+    let fs = inode.super_block().data();
+    fs.seed
+        .map(|seed| seed.inode(number(inode), inode.generation()))
+}
+
+/// Whether the file system can serve the inode's data.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP`, with a message that says why, for block maps and inline data.
+pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
+    let why = match inode.data().kind() {
+        DataKind::BlockMap => "its blocks are mapped without extents",
+        DataKind::Inline => "its data is in the inode (inline_data)",
+        _ => return Ok(()),
+    };
+    let fs = inode.super_block().data();
+    fs.warn_once_per_inode(inode, why);
+    Err(FsError::unsupported())
+}
+
+/// Reads a block of a file as metadata, through the device's cache: for directories and symbolic
+/// links, whose contents are not in the page cache of their inode. `None` for a hole.
+pub(crate) fn read_block(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Option<Buffer>> {
+    check_supported(inode)?;
+    let sb = inode.super_block();
+    match map::find(inode, block)? {
+        map::Found::Written { start, .. } => {
+            let size = sb.data().layout.block_size().bytes();
+            Ok(Some(Buffer::read(sb.device(), start.0, size)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Calls `look` with the inode's bytes in the inode table. It must not sleep.
+pub(crate) fn with_raw<R>(inode: &Inode<Rext4>, look: impl FnOnce(&[u8]) -> R) -> FsResult<R> {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let (buffer, place) = load::table_block(sb, number(inode))?;
+    let start = place.offset as usize;
+    let end = start + fs.layout.inode_size() as usize;
+    Ok(buffer.with(|bytes| look(bytes.get(start..end).unwrap_or_default())))
+}
+
+/// The text of a symbolic link.
+pub(crate) fn symlink_text(inode: &Inode<Rext4>) -> FsResult<KVec<u8>> {
+    let mut text = KVec::new();
+    let size = usize::try_from(inode.size()).unwrap_or(0);
+    if inode.data().kind() == DataKind::ShortSymlink {
+        let area = inode.data().tree.read();
+        text.extend_from_slice(area.get(..size).unwrap_or_default(), GFP_KERNEL)?;
+        return Ok(text);
+    }
+    let buffer = read_block(inode, LogicalBlock(0))?
+        .ok_or_else(|| FsError::Kernel(crate::error::euclean()))?;
+    // Reserved first: the bytes may only be looked at without sleeping.
+    text.reserve(buffer.size(), GFP_KERNEL)?;
+    buffer.with(|bytes| {
+        for &byte in bytes.get(..size).unwrap_or_default() {
+            if byte == 0 {
+                break;
+            }
+            let _ = text.push_within_capacity(byte);
+        }
+    });
+    if text.len() != size || size == 0 {
+        return Err(FsError::Kernel(crate::error::euclean()));
+    }
+    Ok(text)
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading an inode from the inode table.
+
+use super::{DataKind, InodeData};
+use crate::{
+    bindings,
+    disk::{
+        inode::{self as format, Content, InodeFlags},
+        layout::InodePlace,
+        units::{InodeNumber, PhysicalBlock},
+    },
+    error::{FsError, FsResult},
+    vfs::{
+        buffer::Buffer,
+        inode::{Common, Iget, Inode, NewInode},
+        stat::Timestamp,
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use core::sync::atomic::Ordering;
+use kernel::{error::Error, sync::aref::ARef};
+
+/// The inode with a number, from memory or from disk.
+///
+/// # Errors
+///
+/// `ESTALE` if the inode is not in use, damage otherwise.
+pub(crate) fn get(sb: &SuperBlock<Rext4>, number: InodeNumber) -> FsResult<ARef<Inode<Rext4>>> {
+    match sb.iget(number.0)? {
+        Iget::Cached(inode) => Ok(inode),
+        Iget::New(new) => load(sb, new, number, false),
+    }
+}
+
+/// The same for an inode that is on the list of orphans, which may have no links any more.
+pub(crate) fn get_orphan(
+    sb: &SuperBlock<Rext4>,
+    number: InodeNumber,
+) -> FsResult<ARef<Inode<Rext4>>> {
+    match sb.iget(number.0)? {
+        Iget::Cached(inode) => Ok(inode),
+        Iget::New(new) => load(sb, new, number, true),
+    }
+}
+
+/// The block of the inode table that holds an inode, and where in it.
+pub(crate) fn table_block(
+    sb: &SuperBlock<Rext4>,
+    number: InodeNumber,
+) -> FsResult<(Buffer, InodePlace)> {
+    let location = sb.data().locate_inode(sb.device(), number)?;
+    let size = sb.data().layout.block_size().bytes();
+    let buffer = Buffer::read(sb.device(), location.block.0, size)?;
+    Ok((buffer, location.place))
+}
+
+/// `ESTALE`: the inode is not there any more.
+fn stale() -> FsError {
+    FsError::Kernel(Error::from_errno(-(bindings::ESTALE as i32)))
+}
+
+fn load(
+    sb: &SuperBlock<Rext4>,
+    new: NewInode<Rext4>,
+    number: InodeNumber,
+    may_be_unlinked: bool,
+) -> FsResult<ARef<Inode<Rext4>>> {
+    let fs = sb.data();
+    let (buffer, place) = table_block(sb, number)?;
+    let common = buffer.with(|block| -> FsResult<Common> {
+        let raw = format::Inode::in_block(block, &fs.layout, place)
+            .map_err(|e| FsError::Corrupt(e.into()))?;
+        if let Some(seed) = fs.seed {
+            raw.verify_checksum(raw.seed(seed, number))
+                .map_err(|e| FsError::Corrupt(e.into()))?;
+        }
+        if raw.links_count() == 0 && (raw.mode() == 0 || !may_be_unlinked) {
+            return Err(stale());
+        }
+        raw.check(&fs.layout).map_err(|e| FsError::Corrupt(e.into()))?;
+        take(&raw, new.inode().data(), sb)
+    })?;
+    let inode = new.inode();
+    let data = inode.data();
+    if data.kind() == DataKind::Extents || data.kind() == DataKind::ShortSymlink {
+        // The tree's lock sleeps, so the bytes are copied by way of the stack.
+        let area = buffer.with(|block| {
+            format::Inode::in_block(block, &fs.layout, place).map(|raw| *raw.block_area())
+        });
+        *data.tree.write() = area.map_err(|e| FsError::Corrupt(e.into()))?;
+    }
+    data.set_goal(first_goal(sb, place));
+    data.sync_point.reset(fs.journal.get());
+    Ok(new.publish(&common)?)
+}
+
+/// Where an inode's first block would go best: in its own group.
+fn first_goal(sb: &SuperBlock<Rext4>, place: InodePlace) -> PhysicalBlock {
+    sb.data().layout.first_block(place.group)
+}
+
+/// Takes what is wanted out of the inode on disk. Must not sleep.
+fn take(
+    raw: &format::Inode<&[u8]>,
+    data: &InodeData,
+    sb: &SuperBlock<Rext4>,
+) -> FsResult<Common> {
+    let fs = sb.data();
+    let layout = &fs.layout;
+    let size = raw.size(layout);
+    let flags = raw.flags();
+    let mut device = 0;
+    let kind = match raw.content(layout).map_err(|e| FsError::Corrupt(e.into()))? {
+        Content::Extents(_) => DataKind::Extents,
+        Content::BlockMap => DataKind::BlockMap,
+        Content::Inline => DataKind::Inline,
+        Content::Symlink(_) => DataKind::ShortSymlink,
+        Content::Device(number) => {
+            // The kernel's own form: 12 bits of the kind, 20 bits of which one.
+            device = number.major << 20 | number.minor;
+            DataKind::Nothing
+        }
+        Content::Nothing => DataKind::Nothing,
+    };
+    data.kind.store(kind as u8, Ordering::Relaxed);
+    data.flags.store(flags.0, Ordering::Relaxed);
+    data.disk_size.store(size as i64, Ordering::Relaxed);
+    data.xattr_block.store(
+        raw.xattr_block(layout).map_or(0, |block| block.0),
+        Ordering::Relaxed,
+    );
+    if let Some(birth) = raw.crtime() {
+        data.birth_seconds.store(birth.seconds, Ordering::Relaxed);
+        data.birth_nanoseconds
+            .store(birth.nanoseconds, Ordering::Relaxed);
+    }
+    Ok(Common {
+        mode: raw.mode(),
+        uid: raw.uid(),
+        gid: raw.gid(),
+        links: u32::from(raw.links_count()),
+        size: size as i64,
+        blocks: raw.sectors(layout),
+        atime: from_disk(raw.atime()),
+        mtime: from_disk(raw.mtime()),
+        ctime: from_disk(raw.ctime()),
+        generation: raw.generation(),
+        version: raw.version(),
+        flags: vfs_flags(flags),
+        device,
+    })
+}
+
+fn from_disk(time: format::Timestamp) -> Timestamp {
+    Timestamp::new(time.seconds, time.nanoseconds)
+}
+
+/// The VFS's flags for those on disk.
+fn vfs_flags(flags: InodeFlags) -> u32 {
+    let pairs = [
+        (InodeFlags::SYNC, bindings::S_SYNC),
+        (InodeFlags::APPEND, bindings::S_APPEND),
+        (InodeFlags::IMMUTABLE, bindings::S_IMMUTABLE),
+        (InodeFlags::NOATIME, bindings::S_NOATIME),
+        (InodeFlags::DIRSYNC, bindings::S_DIRSYNC),
+    ];
+    pairs
+        .iter()
+        .filter(|(own, _)| flags.has(*own))
+        .fold(0, |all, (_, vfs)| all | *vfs)
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the blocks of a file lie.
+
+use super::{check_supported, tree::ReadTree, DataKind};
+use crate::{
+    disk::{
+        extent::{State, LOGICAL_END},
+        units::{LogicalBlock, PhysicalBlock},
+    },
+    error::FsResult,
+    extent::{self, Mapping},
+    vfs::{
+        inode::Inode,
+        iomap,
+    },
+    Rext4,
+};
+
+/// Where a block of a file lies, and how many after it lie in a row with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nowhere.
+    Hole {
+        /// Blocks from the one asked for to the next that is mapped, at least one.
+        len: u32,
+    },
+    /// On the device, written.
+    Written {
+        /// Where the block asked for lies.
+        start: PhysicalBlock,
+        /// Blocks in a row, at least one.
+        len: u32,
+    },
+    /// On the device, but not written yet: it reads as zeros.
+    Unwritten {
+        /// Where the block asked for lies.
+        start: PhysicalBlock,
+        /// Blocks in a row, at least one.
+        len: u32,
+    },
+}
+
+/// Looks a block up. Takes the tree's lock for reading.
+pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
+    let root = inode.data().tree.read();
+    find_in(&ReadTree::new(inode, &root), block)
+}
+
+/// Looks a block up in a tree that the caller has locked.
+pub(crate) fn find_in<S: extent::NodeStore>(
+    store: &S,
+    block: LogicalBlock,
+) -> Result<Found, S::Error> {
+    Ok(match extent::lookup(store, block)? {
+        Mapping::Hole(hole) => Found::Hole {
+            len: hole.end.0.saturating_sub(block.0).max(1),
+        },
+        Mapping::Extent(extent) => {
+            let len = extent.end().0.saturating_sub(block.0).max(1);
+            // The extent holds the block, so this maps.
+            let start = extent.map(block).unwrap_or(extent.physical());
+            match extent.state() {
+                State::Written => Found::Written { start, len },
+                State::Unwritten => Found::Unwritten { start, len },
+            }
+        }
+    })
+}
+
+/// The mapping that holds byte `offset` of a file, for iomap.
+pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mapping> {
+    check_supported(inode)?;
+    let size = inode.super_block().data().layout.block_size();
+    let end_of_file = iomap::Mapping {
+        offset,
+        len: u64::from(size.bytes()),
+        place: iomap::Place::Hole,
+    };
+    if inode.data().kind() != DataKind::Extents {
+        return Ok(end_of_file);
+    }
+    let Some(block) = size.logical_of_byte(offset).filter(|block| *block < LOGICAL_END) else {
+        return Ok(end_of_file);
+    };
+    let place = |start| size.byte_of_physical(start).unwrap_or(u64::MAX);
+    let (len, place) = match find(inode, block)? {
+        Found::Hole { len } => (len, iomap::Place::Hole),
+        Found::Written { start, len } => (len, iomap::Place::Written(place(start))),
+        Found::Unwritten { start, len } => (len, iomap::Place::Unwritten(place(start))),
+    };
+    Ok(iomap::Mapping {
+        offset: size.byte_of_logical(block),
+        len: u64::from(len) << size.bits(),
+        place,
+    })
+}

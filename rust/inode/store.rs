@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing an inode to the inode table.
+
+use super::{load, number, seed, DataKind};
+use crate::{
+    disk::{
+        extent::ROOT_SIZE,
+        inode as format,
+        units::InodeNumber,
+    },
+    error::{FsError, FsResult},
+    journal::{credits, sync_point::Change},
+    vfs::{inode::Inode, jbd2::{Credits, Handle}, stat::Timestamp},
+    Rext4,
+};
+
+/// Writes an inode within a transaction of its own, and says when it is on disk: with `wait` when
+/// this returns, else when that transaction is.
+pub(crate) fn write_inode(inode: &Inode<Rext4>, wait: bool) -> FsResult {
+    let fs = inode.super_block().data();
+    // Reading is possible when the file system is read-only; then there is nothing to be written.
+    let Some(journal) = fs.journal_for_writing(inode.super_block())? else {
+        return Ok(());
+    };
+    let handle = journal.start(Credits::new(credits::INODE))?;
+    let root = inode.data().tree.read();
+    store(inode, &handle, &root)?;
+    drop(root);
+    // Only times can have changed: what else changes is stored at once.
+    inode.data().sync_point.note(&handle, Change::Other);
+    let tid = handle.tid();
+    handle.stop()?;
+    if let (true, Some(tid)) = (wait, tid) {
+        journal.commit(tid)?;
+    }
+    Ok(())
+}
+
+/// Brings the inode table up to date with the inode in memory, whose `i_block` is `root`. Needs
+/// credits for one block.
+pub(crate) fn store(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    root: &[u8; ROOT_SIZE],
+) -> FsResult {
+    edit(inode, handle, |raw| {
+        let layout = &inode.super_block().data().layout;
+        let (uid, gid) = inode.owner();
+        raw.set_mode(inode.mode());
+        raw.set_uid(uid);
+        raw.set_gid(gid);
+        raw.set_links_count(u16::try_from(inode.links()).unwrap_or(1));
+        let size = if inode.is_regular() {
+            inode.data().disk_size()
+        } else {
+            inode.size()
+        };
+        raw.set_size(size as u64);
+        raw.set_atime(to_disk(inode.atime()));
+        raw.set_mtime(to_disk(inode.mtime()));
+        raw.set_ctime(to_disk(inode.ctime()));
+        raw.set_version(inode.version());
+        if inode.data().kind() == DataKind::Extents {
+            *raw.block_area_mut() = *root;
+        }
+        raw.set_sectors(layout, inode.blocks())
+            .map_err(|e| FsError::Corrupt(e.into()))
+    })?
+}
+
+/// Changes single fields of an inode in the inode table, and its checksum. Needs credits for one
+/// block. `change` must not sleep.
+pub(crate) fn edit<R>(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    change: impl FnOnce(&mut format::Inode<&mut [u8]>) -> R,
+) -> FsResult<R> {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let (buffer, place) = load::table_block(sb, number(inode))?;
+    let seed = seed(inode);
+    handle.write(&buffer)?.edit(|block| {
+        let mut raw = format::Inode::in_block(block, &fs.layout, place)
+            .map_err(|e| FsError::Corrupt(e.into()))?;
+        let result = change(&mut raw);
+        if let Some(seed) = seed {
+            raw.update_checksum(seed);
+        }
+        Ok(result)
+    })?
+}
+
+/// Changes the link to the next orphan of an inode that is not in memory. Needs credits for one
+/// block.
+pub(crate) fn edit_next_orphan(
+    sb: &crate::vfs::super_block::SuperBlock<Rext4>,
+    handle: &Handle<'_>,
+    of: InodeNumber,
+    next: Option<InodeNumber>,
+) -> FsResult {
+    let fs = sb.data();
+    let (buffer, place) = load::table_block(sb, of)?;
+    handle.write(&buffer)?.edit(|block| -> FsResult {
+        let mut raw = format::Inode::in_block(block, &fs.layout, place)
+            .map_err(|e| FsError::Corrupt(e.into()))?;
+        raw.set_next_orphan(next);
+        if let Some(seed) = fs.seed {
+            let seed = raw.seed(seed, of);
+            raw.update_checksum(seed);
+        }
+        Ok(())
+    })?
+}
+
+fn to_disk(time: Timestamp) -> format::Timestamp {
+    format::Timestamp {
+        seconds: time.seconds,
+        nanoseconds: time.nanoseconds,
+    }
+}

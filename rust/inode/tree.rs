@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An inode's extent tree, over the kernel's buffers and the journal.
+//!
+//! The root is in [`super::InodeData::tree`], whose lock the caller holds: that is where the
+//! references in here come from.
+
+use super::{seed, store};
+use crate::{
+    disk::{
+        checksum::InodeSeed,
+        extent::{update_checksum, verify_checksum, DataArea, Extent, Node, Place, ROOT_SIZE},
+        units::PhysicalBlock,
+    },
+    error::FsResult,
+    extent::{NodeStore, NodeStoreMut},
+    group::Rights,
+    journal::{kinds::EXTENT_NODE, sync_point::Change},
+    vfs::{
+        buffer::{Buffer, FreshBuffer},
+        inode::Inode,
+        jbd2::Handle,
+    },
+    Rext4,
+};
+
+/// A tree to look at.
+pub(crate) struct ReadTree<'a> {
+    inode: &'a Inode<Rext4>,
+    root: &'a [u8; ROOT_SIZE],
+    seed: Option<InodeSeed>,
+}
+
+impl<'a> ReadTree<'a> {
+    /// The tree of `inode` with this root.
+    pub(crate) fn new(inode: &'a Inode<Rext4>, root: &'a [u8; ROOT_SIZE]) -> Self {
+        Self {
+            inode,
+            root,
+            seed: seed(inode),
+        }
+    }
+}
+
+/// What of a device nodes and data can lie in.
+fn area(inode: &Inode<Rext4>) -> DataArea {
+    let layout = &inode.super_block().data().layout;
+    DataArea {
+        first: PhysicalBlock(layout.first_data_block().0.saturating_add(1)),
+        end: PhysicalBlock(layout.blocks_count()),
+    }
+}
+
+fn read_node(
+    inode: &Inode<Rext4>,
+    seed: Option<InodeSeed>,
+    at: PhysicalBlock,
+) -> FsResult<Buffer> {
+    let sb = inode.super_block();
+    let buffer = Buffer::read(sb.device(), at.0, sb.data().layout.block_size().bytes())?;
+    buffer.verify_once(EXTENT_NODE, |bytes| -> FsResult {
+        if let Some(seed) = seed {
+            verify_checksum(bytes, at, seed).map_err(crate::extent::TreeError::from)?;
+        }
+        Node::parse(bytes, Place::Block(at))
+            .and_then(|node| node.check(area(inode)))
+            .map_err(crate::extent::TreeError::from)?;
+        Ok(())
+    })?;
+    Ok(buffer)
+}
+
+impl NodeStore for ReadTree<'_> {
+    type Block = Buffer;
+    type Error = crate::error::FsError;
+
+    fn area(&self) -> DataArea {
+        area(self.inode)
+    }
+
+    fn with_root<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(self.root)
+    }
+
+    fn read(&self, at: PhysicalBlock) -> FsResult<Buffer> {
+        read_node(self.inode, self.seed, at)
+    }
+
+    fn with_bytes<R>(&self, block: &Buffer, f: impl FnOnce(&[u8]) -> R) -> R {
+        block.with(f)
+    }
+
+    fn location(&self, block: &Buffer) -> PhysicalBlock {
+        PhysicalBlock(block.block())
+    }
+}
+
+/// A tree to change, within a transaction.
+///
+/// After the last change the caller stores the inode: [`WriteTree::store_inode`].
+pub(crate) struct WriteTree<'a, 'j> {
+    inode: &'a Inode<Rext4>,
+    root: &'a mut [u8; ROOT_SIZE],
+    handle: &'a Handle<'j>,
+    seed: Option<InodeSeed>,
+    /// Who pays for new nodes.
+    rights: Rights<'a>,
+}
+
+impl<'a, 'j> WriteTree<'a, 'j> {
+    /// The tree of `inode` with this root. New nodes are allocated with `rights`.
+    pub(crate) fn new(
+        inode: &'a Inode<Rext4>,
+        root: &'a mut [u8; ROOT_SIZE],
+        handle: &'a Handle<'j>,
+        rights: Rights<'a>,
+    ) -> Self {
+        Self {
+            inode,
+            root,
+            handle,
+            seed: seed(inode),
+            rights,
+        }
+    }
+
+    /// Writes the inode with its changed root. Needs credits for one block.
+    pub(crate) fn store_inode(&self) -> FsResult {
+        store::store(self.inode, self.handle, self.root)?;
+        self.inode.data().sync_point.note(self.handle, Change::Data);
+        Ok(())
+    }
+
+    fn block_bytes(&self) -> u64 {
+        u64::from(self.inode.super_block().data().layout.block_size().bytes())
+    }
+}
+
+impl NodeStore for WriteTree<'_, '_> {
+    type Block = Buffer;
+    type Error = crate::error::FsError;
+
+    fn area(&self) -> DataArea {
+        area(self.inode)
+    }
+
+    fn with_root<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(self.root)
+    }
+
+    fn read(&self, at: PhysicalBlock) -> FsResult<Buffer> {
+        read_node(self.inode, self.seed, at)
+    }
+
+    fn with_bytes<R>(&self, block: &Buffer, f: impl FnOnce(&[u8]) -> R) -> R {
+        block.with(f)
+    }
+
+    fn location(&self, block: &Buffer) -> PhysicalBlock {
+        PhysicalBlock(block.block())
+    }
+}
+
+impl NodeStoreMut for WriteTree<'_, '_> {
+    fn prepare_root(&mut self) -> FsResult {
+        // The root is in memory; its place in the inode table is asked for here, so that
+        // `store_inode` has nothing left that can fail.
+        store::edit(self.inode, self.handle, |_| ())
+    }
+
+    fn prepare(&mut self, block: &Buffer) -> FsResult {
+        self.handle.write(block)?;
+        Ok(())
+    }
+
+    fn edit_root<R>(&mut self, f: impl FnOnce(&mut [u8]) -> R) -> FsResult<R> {
+        Ok(f(self.root))
+    }
+
+    fn edit<R>(&mut self, block: &Buffer, f: impl FnOnce(&mut [u8]) -> R) -> FsResult<R> {
+        let (seed, at) = (self.seed, self.location(block));
+        Ok(self.handle.write(block)?.edit(|bytes| {
+            let result = f(bytes);
+            if let Some(seed) = seed {
+                // Fails for a block that is no node; then there is no place for a checksum.
+                let _ = update_checksum(bytes, at, seed);
+            }
+            result
+        })?)
+    }
+
+    fn edit_from<R>(
+        &mut self,
+        block: &Buffer,
+        source: &Buffer,
+        f: impl FnOnce(&mut [u8], &[u8]) -> R,
+    ) -> FsResult<R> {
+        // Two byte locks at a time: both blocks belong to this tree, which is ours alone.
+        self.edit(block, |bytes| source.with(|source| f(bytes, source)))
+    }
+
+    fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
+        let sb = self.inode.super_block();
+        let fs = sb.data();
+        let rights = match &mut self.rights {
+            Rights::Normal => Rights::Normal,
+            Rights::Root => Rights::Root,
+            Rights::Reserve(reserve) => Rights::Reserve(reserve),
+        };
+        let run = fs.groups()?.allocate(self.handle, near, 1, rights)?;
+        let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
+        let buffer = self.handle.create(fresh)?;
+        self.inode.add_bytes(self.block_bytes());
+        Ok(buffer)
+    }
+
+    fn free(&mut self, block: Buffer) -> FsResult {
+        let sb = self.inode.super_block();
+        let at = self.location(&block);
+        self.handle.forget(block)?;
+        sb.data().groups()?.free(self.handle, at, 1)?;
+        self.inode.sub_bytes(self.block_bytes());
+        Ok(())
+    }
+
+    fn free_data(&mut self, removed: Extent) -> FsResult {
+        let sb = self.inode.super_block();
+        sb.data()
+            .groups()?
+            .free(self.handle, removed.physical(), removed.len())?;
+        self.inode
+            .sub_bytes(u64::from(removed.len()) * self.block_bytes());
+        Ok(())
+    }
+}

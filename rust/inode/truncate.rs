@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Freeing the blocks of a file, in steps that each fit a transaction; and the end of an inode
+//! that has no links.
+
+use super::{map, number, orphan, store, tree::WriteTree, DataKind};
+use crate::{
+    disk::{
+        extent::LOGICAL_END,
+        units::{InodeNumber, LogicalBlock},
+    },
+    error::FsResult,
+    extent::{self, Progress},
+    group::Rights,
+    journal::credits,
+    vfs::{
+        inode::Inode,
+        jbd2::Credits,
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Extents removed in one step.
+const STEP: u32 = 16;
+
+/// What one step can change, given the tree's depth now.
+fn step_credits(inode: &Inode<Rext4>) -> FsResult<Credits> {
+    let root = inode.data().tree.read();
+    let depth = extent::depth(&super::tree::ReadTree::new(inode, &root))?;
+    Ok(credits::remove(
+        depth,
+        STEP,
+        credits::groups_per_extent(&inode.super_block().data().layout),
+    ))
+}
+
+/// Removes and frees what is mapped in a range of logical blocks, from its end on.
+///
+/// The inode's lock is held exclusively, no direct I/O is outstanding in the range, and the range
+/// is not in the page cache; or nobody else knows the inode. A crash leaves a part of it done: the
+/// inode is on the list of orphans if that has to be finished then.
+pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let mut range = range;
+    loop {
+        let handle = journal.start(step_credits(inode)?)?;
+        let mut root = inode.data().tree.write();
+        // The super-user's reserve is there for the node that a hole in an extent may need: to free
+        // must work on a full disk.
+        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
+        let progress = extent::remove(&mut tree, range.clone(), STEP as usize);
+        // What was removed before an error is removed on disk too.
+        tree.store_inode()?;
+        drop(root);
+        handle.stop()?;
+        match progress? {
+            Progress::Done => return Ok(()),
+            Progress::More(end) => range.end = end,
+        }
+    }
+}
+
+/// Removes and frees everything past the end of the file.
+pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
+    if inode.data().kind() != DataKind::Extents {
+        return super::check_supported(inode);
+    }
+    let size = inode.super_block().data().layout.block_size();
+    let blocks = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
+    let first = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
+    remove(inode, first..LOGICAL_END)
+}
+
+/// Fills the last block of a file behind its end with zeros, on disk and at once.
+///
+/// Only for a file that nobody uses: it goes past the page cache.
+fn clear_tail(inode: &Inode<Rext4>) -> FsResult {
+    let sb = inode.super_block();
+    let size = sb.data().layout.block_size();
+    let bytes = u64::try_from(inode.data().disk_size()).unwrap_or(0);
+    let within = size.within_block(bytes) as usize;
+    let Some(block) = size.logical_of_byte(bytes).filter(|_| within != 0) else {
+        return Ok(());
+    };
+    if let map::Found::Written { start, .. } = map::find(inode, block)? {
+        let buffer = crate::vfs::buffer::Buffer::read(sb.device(), start.0, size.bytes())?;
+        buffer.write_through(|block| block.get_mut(within..).unwrap_or_default().fill(0))?;
+    }
+    Ok(())
+}
+
+/// What was done with the orphans of a file system.
+#[derive(Default)]
+pub(crate) struct Finished {
+    /// Inodes that had no links and were freed.
+    pub(crate) deleted: usize,
+    /// Files that were cut at their end.
+    pub(crate) truncated: usize,
+}
+
+/// Finishes what a crash has left of an inode that was on the list of orphans.
+pub(crate) fn finish_orphan(
+    sb: &SuperBlock<Rext4>,
+    orphan: InodeNumber,
+    finished: &mut Finished,
+) -> FsResult {
+    let inode = super::load::get_orphan(sb, orphan)?;
+    orphan::note_loaded(&inode);
+    if inode.links() == 0 {
+        // Evicting it frees it.
+        finished.deleted += 1;
+        return Ok(());
+    }
+    finished.truncated += 1;
+    beyond_end(&inode)?;
+    clear_tail(&inode)?;
+    let journal = sb.data().writing(sb)?;
+    let handle = journal.start(Credits::new(credits::ORPHAN + credits::INODE))?;
+    orphan::remove(&inode, &handle)?;
+    Ok(handle.stop()?)
+}
+
+/// Frees an inode that has no links, with all its blocks. Nobody else knows it any more.
+pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    super::check_supported(inode)?;
+    if inode.data().kind() == DataKind::Extents {
+        remove(inode, LogicalBlock(0)..LOGICAL_END)?;
+    }
+    crate::xattr::release_block(inode)?;
+    let journal = fs.writing(sb)?;
+    let handle = journal.start(Credits::new(
+        credits::ORPHAN + credits::INODE + credits::FREE_INODE,
+    ))?;
+    orphan::remove(inode, &handle)?;
+    let now = crate::vfs::stat::Timestamp::now().seconds;
+    store::edit(inode, &handle, |raw| {
+        raw.set_size(0);
+        raw.set_deletion_time(u32::try_from(now).unwrap_or(u32::MAX));
+    })?;
+    fs.groups()?
+        .free_inode(&handle, number(inode), inode.is_directory())?;
+    Ok(handle.stop()?)
+}
+
+/// The end of an inode in memory.
+pub(crate) fn evict(inode: &Inode<Rext4>) {
+    let sb = inode.super_block();
+    if inode.links() != 0 || sb.is_read_only() {
+        return;
+    }
+    if let Err(e) = delete(inode) {
+        let e = crate::mount::Filesystem::errno(inode, "delete an inode without links", e);
+        pr_warn!(
+            "({}): warning: inode {} stays an orphan: error {}\n",
+            sb.id(),
+            inode.ino(),
+            e.to_errno()
+        );
+    }
+}

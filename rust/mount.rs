@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mounted file system: its state, and its life from mount to unmount.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`options`] | the mount options |
+//! | [`life`] | mount, remount, freeze, sync, unmount |
+//! | [`primary`] | the primary super block |
+//! | [`damage`] | what happens when something on disk is wrong |
+//! | [`counters`] | what is counted for people |
+
+pub(crate) mod counters;
+pub(crate) mod damage;
+pub(crate) mod life;
+pub(crate) mod options;
+pub(crate) mod primary;
+
+use crate::{
+    disk::{
+        checksum::FsSeed,
+        features::Features,
+        group_desc::GroupDescChecksum,
+        layout::Layout,
+        superblock::{HashSignedness, Superblock},
+        units::InodeNumber,
+    },
+    error::{FsError, FsResult},
+    group::{locate_before_recovery, Groups, InodeLocation},
+    inode::orphan::Orphans,
+    vfs::{
+        block_device::BlockDevice,
+        inode::Inode,
+        jbd2::{Handle, Journal, JournalSlot},
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use counters::Counters;
+use kernel::{
+    error::code,
+    prelude::*,
+    sync::{SetOnce, SpinLock},
+};
+use options::{OnDamage, Options};
+use primary::Primary;
+
+/// What of a file system a directory's hashes depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct HashSettings {
+    /// `s_hash_seed`.
+    pub(crate) seed: [u32; 4],
+    /// `s_def_hash_version`.
+    pub(crate) default_version: u8,
+    /// Whether names are hashed as signed or unsigned characters.
+    pub(crate) signedness: HashSignedness,
+}
+
+/// The state of a mounted file system.
+#[pin_data]
+pub(crate) struct Filesystem {
+    /// Where things lie.
+    pub(crate) layout: Layout,
+    /// The features that were there when it was mounted.
+    pub(crate) features: Features,
+    /// What checksums of metadata start from; `None` without `metadata_csum`.
+    pub(crate) seed: Option<FsSeed>,
+    /// How directories hash names.
+    pub(crate) hash: HashSettings,
+    /// The journal; none on a read-only mount that did not need it.
+    pub(crate) journal: JournalSlot,
+    /// Free blocks and inodes; there once the journal was recovered.
+    groups: SetOnce<Groups>,
+    /// What is counted.
+    pub(crate) counters: Counters,
+    /// The inodes that recovery would have to finish.
+    #[pin]
+    pub(crate) orphans: Orphans,
+    primary: Primary,
+    descriptor_checksum: GroupDescChecksum,
+    #[pin]
+    options: SpinLock<Options>,
+    /// The same as in `options`, for the read path.
+    dioread_nolock: AtomicBool,
+    /// What the super block says about `errors=`.
+    default_on_damage: OnDamage,
+    /// Set once damage was found and nothing may be written any more.
+    stopped: AtomicBool,
+    /// The last inode that was warned of.
+    warned: AtomicU64,
+    /// Blocks that can't hold data.
+    overhead: AtomicU64,
+    /// The identifier that statfs shows.
+    id: [u32; 2],
+}
+
+impl Filesystem {
+    /// The options in force.
+    pub(crate) fn options(&self) -> Options {
+        *self.options.lock()
+    }
+
+    /// Whether direct reads go without the inode's lock.
+    pub(crate) fn reads_without_lock(&self) -> bool {
+        self.dioread_nolock.load(Ordering::Relaxed)
+    }
+
+    /// What to do when damage is found: as mounted, or as the super block says.
+    pub(crate) fn on_damage(&self) -> OnDamage {
+        self.options().errors.unwrap_or(self.default_on_damage)
+    }
+
+    fn set_options(&self, options: Options) {
+        *self.options.lock() = options;
+        self.dioread_nolock
+            .store(options.dioread_nolock, Ordering::Relaxed);
+    }
+
+    /// The journal, for a change of the file system.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS` if nothing may be written.
+    pub(crate) fn writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<&Journal> {
+        if sb.is_read_only() || self.stopped.load(Ordering::Acquire) {
+            return Err(FsError::Kernel(code::EROFS));
+        }
+        self.journal.get().ok_or(FsError::Kernel(code::EROFS))
+    }
+
+    /// The journal, for changes that have to be left out where nothing can be written; `None`
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if changes that were made in memory can't be written any more because the file system
+    /// was stopped.
+    pub(crate) fn journal_for_writing(
+        &self,
+        sb: &SuperBlock<Rext4>,
+    ) -> FsResult<Option<&Journal>> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(FsError::Kernel(code::EIO));
+        }
+        if sb.is_read_only() {
+            return Ok(None);
+        }
+        Ok(self.journal.get())
+    }
+
+    /// Free blocks and inodes.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` while the file system is being mounted and its journal was not recovered yet.
+    pub(crate) fn groups(&self) -> FsResult<&Groups> {
+        self.groups.as_ref().ok_or(FsError::Kernel(code::EIO))
+    }
+
+    /// Where an inode lies.
+    pub(crate) fn locate_inode(
+        &self,
+        device: &BlockDevice,
+        inode: InodeNumber,
+    ) -> FsResult<InodeLocation> {
+        match self.groups.as_ref() {
+            Some(groups) => groups.locate_inode(inode),
+            None => locate_before_recovery(
+                device,
+                &self.layout,
+                &self.descriptor_checksum,
+                inode,
+            ),
+        }
+    }
+
+    /// Changes the super block within a transaction. Needs credits for one block.
+    pub(crate) fn edit_primary<R>(
+        &self,
+        handle: &Handle<'_>,
+        change: impl FnOnce(&mut Superblock) -> R,
+    ) -> FsResult<R> {
+        self.primary.edit(handle, change)
+    }
+
+    /// Says that an inode's data can't be served, once in a row for each inode.
+    pub(crate) fn warn_once_per_inode(&self, inode: &Inode<Rext4>, why: &str) {
+        let ino = u64::from(inode.ino());
+        if self.warned.swap(ino, Ordering::Relaxed) != ino {
+            pr_warn!(
+                "({}): warning: data of inode {} can't be used: {}\n",
+                inode.super_block().id(),
+                ino,
+                why
+            );
+        }
+    }
+
+    /// Whether a number can be one that a directory entry has.
+    pub(crate) fn is_plausible_entry(&self, ino: InodeNumber) -> bool {
+        self.layout.is_user_inode(ino)
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a mounted file system counts, for people.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The counters of a mount, since it was mounted.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Direct writes whose completion converted unwritten blocks.
+    conversions: AtomicU64,
+    /// Those of them whose completion ran on the workqueue.
+    deferred: AtomicU64,
+    /// Blocks that were converted.
+    converted_blocks: AtomicU64,
+    /// Direct writes that failed and so converted nothing.
+    failed_writes: AtomicU64,
+    /// Direct writes of less than a block that took the inode's lock for themselves.
+    unaligned_exclusive: AtomicU64,
+    /// Writes that waited for others to finish, so that completion can't meet a full disk.
+    reserve_waits: AtomicU64,
+}
+
+/// Which counter.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    /// A direct write whose completion converted unwritten blocks.
+    Conversion,
+    /// One whose completion ran on the workqueue.
+    Deferred,
+    /// A block that was converted.
+    ConvertedBlock,
+    /// A direct write that failed.
+    FailedWrite,
+    /// A direct write of less than a block that took the inode's lock for itself.
+    UnalignedExclusive,
+    /// A write that waited for conversions to finish.
+    ReserveWait,
+}
+
+impl Counters {
+    /// Counts `n` of something.
+    pub(crate) fn add(&self, what: Count, n: u64) {
+        let counter = match what {
+            Count::Conversion => &self.conversions,
+            Count::Deferred => &self.deferred,
+            Count::ConvertedBlock => &self.converted_blocks,
+            Count::FailedWrite => &self.failed_writes,
+            Count::UnalignedExclusive => &self.unaligned_exclusive,
+            Count::ReserveWait => &self.reserve_waits,
+        };
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// All of them, with the names that people see.
+    pub(crate) fn all(&self) -> [(&'static str, &AtomicU64); 6] {
+        [
+            ("conversions", &self.conversions),
+            ("deferred", &self.deferred),
+            ("converted_blocks", &self.converted_blocks),
+            ("failed_writes", &self.failed_writes),
+            ("unaligned_exclusive", &self.unaligned_exclusive),
+            ("reserve_waits", &self.reserve_waits),
+        ]
+    }
+}

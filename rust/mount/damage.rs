@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens when something on disk is wrong: it is reported with its place, recorded in the
+//! super block, and the `errors=` policy is applied.
+
+use super::{options::OnDamage, Filesystem};
+use crate::{
+    disk::{
+        superblock::{ErrorRecord, State},
+        units::InodeNumber,
+    },
+    error::{euclean, FsError},
+    vfs::{inode::Inode, stat::Timestamp, super_block::SuperBlock},
+    Rext4,
+};
+use core::sync::atomic::Ordering;
+use kernel::{
+    error::{code, Error},
+    fmt,
+    prelude::*,
+};
+
+/// `EXT4_ERR_EFSCORRUPTED` of the kernel's `fs/ext4/ext4.h`: the kind of error that is recorded.
+const CODE_CORRUPTED: u8 = 7;
+
+impl Filesystem {
+    /// Turns an error of an operation on `inode`, which was to do `what`, into an errno.
+    ///
+    /// This is the only way out of the file system for an error, and so no damage goes unreported.
+    pub(crate) fn errno(inode: &Inode<Rext4>, what: &'static str, error: FsError) -> Error {
+        let sb = inode.super_block();
+        sb.data()
+            .errno_at(sb, Some(crate::inode::number(inode)), what, error)
+    }
+
+    /// The same, for an operation that has to do with no inode, or with one that could not be read.
+    pub(crate) fn errno_at(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        inode: Option<InodeNumber>,
+        what: &'static str,
+        error: FsError,
+    ) -> Error {
+        match error {
+            FsError::Kernel(errno) if errno == euclean() => {
+                self.damaged(sb, inode, what, fmt!("inconsistent metadata"));
+                errno
+            }
+            FsError::Kernel(errno) => errno,
+            FsError::Corrupt(corrupt) => {
+                self.damaged(sb, inode, what, fmt!("{}", FsError::Corrupt(corrupt)));
+                euclean()
+            }
+        }
+    }
+
+    fn damaged(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        inode: Option<InodeNumber>,
+        what: &'static str,
+        text: fmt::Arguments<'_>,
+    ) {
+        match inode {
+            Some(inode) => pr_err!(
+                "({}): error: {}: inode {}: {}\n",
+                sb.id(),
+                what,
+                inode.0,
+                text
+            ),
+            None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
+        }
+        self.record(sb, inode, what);
+        match self.on_damage() {
+            OnDamage::Continue => {}
+            OnDamage::RemountReadOnly => self.stop(sb, code::EIO),
+            OnDamage::Panic => crate::vfs::super_block::panic_after_error(sb),
+        }
+    }
+
+    /// Notes in the super block that there is something for e2fsck to do.
+    fn record(&self, sb: &SuperBlock<Rext4>, inode: Option<InodeNumber>, what: &'static str) {
+        if sb.is_read_only() || sb.device().is_read_only() {
+            return;
+        }
+        let record = ErrorRecord {
+            time: u64::try_from(Timestamp::now().seconds).unwrap_or(0),
+            inode,
+            block: None,
+            function: what.as_bytes(),
+            line: 0,
+            code: CODE_CORRUPTED,
+        };
+        let written = self.primary.write_now(|superblock| {
+            superblock.record_error(&record);
+            superblock.set_state(State(superblock.state().0 | State::ERRORS));
+        });
+        if written.is_err() {
+            pr_err!("({}): error: can't record the damage\n", sb.id());
+        }
+    }
+
+    /// Lets nothing be written any more. Reads go on.
+    pub(crate) fn stop(&self, sb: &SuperBlock<Rext4>, why: Error) {
+        if sb.is_read_only() || self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        pr_err!("({}): error: remounting read-only\n", sb.id());
+        if let Some(journal) = self.journal.get() {
+            journal.abort(why);
+        }
+        sb.force_read_only();
+    }
+}

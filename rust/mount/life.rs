@@ -1,0 +1,726 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of a mount: what is read and checked before it is used, recovery, the changes between
+//! read-only and writable, freezing, and the end.
+
+use super::{
+    counters::Counters,
+    options::{self, OnDamage, Options},
+    primary::Primary,
+    Filesystem, HashSettings,
+};
+use crate::{
+    disk::{
+        allocation::SystemRun,
+        extent::LOGICAL_END,
+        features::Feature,
+        group_desc::GroupDescChecksum,
+        layout::Layout,
+        superblock::{OnError, State, Superblock, MAGIC},
+        units::{InodeNumber, LogicalBlock},
+    },
+    error::{eopnotsupp, euclean, FsError, FsResult},
+    extent,
+    group::Groups,
+    inode::{
+        self,
+        orphan::Orphans,
+        tree::ReadTree,
+        truncate::{self, Finished},
+        InodeData,
+    },
+    vfs::{
+        checksum::crc32c,
+        inode::Inode,
+        jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal},
+        stat::{StatFs, Timestamp},
+        super_block::{FileSystem, NewSuperBlock, SuperBlock},
+    },
+    Rext4,
+};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use kernel::{
+    error::{code, Error},
+    new_spinlock,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{aref::ARef, SetOnce},
+};
+
+/// The longest name, in bytes.
+const NAME_LEN: u32 = 255;
+
+/// What was taken out of the super block at mount.
+struct Plan {
+    layout: Layout,
+    superblock: Facts,
+}
+
+/// Facts of the super block that are needed once.
+struct Facts {
+    features: crate::disk::features::Features,
+    seed: Option<crate::disk::checksum::FsSeed>,
+    hash: HashSettings,
+    on_damage: OnDamage,
+    state: State,
+    uuid: [u8; 16],
+    journal: Option<InodeNumber>,
+    external_journal: bool,
+    descriptor_checksum: GroupDescChecksum,
+}
+
+impl FileSystem for Rext4 {
+    const MAGIC: u32 = MAGIC as u32;
+
+    type Super = Filesystem;
+    type Inode = InodeData;
+    type Options = Options;
+
+    fn new_inode_data() -> impl PinInit<InodeData, Error> {
+        InodeData::new()
+    }
+
+    fn fill_super(
+        sb: &NewSuperBlock<'_, Self>,
+        options: &Options,
+    ) -> Result<Pin<KBox<Filesystem>>> {
+        fill_super(sb, options).map_err(|e| mount_errno(sb, e))
+    }
+
+    fn activate(sb: &SuperBlock<Self>) -> Result<ARef<Inode<Self>>> {
+        activate(sb).map_err(|e| sb.data().errno_at(sb, None, "mount", e))
+    }
+
+    fn journal(sb: &SuperBlock<Self>) -> &JournalSlot {
+        &sb.data().journal
+    }
+
+    fn shut_down(sb: &SuperBlock<Self>, journal: Option<Result>) {
+        let fs = sb.data();
+        let closed = match journal {
+            None => return,
+            Some(result) => result,
+        };
+        if closed.is_err() {
+            pr_err!("({}): error: the journal could not be closed\n", sb.id());
+            return;
+        }
+        if !sb.is_read_only() && !fs.stopped.load(Ordering::Acquire) {
+            if let Err(e) = fs.write_clean(sb) {
+                pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
+            }
+        }
+    }
+
+    fn sync(sb: &SuperBlock<Self>, wait: bool) -> Result {
+        let fs = sb.data();
+        let sync = || -> FsResult {
+            let Some(journal) = fs.journal_for_writing(sb)? else {
+                return Ok(());
+            };
+            match journal.start_commit() {
+                Some(tid) if wait => journal.commit_and_flush(tid, sb.device())?,
+                None if wait => sb.device().flush()?,
+                _ => {}
+            }
+            Ok(())
+        };
+        sync().map_err(|e| fs.errno_at(sb, None, "sync", e))
+    }
+
+    fn freeze(sb: &SuperBlock<Self>) -> Result {
+        let fs = sb.data();
+        let freeze = || -> FsResult {
+            let Some(journal) = fs.journal_for_writing(sb)? else {
+                return Ok(());
+            };
+            // The VFS keeps writers out; the lock waits for what they have begun.
+            let locked = journal.lock_updates()?;
+            journal.flush()?;
+            fs.write_clean(sb)?;
+            drop(locked);
+            Ok(())
+        };
+        freeze().map_err(|e| fs.errno_at(sb, None, "freeze", e))
+    }
+
+    fn thaw(sb: &SuperBlock<Self>) -> Result {
+        let fs = sb.data();
+        if sb.is_read_only() || fs.journal.get().is_none() {
+            return Ok(());
+        }
+        fs.write_in_use(false)
+            .map_err(|e| fs.errno_at(sb, None, "thaw", e))
+    }
+
+    fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs> {
+        let fs = sb.data();
+        let statfs = || -> FsResult<StatFs> {
+            let groups = fs.groups()?;
+            let free = groups.free_space();
+            let overhead = if fs.options().minixdf {
+                0
+            } else {
+                fs.overhead.load(Ordering::Relaxed)
+            };
+            Ok(StatFs {
+                block_size: fs.layout.block_size().bytes(),
+                blocks: fs.layout.blocks_count().saturating_sub(overhead),
+                free: free.blocks,
+                available: free.blocks_for_all,
+                inodes: u64::from(fs.layout.inodes_count()),
+                free_inodes: free.inodes,
+                id: fs.id,
+                name_len: NAME_LEN,
+            })
+        };
+        statfs().map_err(|e| fs.errno_at(sb, None, "statfs", e))
+    }
+
+    fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile) {
+        options::show(sb, seq);
+    }
+
+    fn show_stats(sb: &SuperBlock<Self>, seq: &SeqFile) {
+        options::show_counters(sb, seq);
+    }
+
+    fn reconfigure(sb: &SuperBlock<Self>, options: &Options, read_only: bool) -> Result {
+        let fs = sb.data();
+        reconfigure(sb, options, read_only).map_err(|e| fs.errno_at(sb, None, "remount", e))
+    }
+
+    fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
+        inode::store::write_inode(inode, wait)
+            .map_err(|e| Filesystem::errno(inode, "write an inode", e))
+    }
+
+    fn evict_inode(inode: &Inode<Self>) {
+        truncate::evict(inode);
+    }
+}
+
+/// Says why a mount failed, and gives the errno.
+fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
+    match e {
+        FsError::Kernel(errno) => errno,
+        FsError::Corrupt(corrupt) => {
+            if !sb.is_silent() {
+                pr_err!(
+                    "({}): error: can't mount: {}\n",
+                    sb.id(),
+                    FsError::Corrupt(corrupt)
+                );
+            }
+            euclean()
+        }
+    }
+}
+
+fn fill_super(
+    sb: &NewSuperBlock<'_, Rext4>,
+    options: &Options,
+) -> FsResult<Pin<KBox<Filesystem>>> {
+    // Any device can read the super block in units of its sectors, and of 1 KiB at least.
+    let first_size = sb.device().logical_block_bytes().max(1024);
+    sb.set_block_size(first_size)?;
+    // Buffers of an earlier mount may carry marks about contents that were changed since.
+    sb.device().reset_cache()?;
+    let first = Primary::read(sb.device(), first_size)?;
+    let block_size = first.with(|superblock| {
+        check_is_ext4(sb, superblock)?;
+        Ok::<_, FsError>(superblock.block_size().map_err(crate::disk::Corrupt::from)?)
+    })??;
+    if block_size.bytes() < sb.device().logical_block_bytes() {
+        pr_err!(
+            "({}): error: blocks of {} bytes are smaller than the device's sectors of {} bytes\n",
+            sb.id(),
+            block_size.bytes(),
+            sb.device().logical_block_bytes()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    drop(first);
+    if sb.set_block_size(block_size.bytes()).is_err() {
+        pr_err!(
+            "({}): error: blocks of {} bytes are not supported by this kernel\n",
+            sb.id(),
+            block_size.bytes()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    let primary = Primary::read(sb.device(), block_size.bytes())?;
+    let plan = primary.with(read_plan)??;
+    check_features(sb, &plan.superblock)?;
+    let Plan { layout, superblock } = plan;
+    if !superblock.state.is_clean() || superblock.state.has_errors() {
+        pr_warn!(
+            "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
+            sb.id()
+        );
+    }
+    let device_blocks = sb.device().bytes() >> layout.block_size().bits();
+    if layout.blocks_count() > device_blocks {
+        pr_err!(
+            "({}): error: the file system has {} blocks, its device only {}\n",
+            sb.id(),
+            layout.blocks_count(),
+            device_blocks
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    sb.set_max_bytes(i64::from(u32::MAX) << layout.block_size().bits());
+    use crate::disk::inode::Timestamp as T;
+    let (last, step) = if layout.inode_size() > 128 {
+        (T::MAX_SECONDS, 1)
+    } else {
+        (T::MAX_SHORT_SECONDS, 1_000_000_000)
+    };
+    sb.set_time_range(T::MIN_SECONDS, last, step);
+    sb.set_uuid(&superblock.uuid);
+    if options.acl {
+        sb.enable_posix_acl();
+    }
+    let word = |at: usize| {
+        let bytes = superblock.uuid.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    };
+    // As C ext4 makes it: both halves of the UUID, one over the other.
+    let id = word(0) ^ word(8);
+    let options = *options;
+    let nolock = options.dioread_nolock;
+    let fs = KBox::try_pin_init(
+        try_pin_init!(Filesystem {
+            layout,
+            features: superblock.features,
+            seed: superblock.seed,
+            hash: superblock.hash,
+            journal: JournalSlot::new(),
+            groups: SetOnce::new(),
+            counters: Counters::default(),
+            orphans <- Orphans::new(),
+            primary,
+            descriptor_checksum: superblock.descriptor_checksum,
+            options <- new_spinlock!(options, "rext4_options"),
+            dioread_nolock: AtomicBool::new(nolock),
+            default_on_damage: superblock.on_damage,
+            stopped: AtomicBool::new(false),
+            warned: AtomicU64::new(0),
+            overhead: AtomicU64::new(0),
+            id: [id as u32, (id >> 32) as u32],
+        }? Error),
+        GFP_KERNEL,
+    )?;
+    Ok(fs)
+}
+
+/// Says so if there is no ext4 file system at all, or its super block is damaged.
+fn check_is_ext4(sb: &NewSuperBlock<'_, Rext4>, superblock: &Superblock) -> FsResult {
+    if let Err(e) = superblock.verify_checksum(crc32c) {
+        if !sb.is_silent() {
+            pr_err!(
+                "({}): error: can't mount: {}; e2fsck can restore it from a copy\n",
+                sb.id(),
+                FsError::Corrupt(e.into())
+            );
+        }
+        return Err(FsError::Kernel(Error::from_errno(
+            -(crate::bindings::EBADMSG as i32),
+        )));
+    }
+    Ok(())
+}
+
+fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
+    let features = superblock.features();
+    let seed = superblock
+        .features()
+        .has(Feature::METADATA_CSUM)
+        .then(|| superblock.checksum_seed(crc32c))
+        .flatten();
+    let descriptor_checksum = match seed {
+        Some(seed) => GroupDescChecksum::Crc32c(seed),
+        None if features.has(Feature::GDT_CSUM) => GroupDescChecksum::Crc16 {
+            uuid: *superblock.uuid(),
+        },
+        None => GroupDescChecksum::None,
+    };
+    Ok(Plan {
+        // The features are checked first by the caller where they explain more.
+        layout: superblock.layout().map_err(crate::disk::Corrupt::from)?,
+        superblock: Facts {
+            features,
+            seed,
+            hash: HashSettings {
+                seed: superblock.hash_seed(),
+                default_version: superblock.default_hash_version(),
+                signedness: superblock
+                    .hash_signedness()
+                    .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
+            },
+            on_damage: match superblock.on_error() {
+                OnError::Continue => OnDamage::Continue,
+                OnError::RemountReadOnly => OnDamage::RemountReadOnly,
+                OnError::Panic => OnDamage::Panic,
+            },
+            state: superblock.state(),
+            uuid: *superblock.uuid(),
+            journal: superblock.journal_inode(),
+            external_journal: superblock.journal_device().is_some(),
+            descriptor_checksum,
+        },
+    })
+}
+
+/// Refuses features that rext4 does not support, by name.
+fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
+    let forbidden = facts.features.forbid_mounting();
+    if !forbidden.is_empty() {
+        pr_err!(
+            "({}): error: can't mount: unsupported features: {}\n",
+            sb.id(),
+            kernel::prelude::fmt!("{}", crate::error::Shown(&forbidden))
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    let read_only = facts.features.forbid_writing();
+    if !read_only.is_empty() && !sb.is_read_only() {
+        pr_err!(
+            "({}): error: can't mount writable: unsupported features: {}; \
+             it can be mounted read-only (-o ro)\n",
+            sb.id(),
+            kernel::prelude::fmt!("{}", crate::error::Shown(&read_only))
+        );
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    if facts.external_journal {
+        pr_err!(
+            "({}): error: can't mount: its journal is on another device, which is not supported\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if facts.journal.is_none() && !sb.is_read_only() {
+        pr_err!(
+            "({}): error: can't mount writable without a journal (tune2fs -O has_journal adds \
+             one); it can be mounted read-only (-o ro)\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(eopnotsupp()));
+    }
+    Ok(())
+}
+
+/// Recovers, reads what recovery may have changed, and finishes what a crash has left.
+fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
+    let fs = sb.data();
+    let options = fs.options();
+    let needs_recovery = fs
+        .primary
+        .with(|superblock| superblock.features().has(Feature::NEEDS_RECOVERY))?;
+    if options.noload {
+        if !sb.is_read_only() {
+            pr_err!(
+                "({}): error: noload without the journal is possible read-only alone (-o ro)\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EINVAL));
+        }
+    } else if !sb.is_read_only() || needs_recovery {
+        load_journal(sb, needs_recovery)?;
+    }
+    load_groups(sb)?;
+    if !sb.is_read_only() {
+        begin_writing(sb)?;
+    }
+    let root = inode::get(sb, InodeNumber::ROOT)?;
+    if !root.is_directory() {
+        pr_err!("({}): error: can't mount: the root is no directory\n", sb.id());
+        return Err(FsError::Kernel(euclean()));
+    }
+    pr_info!(
+        "({}): mounted {}\n",
+        sb.id(),
+        if sb.is_read_only() {
+            "read-only"
+        } else {
+            "writable"
+        }
+    );
+    Ok(root)
+}
+
+/// Finds the journal and recovers what is in it.
+fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
+    let fs = sb.data();
+    let number = fs
+        .primary
+        .with(|superblock| superblock.journal_inode())?
+        .ok_or(FsError::Kernel(code::EINVAL))?;
+    if needs_recovery {
+        if sb.device().is_read_only() {
+            pr_err!(
+                "({}): error: the journal has to be recovered, but the device is read-only; \
+                 noload mounts without that, and may show an inconsistent state\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EROFS));
+        }
+        pr_info!("({}): recovering the journal\n", sb.id());
+    }
+    let inode = inode::get(sb, number)?;
+    if !inode.is_regular() || inode.links() == 0 {
+        return Err(FsError::Kernel(euclean()));
+    }
+    let mut unloaded = UnloadedJournal::of(inode)?;
+    if !needs_recovery {
+        // What is in it is older than the file system, which says that it was left clean.
+        unloaded.wipe(!sb.is_read_only())?;
+    }
+    let mut journal = unloaded.load().map_err(|e| {
+        if e == eopnotsupp() {
+            pr_err!(
+                "({}): error: the journal has fast commits, which can't be recovered; \
+                 e2fsck can do it\n",
+                sb.id()
+            );
+        }
+        FsError::Kernel(e)
+    })?;
+    let before = fs.layout;
+    let failed_before = journal.recorded_error();
+    journal.set_features(JournalFeatures {
+        checksums: fs.seed.is_some(),
+        wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
+    })?;
+    journal.configure(settings(&fs.options()));
+    if failed_before.is_err() {
+        pr_warn!(
+            "({}): warning: the journal was given up in an earlier mount, running e2fsck is \
+             recommended\n",
+            sb.id()
+        );
+        fs.primary.write_now(|superblock| {
+            superblock.set_state(State(superblock.state().0 | State::ERRORS));
+        })?;
+        journal.clear_error()?;
+    }
+    fs.journal.set(journal)?;
+    if needs_recovery {
+        // Recovery may have brought back an older or newer super block and other metadata.
+        let after = fs.primary.with(|superblock| {
+            superblock.verify_checksum(crc32c)?;
+            superblock.layout()
+        })?;
+        if after.map_err(crate::disk::Corrupt::from)? != before {
+            pr_err!(
+                "({}): error: recovery has changed the geometry of the file system, mount it \
+                 again\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EAGAIN));
+        }
+    }
+    Ok(())
+}
+
+fn settings(options: &Options) -> Settings {
+    Settings {
+        commit_interval_seconds: options.commit_seconds,
+        barriers: options.barrier,
+        ..Settings::DEFAULT
+    }
+}
+
+/// Reads the group descriptors, and notes which blocks are the file system's own.
+fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    let reserved = fs
+        .primary
+        .with(|superblock| superblock.reserved_blocks_count())?;
+    let mut groups = Groups::load(
+        sb.device(),
+        &fs.layout,
+        fs.descriptor_checksum,
+        reserved,
+    )?;
+    let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
+    if let (Some(number), false) = (journal, fs.journal.get().is_none()) {
+        let inode = inode::get(sb, number)?;
+        let runs = journal_runs(&inode)?;
+        groups.protect(runs.into_iter())?;
+    }
+    // mke2fs notes it; an older one did not.
+    let noted = fs.primary.with(|superblock| superblock.overhead_clusters())?;
+    let overhead = match noted {
+        0 => groups.system().blocks(),
+        noted => u64::from(noted),
+    };
+    fs.overhead.store(overhead, Ordering::Relaxed);
+    if !fs.groups.populate(groups) {
+        return Err(FsError::Kernel(code::EBUSY));
+    }
+    Ok(())
+}
+
+/// The runs of blocks that the journal lies in.
+fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
+    let mut runs = KVec::new();
+    let root = inode.data().tree.read();
+    let tree = ReadTree::new(inode, &root);
+    let mut from = LogicalBlock(0);
+    while let Some(extent) = extent::next_extent(&tree, from)? {
+        runs.push(
+            SystemRun {
+                first: extent.physical(),
+                count: extent.len(),
+            },
+            GFP_KERNEL,
+        )?;
+        from = extent.end();
+        if from >= LOGICAL_END {
+            break;
+        }
+    }
+    Ok(runs)
+}
+
+/// Makes the file system writable: says so on disk, and finishes what a crash has left.
+fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    fs.write_in_use(true)?;
+    let (file, head) = fs
+        .primary
+        .with(|superblock| (superblock.orphan_file_inode(), superblock.last_orphan()))?;
+    let file = match file.filter(|_| fs.features.has(Feature::ORPHAN_FILE)) {
+        Some(number) => Some(inode::get(sb, number)?),
+        None => None,
+    };
+    if fs.orphans.is_loaded() {
+        return Ok(());
+    }
+    let found = fs.orphans.load(sb, file.as_deref(), head)?;
+    let mut finished = Finished::default();
+    for orphan in found {
+        truncate::finish_orphan(sb, orphan, &mut finished)?;
+    }
+    if finished.deleted + finished.truncated > 0 {
+        pr_info!(
+            "({}): orphans: {} deleted, {} truncated\n",
+            sb.id(),
+            finished.deleted,
+            finished.truncated
+        );
+    }
+    Ok(())
+}
+
+fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> FsResult {
+    let fs = sb.data();
+    let old = fs.options();
+    if old.noload != options.noload {
+        pr_err!("({}): error: noload can't be changed by a remount\n", sb.id());
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if old.acl != options.acl {
+        pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if fs.stopped.load(Ordering::Acquire) && !read_only {
+        pr_err!(
+            "({}): error: it was stopped because of damage; unmount it and run e2fsck\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    match (sb.is_read_only(), read_only) {
+        (false, true) => {
+            if let Some(journal) = fs.journal_for_writing(sb)? {
+                // The VFS has seen to it that nobody writes any more.
+                let locked = journal.lock_updates()?;
+                journal.flush()?;
+                fs.write_clean(sb)?;
+                drop(locked);
+            }
+        }
+        (true, false) => {
+            let forbidden = fs.features.forbid_writing();
+            if !forbidden.is_empty() {
+                pr_err!(
+                    "({}): error: can't become writable: unsupported features: {}\n",
+                    sb.id(),
+                    kernel::prelude::fmt!("{}", crate::error::Shown(&forbidden))
+                );
+                return Err(FsError::Kernel(code::EROFS));
+            }
+            if old.noload {
+                pr_err!(
+                    "({}): error: it was mounted with noload; unmount it and mount it again\n",
+                    sb.id()
+                );
+                return Err(FsError::Kernel(code::EINVAL));
+            }
+            become_writable(sb)?;
+        }
+        _ => {}
+    }
+    fs.set_options(*options);
+    if let Some(journal) = fs.journal.get() {
+        journal.configure(settings(options));
+    }
+    Ok(())
+}
+
+/// From read-only to writable.
+fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    if fs.journal.get().is_none() {
+        if fs.primary.with(|superblock| superblock.journal_inode())?.is_none() {
+            pr_err!(
+                "({}): error: can't become writable without a journal\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(eopnotsupp()));
+        }
+        load_journal(sb, false)?;
+    }
+    sb.while_writable(|| begin_writing(sb))
+}
+
+impl Filesystem {
+    /// Writes into the super block that the file system is in use: a crash from now on needs
+    /// recovery.
+    fn write_in_use(&self, mounted: bool) -> FsResult {
+        let now = u64::try_from(Timestamp::now().seconds).unwrap_or(0);
+        let orphan_file = self.features.has(Feature::ORPHAN_FILE);
+        self.primary.write_now(|superblock| {
+            if mounted {
+                superblock.note_mount(now, None);
+            }
+            superblock.set_feature(Feature::NEEDS_RECOVERY, true);
+            if orphan_file {
+                superblock.set_feature(Feature::ORPHAN_PRESENT, true);
+            }
+        })
+    }
+
+    /// Writes into the super block that everything is in its place: nothing needs recovery. The
+    /// journal is empty.
+    fn write_clean(&self, _sb: &SuperBlock<Rext4>) -> FsResult {
+        let counts = self
+            .groups
+            .as_ref()
+            .map(|groups| (groups.free_blocks(), groups.free_inodes()));
+        let no_orphans = self.orphans.is_empty();
+        self.primary.write_now(|superblock| {
+            superblock.set_feature(Feature::NEEDS_RECOVERY, false);
+            if no_orphans {
+                superblock.set_feature(Feature::ORPHAN_PRESENT, false);
+            }
+            if let Some((blocks, inodes)) = counts {
+                superblock.set_free_blocks_count(blocks);
+                superblock.set_free_inodes_count(u32::try_from(inodes).unwrap_or(u32::MAX));
+            }
+        })
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mount options: which there are, what they mean here, how they are shown.
+//!
+//! An option that C ext4 knows is in one of four tables of this file: it is carried out, it is
+//! accepted because what it asks for holds anyway, it is accepted and ignored as C ext4 does with
+//! options that lost their meaning, or it is refused with the reason. None is silently unknown.
+
+use crate::{
+    vfs::{
+        fs_context::{MountOptions, Refused},
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use core::sync::atomic::Ordering;
+use kernel::{prelude::*, seq_file::SeqFile, seq_print};
+
+/// What to do when damage is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnDamage {
+    /// Report it and go on with what is not damaged.
+    Continue,
+    /// Write nothing any more.
+    RemountReadOnly,
+    /// Stop the machine.
+    Panic,
+}
+
+/// The two names of one behaviour: see decision 5 of the design, data is never exposed before it
+/// is written, whatever the mode is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataMode {
+    /// `data=ordered`.
+    Ordered,
+    /// `data=writeback`.
+    Writeback,
+}
+
+/// The options of a mount.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Whether direct reads go without the inode's lock.
+    pub(crate) dioread_nolock: bool,
+    /// `errors=`; what the super block says if it was not given.
+    pub(crate) errors: Option<OnDamage>,
+    /// `data=`.
+    pub(crate) data: DataMode,
+    /// Whether the journal flushes the device's cache.
+    pub(crate) barrier: bool,
+    /// `commit=`, in seconds; zero is jbd2's default.
+    pub(crate) commit_seconds: u32,
+    /// Whether POSIX ACLs are used.
+    pub(crate) acl: bool,
+    /// Whether user extended attributes are served.
+    pub(crate) user_xattr: bool,
+    /// Whether statfs leaves out what metadata takes.
+    pub(crate) minixdf: bool,
+    /// `noload`: mount read-only without looking at the journal.
+    pub(crate) noload: bool,
+    /// `resuid=`: who may use the reserved blocks, besides root.
+    pub(crate) reserved_uid: u32,
+    /// `resgid=`.
+    pub(crate) reserved_gid: u32,
+}
+
+/// Options that ask for what always holds here.
+const ALWAYS_SO: &[&str] = &[
+    "delalloc",
+    "auto_da_alloc",
+    "journal_checksum",
+    "nojournal_async_commit",
+    "nodiscard",
+    "noquota",
+    "nogrpid",
+    "sysvgroups",
+    "nolazytime",
+    "init_itable",
+    "noinit_itable",
+    "block_validity",
+    "noauto_da_alloc",
+    "nodelalloc",
+    "nomblk_io_submit",
+    "mblk_io_submit",
+];
+
+/// Options that C ext4 accepts too and that have no meaning any more, there or here.
+const WITHOUT_MEANING: &[&str] = &[
+    "oldalloc",
+    "orlov",
+    "bh",
+    "nobh",
+    "reservation",
+    "noreservation",
+    "journal",
+    "i_version",
+    "nocheck",
+    "prefetch_block_bitmaps",
+    "no_prefetch_block_bitmaps",
+    "mb_optimize_scan",
+    "inode_readahead_blks",
+    "stripe",
+    "max_batch_time",
+    "min_batch_time",
+    "journal_ioprio",
+];
+
+/// Options of C ext4 that can't be had, and why.
+const REFUSED: &[(&str, &CStr)] = &[
+    ("dax", c"DAX is not supported"),
+    ("nouid32", c"user IDs always have 32 bits"),
+    ("grpid", c"new files always get their group as System V does"),
+    ("bsdgroups", c"new files always get their group as System V does"),
+    ("discard", c"freed blocks can't be discarded yet"),
+    ("journal_async_commit", c"the journal's commit block always waits for the blocks before it"),
+    ("nojournal_checksum", c"the journal has checksums where metadata has them"),
+    ("journal_dev", c"external journals are not supported"),
+    ("journal_path", c"external journals are not supported"),
+    ("sb", c"only the primary super block can be used; e2fsck restores it from a copy"),
+    ("noblock_validity", c"blocks are always checked against the places of metadata"),
+    ("quota", c"quotas are not supported yet"),
+    ("usrquota", c"quotas are not supported yet"),
+    ("grpquota", c"quotas are not supported yet"),
+    ("prjquota", c"quotas are not supported yet"),
+    ("usrjquota", c"quotas are not supported yet"),
+    ("grpjquota", c"quotas are not supported yet"),
+    ("jqfmt", c"quotas are not supported yet"),
+    ("test_dummy_encryption", c"encryption is not supported"),
+    ("inlinecrypt", c"encryption is not supported"),
+    ("debug_want_extra_isize", c"the super block says how large new inodes are"),
+    ("max_dir_size_kb", c"the size of directories can't be limited"),
+    ("abort", c"an abort for tests can't be asked for at mount"),
+    ("fc_debug_force", c"fast commits are not supported"),
+    ("fc_debug_max_replay", c"fast commits are not supported"),
+];
+
+fn number(value: Option<&str>) -> core::result::Result<u32, Refused> {
+    value
+        .and_then(|text| text.parse().ok())
+        .ok_or(Refused::Because(c"wants a number"))
+}
+
+/// A flag that can also be given as `=0` or `=1`.
+fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
+    match value {
+        None | Some("1") => Ok(true),
+        Some("0") => Ok(false),
+        Some(_) => Err(Refused::Because(c"wants 0 or 1")),
+    }
+}
+
+impl MountOptions<Rext4> for Options {
+    fn defaults() -> Self {
+        Self {
+            dioread_nolock: true,
+            errors: None,
+            data: DataMode::Ordered,
+            barrier: true,
+            commit_seconds: 0,
+            acl: true,
+            user_xattr: true,
+            minixdf: false,
+            noload: false,
+            reserved_uid: 0,
+            reserved_gid: 0,
+        }
+    }
+
+    fn in_force(sb: &SuperBlock<Rext4>) -> Self {
+        sb.data().options()
+    }
+
+    fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+        match (key, value) {
+            ("dioread_nolock", None) => self.dioread_nolock = true,
+            ("dioread_lock" | "nodioread_nolock", None) => self.dioread_nolock = false,
+            ("errors", Some("continue")) => self.errors = Some(OnDamage::Continue),
+            ("errors", Some("remount-ro")) => self.errors = Some(OnDamage::RemountReadOnly),
+            ("errors", Some("panic")) => self.errors = Some(OnDamage::Panic),
+            ("errors", _) => {
+                return Err(Refused::Because(c"wants continue, remount-ro or panic"));
+            }
+            ("data", Some("ordered")) => self.data = DataMode::Ordered,
+            ("data", Some("writeback")) => self.data = DataMode::Writeback,
+            ("data", Some("journal")) => {
+                return Err(Refused::Because(
+                    c"data=journal is not supported: data is never journaled, and never exposed \
+                      before it is written; use data=ordered",
+                ));
+            }
+            ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
+            ("barrier", value) => self.barrier = switch(value)?,
+            ("nobarrier", None) => self.barrier = false,
+            ("commit", value) => {
+                let seconds = number(value)?;
+                if seconds > 21_474_836 {
+                    return Err(Refused::Because(c"wants at most 21474836 seconds"));
+                }
+                self.commit_seconds = seconds;
+            }
+            ("acl", None) => self.acl = true,
+            ("noacl", None) => self.acl = false,
+            ("user_xattr", None) => self.user_xattr = true,
+            ("nouser_xattr", None) => self.user_xattr = false,
+            ("minixdf", None) => self.minixdf = true,
+            ("bsddf", None) => self.minixdf = false,
+            ("noload" | "norecovery", None) => self.noload = true,
+            ("resuid", value) => self.reserved_uid = number(value)?,
+            ("resgid", value) => self.reserved_gid = number(value)?,
+            ("debug" | "nodebug", None) => {}
+            _ => {
+                if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == key) {
+                    return Err(Refused::Because(why));
+                }
+                if !ALWAYS_SO.contains(&key) && !WITHOUT_MEANING.contains(&key) {
+                    return Err(Refused::Unknown);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shows what is in force, in a form that `mount` takes.
+pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
+    let options = sb.data().options();
+    seq_print!(
+        seq,
+        ",{}",
+        if options.dioread_nolock {
+            "dioread_nolock"
+        } else {
+            "dioread_lock"
+        }
+    );
+    seq_print!(
+        seq,
+        ",errors={}",
+        match sb.data().on_damage() {
+            OnDamage::Continue => "continue",
+            OnDamage::RemountReadOnly => "remount-ro",
+            OnDamage::Panic => "panic",
+        }
+    );
+    seq_print!(
+        seq,
+        ",data={}",
+        match options.data {
+            DataMode::Ordered => "ordered",
+            DataMode::Writeback => "writeback",
+        }
+    );
+    let flags = [
+        (!options.barrier, "nobarrier"),
+        (!options.acl, "noacl"),
+        (!options.user_xattr, "nouser_xattr"),
+        (options.minixdf, "minixdf"),
+        (options.noload, "norecovery"),
+    ];
+    for (_, name) in flags.iter().filter(|(shown, _)| *shown) {
+        seq_print!(seq, ",{}", *name);
+    }
+    let numbers = [
+        ("commit", options.commit_seconds),
+        ("resuid", options.reserved_uid),
+        ("resgid", options.reserved_gid),
+    ];
+    for (name, value) in numbers.iter().filter(|(_, value)| *value != 0) {
+        seq_print!(seq, ",{}={}", *name, *value);
+    }
+}
+
+/// Shows the counters: what `/proc/self/mountstats` has behind the mount's line.
+pub(crate) fn show_counters(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
+    for (name, counter) in sb.data().counters.all() {
+        seq_print!(seq, " {}={}", name, counter.load(Ordering::Relaxed));
+    }
+}

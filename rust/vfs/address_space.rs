@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page cache of regular files, filled through iomap.
+//!
+//! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
+
+use super::{iomap, super_block::FileSystem};
+use crate::bindings;
+use core::{marker::PhantomData, mem::MaybeUninit};
+
+/// The `address_space_operations`.
+pub(super) struct Table<T: FileSystem>(PhantomData<T>);
+
+impl<T: FileSystem> Table<T> {
+    const TABLE: bindings::address_space_operations = bindings::address_space_operations {
+        read_folio: Some(Self::read_folio),
+        readahead: Some(Self::readahead),
+        bmap: Some(Self::bmap),
+        invalidate_folio: Some(bindings::iomap_invalidate_folio),
+        release_folio: Some(bindings::iomap_release_folio),
+        is_partially_uptodate: Some(bindings::iomap_is_partially_uptodate),
+        #[cfg(CONFIG_MIGRATION)]
+        migrate_folio: Some(bindings::filemap_migrate_folio),
+        error_remove_folio: Some(bindings::generic_error_remove_folio),
+        // SAFETY: all callbacks may be absent.
+        ..unsafe { MaybeUninit::<bindings::address_space_operations>::zeroed().assume_init() }
+    };
+
+    /// The table.
+    pub(super) fn table() -> &'static bindings::address_space_operations {
+        &Self::TABLE
+    }
+
+    unsafe extern "C" fn read_folio(
+        _file: *mut bindings::file,
+        folio: *mut bindings::folio,
+    ) -> i32 {
+        // SAFETY: the VFS passes a locked folio of an inode of ours; the table is static.
+        unsafe { bindings::rext4_shim_iomap_read_folio(folio, &iomap::Table::<T>::READ) };
+        0
+    }
+
+    unsafe extern "C" fn readahead(request: *mut bindings::readahead_control) {
+        // SAFETY: the VFS passes a request for an inode of ours; the table is static.
+        unsafe { bindings::rext4_shim_iomap_readahead(request, &iomap::Table::<T>::READ) };
+    }
+
+    unsafe extern "C" fn bmap(
+        mapping: *mut bindings::address_space,
+        block: bindings::sector_t,
+    ) -> bindings::sector_t {
+        // SAFETY: the VFS passes the mapping of an inode of ours; the table is static.
+        unsafe { bindings::iomap_bmap(mapping, block, &iomap::Table::<T>::READ) }
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct I/O through the kernel's `__blockdev_direct_IO`.
+//!
+//! C source: `fs/direct-io.c`
+//!
+//! A write may need something done when its data is on the device. What is needed for that is a
+//! value of the file system's type [`DirectIo::IoEnd`], and it has one owner at any time:
+//!
+//! ```text
+//!   map_write ──makes or extends──▶ the request (b_private, then dio->private) ──▶ end_io
+//! ```
+//!
+//! It is made by the first [`DirectIo::map_write`] of a request that needs it, is lent to the
+//! later ones, and is given to [`DirectIo::end_io`] when the last byte of the request is done. The
+//! request is all that knows it. For an asynchronous request that has one, `end_io` runs on the
+//! super block's workqueue; else in the task that made the request: always where it may sleep.
+
+use super::{
+    file::{count, IovIter, Kiocb},
+    inode::{ExclusiveLock, Inode, SharedLock},
+    super_block::FileSystem,
+};
+use crate::bindings;
+use kernel::{error::from_result, ffi, prelude::*};
+
+/// Where the next blocks of a read are.
+pub enum ReadMapping {
+    /// The first block reads as zeros.
+    Zeros,
+    /// At this block of the device, and so many of them.
+    At {
+        /// The first block on the device.
+        block: u64,
+        /// How many blocks, at least one.
+        len: u32,
+    },
+}
+
+/// Where the next blocks of a write go.
+pub enum WriteMapping {
+    /// There is no place for them: the write ends before them.
+    End,
+    /// They were written before.
+    Written {
+        /// The first block on the device.
+        block: u64,
+        /// How many blocks, at least one.
+        len: u32,
+    },
+    /// They were not written yet: what a request leaves of its first and last block is to be
+    /// filled with zeros, and `end_io` has to make them written. There is an `IoEnd`.
+    Unwritten {
+        /// The first block on the device.
+        block: u64,
+        /// How many blocks, at least one.
+        len: u32,
+    },
+}
+
+/// What direct I/O asks of a file system.
+pub trait DirectIo: FileSystem {
+    /// What a write takes along to its end.
+    type IoEnd: Send;
+
+    /// Where block `block` of the file and up to `max - 1` after it are.
+    fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping>;
+
+    /// Where block `block` of the file and up to `max - 1` after it are to be written.
+    ///
+    /// `io_end` is the request's own; it has to be there when `Unwritten` is returned.
+    fn map_write(
+        inode: &Inode<Self>,
+        block: u64,
+        max: u32,
+        io_end: &mut Option<KBox<Self::IoEnd>>,
+    ) -> Result<WriteMapping>;
+
+    /// A write is done that has an `IoEnd` or that goes beyond the end of the file: `result` bytes
+    /// from byte `offset` on are on the device, or it failed. An error becomes the result of the
+    /// write. May sleep.
+    ///
+    /// `growing` is the inode's lock if the write went beyond the end of the file; it is held by
+    /// the task that wrote, which is in the middle of [`write`].
+    fn end_io(
+        inode: &Inode<Self>,
+        io_end: Option<KBox<Self::IoEnd>>,
+        growing: Option<&ExclusiveLock<'_, Self>>,
+        offset: i64,
+        result: Result<usize>,
+    ) -> Result;
+}
+
+/// The inode's lock, as a writer holds it: it keeps the file's blocks where they are.
+pub enum HeldLock<'a, T: FileSystem> {
+    /// Together with other writers.
+    Shared(SharedLock<'a, T>),
+    /// Alone.
+    Exclusive(ExclusiveLock<'a, T>),
+}
+
+/// Reads directly; returns the number of bytes or `EIOCBQUEUED`. Takes no lock.
+pub(crate) fn read<T: DirectIo>(
+    request: &mut Kiocb<'_, T>,
+    memory: &mut IovIter<'_>,
+) -> Result<usize> {
+    let inode = request.inode();
+    // SAFETY: request, inode, device and memory are valid during the call, and the request lives
+    // until it is completed.
+    count(unsafe {
+        bindings::__blockdev_direct_IO(
+            request.as_ptr(),
+            inode.as_ptr(),
+            inode.super_block().device().as_ptr(),
+            memory.as_ptr(),
+            Some(get_block_read::<T>),
+            None,
+            0,
+        )
+    })
+}
+
+/// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
+///
+/// A write beyond the end of the file needs the lock held exclusively, and is done when this
+/// returns, also an asynchronous one.
+///
+/// # Errors
+///
+/// `EINVAL` if such a write comes with a shared lock, or if memory, position or length are not
+/// aligned to the device's sectors; else what [`DirectIo`] or the device says.
+pub(crate) fn write<T: DirectIo>(
+    request: &mut Kiocb<'_, T>,
+    memory: &mut IovIter<'_>,
+    lock: &HeldLock<'_, T>,
+) -> Result<usize> {
+    let inode = request.inode();
+    let grows = request.position().saturating_add(memory.len() as i64) > inode.size();
+    let growing = match lock {
+        HeldLock::Exclusive(lock) if grows => core::ptr::from_ref(lock),
+        HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
+        _ => core::ptr::null(),
+    };
+    // SAFETY: the request is valid, and this field is the file system's to use. A pointer is put
+    // there only if the request ends beyond the end of the file, which does not move while its lock
+    // is held; `__blockdev_direct_IO` then completes the request, and calls `end_io`, before it
+    // returns.
+    unsafe { (*request.as_ptr()).private = growing.cast_mut().cast() };
+    // SAFETY: as for `read`.
+    let result = count(unsafe {
+        bindings::__blockdev_direct_IO(
+            request.as_ptr(),
+            inode.as_ptr(),
+            inode.super_block().device().as_ptr(),
+            memory.as_ptr(),
+            Some(get_block_write::<T>),
+            Some(end_io::<T>),
+            0,
+        )
+    });
+    if !growing.is_null() {
+        // SAFETY: the request was completed, so it is still ours; see above.
+        unsafe { (*request.as_ptr()).private = core::ptr::null_mut() };
+    }
+    result
+}
+
+/// The number of blocks that a `get_block` call asks for.
+///
+/// # Safety
+///
+/// `inode` and `map` are valid.
+unsafe fn wanted(inode: *mut bindings::inode, map: *mut bindings::buffer_head) -> u32 {
+    // SAFETY: as the caller promises.
+    let blocks = unsafe { (*map).b_size >> (*inode).i_blkbits };
+    // More than this is in no extent.
+    blocks.clamp(1, 1 << 20) as u32
+}
+
+unsafe extern "C" fn get_block_read<T: DirectIo>(
+    inode: *mut bindings::inode,
+    block: bindings::sector_t,
+    map: *mut bindings::buffer_head,
+    _create: i32,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the direct I/O code passes an inode of ours and a map of its own.
+        let (inode_ref, max) = unsafe { (Inode::<T>::from_raw(inode), wanted(inode, map)) };
+        match T::map_read(inode_ref, block, max)? {
+            ReadMapping::Zeros => {}
+            // SAFETY: see above.
+            ReadMapping::At { block, len } => unsafe {
+                bindings::rext4_shim_map_bh(map, inode, block, len, false);
+            },
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn get_block_write<T: DirectIo>(
+    inode: *mut bindings::inode,
+    block: bindings::sector_t,
+    map: *mut bindings::buffer_head,
+    _create: i32,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the direct I/O code passes an inode of ours and a map of its own.
+        let (inode_ref, max) = unsafe { (Inode::<T>::from_raw(inode), wanted(inode, map)) };
+        // SAFETY: the map is zeroed before the first call of a request, and only we set the
+        // pointer. While it is lent to `map_write` here, nobody else has it.
+        let mut io_end = unsafe {
+            let raw = core::mem::replace(&mut (*map).b_private, core::ptr::null_mut());
+            (!raw.is_null()).then(|| KBox::from_raw(raw.cast::<T::IoEnd>()))
+        };
+        let result = T::map_write(inode_ref, block, max, &mut io_end);
+        let carries = io_end.is_some();
+        if let Some(io_end) = io_end {
+            // SAFETY: see above; the direct I/O code copies the pointer after each call, also
+            // after one that failed, and passes it to `end_io` once.
+            unsafe { (*map).b_private = KBox::into_raw(io_end).cast() };
+        }
+        // SAFETY: see above.
+        unsafe {
+            match result? {
+                WriteMapping::End => {}
+                WriteMapping::Written { block, len } => {
+                    bindings::rext4_shim_map_bh(map, inode, block, len, false);
+                }
+                WriteMapping::Unwritten { block, len } => {
+                    debug_assert!(carries);
+                    bindings::rext4_shim_map_bh(map, inode, block, len, true);
+                }
+            }
+            if carries {
+                bindings::rext4_shim_defer_completion(map);
+            }
+        }
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn end_io<T: DirectIo>(
+    kiocb: *mut bindings::kiocb,
+    offset: i64,
+    bytes: isize,
+    private: *mut ffi::c_void,
+) -> i32 {
+    // SAFETY: the request is valid until it is completed, which is after this.
+    let growing = unsafe { (*kiocb).private };
+    if private.is_null() && growing.is_null() {
+        return 0;
+    }
+    // SAFETY: no precondition: complains if this is where one must not sleep.
+    unsafe { bindings::rext4_shim_might_sleep() };
+    from_result(|| {
+        // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
+        let io_end = (!private.is_null())
+            .then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
+        // SAFETY: `write` put it there, and is waiting for us: the lock is held.
+        let growing = unsafe { growing.cast::<ExclusiveLock<'_, T>>().as_ref() };
+        // SAFETY: the request is completed after this, and keeps its file open until then.
+        let inode =
+            unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp)) };
+        T::end_io(inode, io_end, growing, offset, count(bytes))?;
+        Ok(0)
+    })
+}
+
+/// Whether this runs on a workqueue.
+pub(crate) fn is_deferred() -> bool {
+    // SAFETY: looks at the current task alone.
+    unsafe { bindings::rext4_shim_in_worker() }
+}
+
+/// Whether the calling task may use what is reserved for the super-user and for these.
+pub(crate) fn may_use_reserved(uid: u32, gid: u32) -> bool {
+    // SAFETY: looks at the current task alone.
+    unsafe { bindings::rext4_shim_may_use_reserved(uid, gid) }
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files: reading, writing, seeking, syncing.
+//!
+//! C header: `include/linux/fs.h`
+
+use super::{inode::Inode, iomap, readdir, super_block::FileSystem};
+use crate::bindings;
+use core::{marker::PhantomData, mem::MaybeUninit};
+use kernel::{
+    error::{code, from_result, to_result, Error},
+    ffi,
+    prelude::*,
+};
+
+/// What the VFS asks of open regular files, and of directories as far as syncing goes.
+pub trait FileOperations: Sized {
+    /// Called before a file is opened; an error refuses it.
+    fn open(inode: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// Reads at the request's position; returns the number of bytes, or `EIOCBQUEUED`.
+    fn read(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize>
+    where
+        Self: FileSystem;
+
+    /// Writes at the request's position; returns the number of bytes, or `EIOCBQUEUED`.
+    fn write(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize>
+    where
+        Self: FileSystem;
+
+    /// Makes what was written durable: data, and what is needed to reach it; without `data_only`
+    /// all of the inode.
+    fn fsync(file: &OpenFile<'_, Self>, start: i64, end: i64, data_only: bool) -> Result
+    where
+        Self: FileSystem;
+
+    /// Largest size that the file can have, in bytes.
+    fn max_bytes(inode: &Inode<Self>) -> i64
+    where
+        Self: FileSystem;
+}
+
+/// An open file.
+pub struct OpenFile<'a, T: FileSystem> {
+    file: *mut bindings::file,
+    inode: &'a Inode<T>,
+}
+
+impl<T: FileSystem> OpenFile<'_, T> {
+    /// The file's inode.
+    pub fn inode(&self) -> &Inode<T> {
+        self.inode
+    }
+
+    /// Writes the page cache of a range out, waits for it, and reports an error that writeback met
+    /// since this file was last told of one.
+    pub fn write_and_wait(&self, start: i64, end: i64) -> Result {
+        // SAFETY: the file is valid while we are borrowed.
+        to_result(unsafe { bindings::file_write_and_wait_range(self.file, start, end) })
+    }
+
+    /// Reports an error that writeback met since this file was last told of one.
+    pub fn check_writeback_error(&self) -> Result {
+        // SAFETY: the file is valid while we are borrowed.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.file) })
+    }
+}
+
+/// A read or write request, `struct kiocb`.
+///
+/// # Invariants
+///
+/// `raw` is valid during `'a`, and its file is one of an inode of type `T`.
+pub struct Kiocb<'a, T: FileSystem> {
+    raw: *mut bindings::kiocb,
+    inode: &'a Inode<T>,
+}
+
+impl<'a, T: FileSystem> Kiocb<'a, T> {
+    /// # Safety
+    ///
+    /// `raw` is valid during `'a`, and its file is one of an inode of type `T`.
+    unsafe fn from_raw(raw: *mut bindings::kiocb) -> Self {
+        Self {
+            raw,
+            // SAFETY: the file keeps the inode alive.
+            inode: unsafe { Inode::from_raw(bindings::rext4_shim_file_inode((*raw).ki_filp)) },
+        }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+        self.raw
+    }
+
+    /// The inode of the file.
+    pub fn inode(&self) -> &'a Inode<T> {
+        self.inode
+    }
+
+    fn has(&self, flag: i32) -> bool {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.raw).ki_flags & flag != 0 }
+    }
+
+    /// The position in the file, in bytes.
+    pub fn position(&self) -> i64 {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.raw).ki_pos }
+    }
+
+    /// Moves the position on.
+    pub fn advance(&mut self, bytes: usize) {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.raw).ki_pos += bytes as i64 };
+    }
+
+    /// Whether direct I/O is asked for.
+    pub fn is_direct(&self) -> bool {
+        self.has(bindings::REXT4_IOCB_DIRECT)
+    }
+
+    /// Whether the request writes at the end of the file, wherever that is.
+    pub fn is_append(&self) -> bool {
+        self.has(bindings::REXT4_IOCB_APPEND)
+    }
+
+    /// Whether the request must not wait.
+    pub fn is_nowait(&self) -> bool {
+        self.has(bindings::REXT4_IOCB_NOWAIT)
+    }
+
+    /// Whether the write is to be durable before it completes.
+    pub fn is_dsync(&self) -> bool {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::rext4_shim_iocb_is_dsync(self.raw) }
+    }
+
+    /// Reads through the page cache.
+    pub fn read_buffered(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
+        // SAFETY: by the type invariant; the page cache is read even where direct I/O was asked for.
+        let n = unsafe {
+            (*self.raw).ki_flags &= !bindings::REXT4_IOCB_DIRECT;
+            bindings::generic_file_read_iter(self.raw, memory.as_ptr())
+        };
+        count(n)
+    }
+
+    /// Checks a write against limits and, with `O_APPEND`, moves it to the end of the file; returns
+    /// how many bytes may be written. The inode has to be locked, at least shared.
+    pub fn write_checks(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
+        // SAFETY: by the type invariant.
+        count(unsafe { bindings::generic_write_checks(self.raw, memory.as_ptr()) })
+    }
+
+    /// Takes privileges away and updates the times, as a write has to.
+    pub fn modified(&mut self) -> Result {
+        // SAFETY: by the type invariant.
+        to_result(unsafe { bindings::kiocb_modified(self.raw) })
+    }
+
+    /// Notes the access time, as a read has to.
+    pub fn accessed(&mut self) {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::rext4_shim_file_accessed((*self.raw).ki_filp) };
+    }
+
+    /// Writes the page cache of the next `len` bytes out and waits for it.
+    pub fn write_back_cache(&mut self, len: usize) -> Result {
+        // SAFETY: by the type invariant.
+        to_result(unsafe { bindings::kiocb_write_and_wait(self.raw, len) })
+    }
+
+    /// Writes the page cache of the next `len` bytes out and drops it.
+    pub fn invalidate_cache(&mut self, len: usize) -> Result {
+        // SAFETY: by the type invariant.
+        to_result(unsafe { bindings::kiocb_invalidate_pages(self.raw, len) })
+    }
+
+    /// Makes `bytes` bytes before the position durable if that was asked for.
+    pub fn sync(&mut self, bytes: usize) -> Result<usize> {
+        // SAFETY: by the type invariant.
+        count(unsafe { bindings::rext4_shim_generic_write_sync(self.raw, bytes as isize) })
+    }
+}
+
+/// The memory of a request, `struct iov_iter`.
+///
+/// # Invariants
+///
+/// `raw` is valid during `'a`.
+pub struct IovIter<'a> {
+    raw: *mut bindings::iov_iter,
+    _lifetime: PhantomData<&'a mut bindings::iov_iter>,
+}
+
+impl IovIter<'_> {
+    /// The C object.
+    pub(super) fn as_ptr(&mut self) -> *mut bindings::iov_iter {
+        self.raw
+    }
+
+    /// Bytes left.
+    pub fn len(&self) -> usize {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::rext4_shim_iov_iter_count(self.raw) }
+    }
+
+    /// The bits that are set in any address or length: zero below the alignment.
+    pub fn alignment(&self) -> usize {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::iov_iter_alignment(self.raw) }
+    }
+}
+
+/// Makes a result of a count or an errno.
+pub(super) fn count(n: isize) -> Result<usize> {
+    usize::try_from(n).map_err(|_| Error::from_errno(n as i32))
+}
+
+/// Makes a count or an errno of a result.
+fn uncount(result: Result<usize>) -> isize {
+    match result {
+        Ok(n) => n as isize,
+        Err(e) => e.to_errno() as isize,
+    }
+}
+
+/// The `file_operations`.
+pub(super) struct Table<T: FileSystem>(PhantomData<T>);
+
+impl<T: FileSystem> Table<T> {
+    // SAFETY: all callbacks may be absent.
+    const EMPTY: bindings::file_operations =
+        unsafe { MaybeUninit::<bindings::file_operations>::zeroed().assume_init() };
+
+    const REGULAR: bindings::file_operations = bindings::file_operations {
+        llseek: Some(Self::llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        mmap_prepare: Some(Self::mmap_prepare),
+        open: Some(Self::open),
+        fsync: Some(Self::fsync),
+        splice_read: Some(bindings::filemap_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        setlease: Some(bindings::generic_setlease),
+        fallocate: Some(Self::fallocate),
+        fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE,
+        ..Self::EMPTY
+    };
+
+    const DIRECTORY: bindings::file_operations = bindings::file_operations {
+        llseek: Some(readdir::llseek::<T>),
+        read: Some(bindings::generic_read_dir),
+        iterate_shared: Some(readdir::iterate_shared::<T>),
+        open: Some(readdir::open_dir::<T>),
+        release: Some(readdir::release_dir::<T>),
+        fsync: Some(Self::fsync),
+        setlease: Some(bindings::generic_setlease),
+        ..Self::EMPTY
+    };
+
+    /// For regular files.
+    pub(super) fn regular() -> &'static bindings::file_operations {
+        &Self::REGULAR
+    }
+
+    /// For directories.
+    pub(super) fn directory() -> &'static bindings::file_operations {
+        &Self::DIRECTORY
+    }
+
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+        from_result(|| {
+            // SAFETY: the VFS passes an inode of ours.
+            T::open(unsafe { Inode::<T>::from_raw(inode) })?;
+            // SAFETY: the VFS passes the file that is being opened.
+            unsafe { bindings::rext4_shim_file_can_odirect(file) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: the VFS passes a valid request for an inode of ours.
+        let mut kiocb = unsafe { Kiocb::<T>::from_raw(kiocb) };
+        let mut iter = IovIter {
+            raw: iter,
+            _lifetime: PhantomData,
+        };
+        uncount(T::read(&mut kiocb, &mut iter))
+    }
+
+    unsafe extern "C" fn write_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: the VFS passes a valid request for an inode of ours.
+        let mut kiocb = unsafe { Kiocb::<T>::from_raw(kiocb) };
+        let mut iter = IovIter {
+            raw: iter,
+            _lifetime: PhantomData,
+        };
+        uncount(T::write(&mut kiocb, &mut iter))
+    }
+
+    unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: i32) -> i64 {
+        // SAFETY: the VFS passes a file of an inode of ours.
+        let inode = unsafe { bindings::rext4_shim_file_inode(file) };
+        // SAFETY: see above.
+        let max = T::max_bytes(unsafe { Inode::<T>::from_raw(inode) });
+        let data = match whence as u32 {
+            bindings::SEEK_DATA => true,
+            bindings::SEEK_HOLE => false,
+            _ => {
+                // SAFETY: the file and its inode are valid.
+                return unsafe {
+                    bindings::generic_file_llseek_size(
+                        file,
+                        offset,
+                        whence,
+                        max,
+                        bindings::rext4_shim_i_size_read(inode),
+                    )
+                };
+            }
+        };
+        // SAFETY: the inode is ours.
+        let found = unsafe { iomap::seek::<T>(inode, offset, data) };
+        if found < 0 {
+            return found;
+        }
+        // SAFETY: the file is valid.
+        unsafe { bindings::vfs_setpos(file, found, max) }
+    }
+
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        start: i64,
+        end: i64,
+        data_only: i32,
+    ) -> i32 {
+        from_result(|| {
+            let open = OpenFile {
+                file,
+                // SAFETY: the VFS passes a file of an inode of ours.
+                inode: unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode(file)) },
+            };
+            T::fsync(&open, start, end, data_only != 0)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
+        // SAFETY: the VFS passes a valid description.
+        let result = unsafe { bindings::generic_file_readonly_mmap_prepare(desc) };
+        // The VFS's answer to a shared mapping that could be written is EINVAL; we can say more.
+        if result == code::EINVAL.to_errno() {
+            return crate::error::eopnotsupp().to_errno();
+        }
+        result
+    }
+
+    unsafe extern "C" fn fallocate(
+        _file: *mut bindings::file,
+        _mode: i32,
+        _offset: i64,
+        _len: i64,
+    ) -> ffi::c_long {
+        crate::error::eopnotsupp().to_errno() as ffi::c_long
+    }
+}

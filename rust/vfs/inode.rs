@@ -1,0 +1,759 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes: their memory, their life, and what the VFS asks of them.
+//!
+//! C headers: `include/linux/fs.h`
+
+use super::{
+    address_space,
+    dentry::Dentry,
+    file,
+    iomap,
+    posix_acl::{AclKind, PosixAcl},
+    readdir,
+    super_block::{FileSystem, SuperBlock},
+    stat::{Attributes, Timestamp},
+    xattr,
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::{offset_of, MaybeUninit},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, Ordering},
+};
+use kernel::{
+    error::{code, from_result},
+    ffi,
+    prelude::*,
+    sync::aref::{ARef, AlwaysRefCounted},
+    types::{NotThreadSafe, Opaque},
+};
+
+/// What the VFS asks of inodes.
+pub trait InodeOperations:
+    Sized + Send + Sync + 'static + file::FileOperations + iomap::IomapOperations + readdir::ReadDir
+{
+    /// Finds `name` in a directory. The directory is locked, at least shared.
+    fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Option<ARef<Inode<Self>>>>
+    where
+        Self: FileSystem;
+
+    /// The text of a symbolic link, without a terminator.
+    fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>>
+    where
+        Self: FileSystem;
+
+    /// What `statx` shows beyond the attributes that every inode has.
+    fn attributes(inode: &Inode<Self>) -> Result<Attributes>
+    where
+        Self: FileSystem;
+
+    /// A POSIX ACL of the inode, or `None`. Called without locks.
+    fn get_acl(inode: &Inode<Self>, kind: AclKind) -> Result<Option<PosixAcl>>
+    where
+        Self: FileSystem;
+}
+
+/// An inode: the kernel's `struct inode`, with a `T::Inode` beside it.
+///
+/// # Invariants
+///
+/// The C inode is the `inode` field of a [`Container`], whose `data` is initialised.
+#[repr(transparent)]
+pub struct Inode<T: FileSystem>(Opaque<bindings::inode>, PhantomData<T>);
+
+// SAFETY: `struct inode` may be used from any thread; our part of it is `Send` and `Sync`.
+unsafe impl<T: FileSystem> Send for Inode<T> {}
+// SAFETY: see above.
+unsafe impl<T: FileSystem> Sync for Inode<T> {}
+
+// SAFETY: the VFS counts references; the inode lives while there is one.
+unsafe impl<T: FileSystem> AlwaysRefCounted for Inode<T> {
+    fn inc_ref(&self) {
+        // SAFETY: the existence of a reference means that the count isn't zero.
+        unsafe { bindings::ihold(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: the caller gives up a reference.
+        unsafe { bindings::iput(obj.as_ptr().cast()) };
+    }
+}
+
+/// How an inode's memory is laid out.
+#[repr(C)]
+struct Container<T: FileSystem> {
+    inode: Opaque<bindings::inode>,
+    data: MaybeUninit<T::Inode>,
+}
+
+impl<T: FileSystem> Inode<T> {
+    /// # Safety
+    ///
+    /// `ptr` is a valid inode of a super block of type `T` for all of `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::inode) -> &'a Self {
+        // SAFETY: the types are transparent over each other; the rest is the caller's promise.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C object.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::inode {
+        self.0.get()
+    }
+
+    /// The file system's part of the inode.
+    pub fn data(&self) -> &T::Inode {
+        // SAFETY: by the type invariant we are in a container whose data is initialised. The data
+        // is shared by everybody and never moved.
+        unsafe {
+            &*self
+                .as_ptr()
+                .byte_add(offset_of!(Container<T>, data))
+                .cast::<T::Inode>()
+        }
+    }
+
+    /// The super block that the inode belongs to.
+    pub fn super_block(&self) -> &SuperBlock<T> {
+        // SAFETY: an inode's super block outlives it, and is of the same type.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// The inode number.
+    pub fn ino(&self) -> u32 {
+        // SAFETY: the number never changes. Those of this type come from `SuperBlock::iget`.
+        unsafe { (*self.as_ptr()).i_ino as u32 }
+    }
+
+    /// Type and permission bits.
+    pub fn mode(&self) -> u16 {
+        // SAFETY: a plain read, like everywhere in the VFS.
+        unsafe { ptr::addr_of!((*self.as_ptr()).i_mode).read_volatile() }
+    }
+
+    /// Whether this is a regular file.
+    pub fn is_regular(&self) -> bool {
+        u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFREG
+    }
+
+    /// Whether this is a directory.
+    pub fn is_directory(&self) -> bool {
+        u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFDIR
+    }
+
+    /// The size in bytes that readers see.
+    pub fn size(&self) -> i64 {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_i_size_read(self.as_ptr()) }
+    }
+
+    /// Sets the size in bytes that readers see; the exclusive lock shows that nobody else does.
+    pub fn set_size(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) {
+        // SAFETY: the inode is valid and its lock is held.
+        unsafe { bindings::rext4_shim_i_size_write(self.as_ptr(), bytes) };
+    }
+
+    /// The number that tells this use of the inode's number from earlier ones.
+    pub fn generation(&self) -> u32 {
+        // SAFETY: set once, when the inode was filled.
+        unsafe { (*self.as_ptr()).i_generation }
+    }
+
+    /// Number of links.
+    pub fn links(&self) -> u32 {
+        // SAFETY: a plain read, like everywhere in the VFS.
+        unsafe { (*self.as_ptr()).__bindgen_anon_1.i_nlink }
+    }
+
+    /// Space used, in units of 512 bytes.
+    pub fn blocks(&self) -> u64 {
+        // SAFETY: the inode is valid; reads race with changes as in the VFS's own stat.
+        unsafe { ptr::addr_of!((*self.as_ptr()).i_blocks).read_volatile() }
+    }
+
+    /// Adds `bytes` to the space used.
+    pub fn add_bytes(&self, bytes: u64) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::inode_add_bytes(self.as_ptr(), bytes as i64) };
+    }
+
+    /// Takes `bytes` from the space used.
+    pub fn sub_bytes(&self, bytes: u64) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
+    }
+
+    /// Owner and group, as numbers of the initial user name space.
+    pub fn owner(&self) -> (u32, u32) {
+        // SAFETY: the inode is valid.
+        unsafe {
+            (
+                bindings::rext4_shim_i_uid_read(self.as_ptr()),
+                bindings::rext4_shim_i_gid_read(self.as_ptr()),
+            )
+        }
+    }
+
+    /// Device number of a device node.
+    pub fn device_number(&self) -> u32 {
+        // SAFETY: set once, when the inode was filled.
+        unsafe { (*self.as_ptr()).i_rdev }
+    }
+
+    /// Time of last access.
+    pub fn atime(&self) -> Timestamp {
+        // SAFETY: plain reads, like everywhere in the VFS.
+        unsafe { Timestamp::new((*self.as_ptr()).i_atime_sec, (*self.as_ptr()).i_atime_nsec) }
+    }
+
+    /// Time of last change of the data.
+    pub fn mtime(&self) -> Timestamp {
+        // SAFETY: plain reads, like everywhere in the VFS.
+        unsafe { Timestamp::new((*self.as_ptr()).i_mtime_sec, (*self.as_ptr()).i_mtime_nsec) }
+    }
+
+    /// Time of last change of the inode.
+    pub fn ctime(&self) -> Timestamp {
+        // SAFETY: plain reads, like everywhere in the VFS.
+        unsafe {
+            Timestamp::new(
+                (*self.as_ptr()).i_ctime_sec,
+                // The top bit is the VFS's own mark of a time that was asked for.
+                (*self.as_ptr()).i_ctime_nsec & !bindings::REXT4_I_CTIME_QUERIED,
+            )
+        }
+    }
+
+    /// The change counter.
+    pub fn version(&self) -> u64 {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_iversion_peek(self.as_ptr()) }
+    }
+
+    /// Whether any page of the file may be in the page cache.
+    pub fn has_cached_pages(&self) -> bool {
+        // SAFETY: a racy hint, as the VFS uses it.
+        unsafe { ptr::addr_of!((*self.as_ptr()).i_data.nrpages).read_volatile() != 0 }
+    }
+
+    /// Whether a write has no privileges to take away (set-user-ID bits, capabilities).
+    pub fn has_no_privileges(&self) -> bool {
+        // SAFETY: a racy read of the flags, as the VFS does it.
+        unsafe { (*self.as_ptr()).i_flags & bindings::REXT4_S_NOSEC != 0 }
+    }
+
+    /// Whether the immutable flag is set.
+    pub fn is_immutable(&self) -> bool {
+        // SAFETY: a racy read of the flags, as the VFS does it.
+        unsafe { (*self.as_ptr()).i_flags & bindings::S_IMMUTABLE != 0 }
+    }
+
+    /// Marks the inode as changed in memory: it will be written by `write_inode` later.
+    pub fn mark_dirty(&self) {
+        // SAFETY: the inode is valid.
+        unsafe {
+            bindings::__mark_inode_dirty(
+                self.as_ptr(),
+                bindings::inode_state_flags_enum_I_DIRTY_SYNC as i32,
+            )
+        };
+    }
+
+    /// Writes the inode itself now if it was changed in memory, and with `wait` waits for it.
+    pub fn sync_metadata(&self, wait: bool) -> Result {
+        // SAFETY: the inode is valid.
+        kernel::error::to_result(unsafe {
+            bindings::sync_inode_metadata(self.as_ptr(), i32::from(wait))
+        })
+    }
+
+    /// Waits until no direct I/O is outstanding.
+    ///
+    /// Nobody can start any while the lock is held exclusively, but readers that take no lock.
+    pub fn wait_for_direct_io(&self, _lock: &ExclusiveLock<'_, T>) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
+    }
+
+    /// Takes the inode's lock exclusively; sleeps.
+    pub fn lock(&self) -> ExclusiveLock<'_, T> {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::down_write(&mut (*self.as_ptr()).i_rwsem) };
+        ExclusiveLock(self, NotThreadSafe)
+    }
+
+    /// Takes the inode's lock shared; sleeps.
+    pub fn lock_shared(&self) -> SharedLock<'_, T> {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::down_read(&mut (*self.as_ptr()).i_rwsem) };
+        SharedLock(self, NotThreadSafe)
+    }
+
+    /// Whether the inode is being filled.
+    pub(super) fn is_new(&self) -> bool {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_inode_is_new(self.as_ptr()) }
+    }
+}
+
+/// The inode's lock (`i_rwsem`), held exclusively.
+///
+/// # Invariants
+///
+/// The lock is held for writing by this task.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct ExclusiveLock<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
+
+impl<T: FileSystem> Drop for ExclusiveLock<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the lock is held.
+        unsafe { bindings::up_write(&mut (*self.0.as_ptr()).i_rwsem) };
+    }
+}
+
+/// The inode's lock (`i_rwsem`), held shared.
+///
+/// # Invariants
+///
+/// The lock is held for reading by this task.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct SharedLock<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
+
+impl<T: FileSystem> Drop for SharedLock<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the lock is held.
+        unsafe { bindings::up_read(&mut (*self.0.as_ptr()).i_rwsem) };
+    }
+}
+
+/// What [`SuperBlock::iget`] found.
+pub enum Iget<T: FileSystem> {
+    /// The inode is in use already.
+    Cached(ARef<Inode<T>>),
+    /// The inode has to be read; until then everybody else waits for it.
+    New(NewInode<T>),
+}
+
+/// What everybody knows of an inode, to be set while it is filled.
+pub struct Common {
+    /// Type and permission bits.
+    pub mode: u16,
+    /// Owner, as a number of the initial user name space.
+    pub uid: u32,
+    /// Group, likewise.
+    pub gid: u32,
+    /// Number of links.
+    pub links: u32,
+    /// Size in bytes.
+    pub size: i64,
+    /// Space used, in units of 512 bytes.
+    pub blocks: u64,
+    /// Time of last access.
+    pub atime: Timestamp,
+    /// Time of last change of the data.
+    pub mtime: Timestamp,
+    /// Time of last change of the inode.
+    pub ctime: Timestamp,
+    /// Generation, for NFS.
+    pub generation: u32,
+    /// The change counter.
+    pub version: u64,
+    /// The VFS's `S_` flags.
+    pub flags: u32,
+    /// Device number of a device node.
+    pub device: u32,
+}
+
+/// An inode that is being filled.
+///
+/// Dropped without [`NewInode::publish`] it becomes a bad inode for those who wait for it.
+///
+/// # Invariants
+///
+/// The inode is `I_NEW`, and only the owner of this value changes it.
+pub struct NewInode<T: FileSystem>(Option<ARef<Inode<T>>>);
+
+impl<T: FileSystem> NewInode<T> {
+    pub(super) fn new(inode: ARef<Inode<T>>) -> Self {
+        Self(Some(inode))
+    }
+
+    /// The inode, for its number and the file system's own data.
+    pub fn inode(&self) -> &Inode<T> {
+        match &self.0 {
+            Some(inode) => inode,
+            // `publish` and `drop` take the reference out, and both end the value's life.
+            None => unreachable!(),
+        }
+    }
+
+    /// Sets the common fields and, by the type in the mode, the callbacks, and lets everybody use
+    /// the inode.
+    ///
+    /// Fails with `EINVAL` where the mode has no known type.
+    pub fn publish(mut self, common: &Common) -> Result<ARef<Inode<T>>> {
+        let raw = self.inode().as_ptr();
+        let kind = u32::from(common.mode) & bindings::S_IFMT;
+        // SAFETY: by the type invariant nobody else changes the inode.
+        unsafe {
+            (*raw).i_mode = common.mode;
+            bindings::rext4_shim_i_set_owner(raw, common.uid, common.gid);
+            bindings::set_nlink(raw, common.links);
+            bindings::rext4_shim_i_size_write(raw, common.size);
+            (*raw).i_blocks = common.blocks;
+            (*raw).i_atime_sec = common.atime.seconds;
+            (*raw).i_atime_nsec = common.atime.nanoseconds;
+            (*raw).i_mtime_sec = common.mtime.seconds;
+            (*raw).i_mtime_nsec = common.mtime.nanoseconds;
+            (*raw).i_ctime_sec = common.ctime.seconds;
+            (*raw).i_ctime_nsec = common.ctime.nanoseconds;
+            (*raw).i_generation = common.generation;
+            (*raw).i_flags = common.flags;
+            bindings::rext4_shim_iversion_set(raw, common.version);
+        }
+        // SAFETY: as above, and the tables are static.
+        unsafe {
+            match kind {
+                bindings::S_IFREG => {
+                    (*raw).i_op = &Tables::<T>::REGULAR;
+                    (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::regular();
+                    (*(*raw).i_mapping).a_ops = address_space::Table::<T>::table();
+                    bindings::rext4_shim_mapping_set_large_folios((*raw).i_mapping);
+                }
+                bindings::S_IFDIR => {
+                    (*raw).i_op = &Tables::<T>::DIRECTORY;
+                    (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::directory();
+                }
+                bindings::S_IFLNK => {
+                    (*raw).i_op = &Tables::<T>::SYMLINK;
+                }
+                bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK => {
+                    (*raw).i_op = &Tables::<T>::SPECIAL;
+                    bindings::init_special_inode(raw, common.mode, common.device);
+                }
+                _ => return Err(code::EINVAL),
+            }
+            bindings::unlock_new_inode(raw);
+        }
+        match self.0.take() {
+            Some(inode) => Ok(inode),
+            // The reference is taken out here and in `drop` alone.
+            None => Err(code::EINVAL),
+        }
+    }
+}
+
+impl<T: FileSystem> Drop for NewInode<T> {
+    fn drop(&mut self) {
+        if let Some(inode) = self.0.take() {
+            // SAFETY: the inode is I_NEW; `iget_failed` takes over our reference.
+            unsafe { bindings::iget_failed(ARef::into_raw(inode).as_ptr().cast()) };
+        }
+    }
+}
+
+/// The slab cache that inodes of type `T` come from.
+pub(super) struct InodeCache<T: FileSystem>(PhantomData<T>);
+
+/// The cache of the one registered file system type of this module.
+static CACHE: AtomicPtr<bindings::kmem_cache> = AtomicPtr::new(ptr::null_mut());
+
+impl<T: FileSystem> InodeCache<T> {
+    /// Makes the cache. There is one file system type in a module.
+    pub(super) fn new(name: &'static CStr) -> Result<Self> {
+        // SAFETY: name and constructor are static; size and alignment are those of the container.
+        let cache = unsafe {
+            bindings::rext4_shim_inode_cache_create(
+                name.as_ptr().cast(),
+                size_of::<Container<T>>() as u32,
+                align_of::<Container<T>>() as u32,
+                Some(Self::construct),
+            )
+        };
+        if cache.is_null() {
+            return Err(code::ENOMEM);
+        }
+        if CACHE
+            .compare_exchange(ptr::null_mut(), cache, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            // SAFETY: the cache was just made, and nothing was allocated from it.
+            unsafe { bindings::kmem_cache_destroy(cache) };
+            return Err(code::EBUSY);
+        }
+        Ok(Self(PhantomData))
+    }
+
+    unsafe extern "C" fn construct(memory: *mut ffi::c_void) {
+        // SAFETY: the slab allocator passes the memory of a container.
+        unsafe {
+            bindings::inode_init_once(Opaque::cast_into(ptr::addr_of!(
+                (*memory.cast::<Container<T>>()).inode
+            )))
+        };
+    }
+}
+
+impl<T: FileSystem> Drop for InodeCache<T> {
+    fn drop(&mut self) {
+        let cache = CACHE.swap(ptr::null_mut(), Ordering::AcqRel);
+        // SAFETY: no mount is left, and the barrier waits for the inodes that are freed from RCU
+        // callbacks, so the cache is empty.
+        unsafe {
+            bindings::rcu_barrier();
+            bindings::kmem_cache_destroy(cache);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a super block of type `T`.
+pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    // SAFETY: the cache lives while the file system type is registered.
+    let memory = unsafe {
+        bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire))
+    }
+    .cast::<Container<T>>();
+    if memory.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: the memory is a container whose data is not initialised yet, and which does not move.
+    let ready = unsafe {
+        T::new_inode_data().__pinned_init(ptr::addr_of_mut!((*memory).data).cast::<T::Inode>())
+    };
+    if ready.is_err() {
+        // SAFETY: the memory was just allocated from this cache.
+        unsafe { bindings::kmem_cache_free(CACHE.load(Ordering::Acquire), memory.cast()) };
+        return ptr::null_mut();
+    }
+    // SAFETY: the memory is a valid container.
+    Opaque::cast_into(unsafe { ptr::addr_of!((*memory).inode) })
+}
+
+/// # Safety
+///
+/// Called by the VFS, after a grace period, with an inode that came from [`alloc_inode`].
+pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
+    let memory = inode.cast::<Container<T>>();
+    // SAFETY: nobody uses the inode any more; its data was initialised in `alloc_inode`.
+    unsafe {
+        ptr::drop_in_place(ptr::addr_of_mut!((*memory).data).cast::<T::Inode>());
+        bindings::kmem_cache_free(CACHE.load(Ordering::Acquire), memory.cast());
+    }
+}
+
+/// The `inode_operations` of each kind of inode.
+struct Tables<T: FileSystem>(PhantomData<T>);
+
+/// The error pointer for an operation that the file system does not have.
+fn unsupported<P>() -> *mut P {
+    crate::error::eopnotsupp().to_ptr()
+}
+
+impl<T: FileSystem> Tables<T> {
+    // SAFETY: all callbacks may be absent.
+    const EMPTY: bindings::inode_operations =
+        unsafe { MaybeUninit::<bindings::inode_operations>::zeroed().assume_init() };
+
+    const SPECIAL: bindings::inode_operations = bindings::inode_operations {
+        getattr: Some(Self::getattr),
+        setattr: Some(Self::setattr),
+        listxattr: Some(xattr::listxattr::<T>),
+        get_inode_acl: Some(Self::get_inode_acl),
+        set_acl: Some(Self::set_acl),
+        ..Self::EMPTY
+    };
+
+    const REGULAR: bindings::inode_operations = bindings::inode_operations {
+        fiemap: Some(iomap::fiemap::<T>),
+        ..Self::SPECIAL
+    };
+
+    const SYMLINK: bindings::inode_operations = bindings::inode_operations {
+        get_link: Some(Self::get_link),
+        get_inode_acl: None,
+        set_acl: None,
+        ..Self::SPECIAL
+    };
+
+    const DIRECTORY: bindings::inode_operations = bindings::inode_operations {
+        lookup: Some(Self::lookup),
+        create: Some(Self::create),
+        link: Some(Self::link),
+        unlink: Some(Self::unlink),
+        symlink: Some(Self::symlink),
+        mkdir: Some(Self::mkdir),
+        rmdir: Some(Self::unlink),
+        mknod: Some(Self::mknod),
+        rename: Some(Self::rename),
+        tmpfile: Some(Self::tmpfile),
+        fiemap: Some(iomap::fiemap::<T>),
+        ..Self::SPECIAL
+    };
+
+    unsafe extern "C" fn lookup(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        _flags: u32,
+    ) -> *mut bindings::dentry {
+        // SAFETY: the VFS passes a locked directory of ours and a fresh dentry.
+        let (dir, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::from_raw(dentry).name()) };
+        match T::lookup(dir, name) {
+            Ok(found) => {
+                let inode = found.map_or(ptr::null_mut(), |i| ARef::into_raw(i).as_ptr().cast());
+                // SAFETY: takes over the reference to the inode, which may be null.
+                unsafe { bindings::d_splice_alias(inode, dentry) }
+            }
+            Err(e) => e.to_ptr(),
+        }
+    }
+
+    unsafe extern "C" fn get_link(
+        dentry: *mut bindings::dentry,
+        inode: *mut bindings::inode,
+        done: *mut bindings::delayed_call,
+    ) -> *const ffi::c_char {
+        if dentry.is_null() {
+            // An RCU walk must not sleep; the VFS asks again.
+            return code::ECHILD.to_ptr::<ffi::c_char>();
+        }
+        let text = || -> Result<*mut ffi::c_char> {
+            // SAFETY: the VFS passes an inode of ours.
+            let mut text = T::read_link(unsafe { Inode::<T>::from_raw(inode) })?;
+            text.push(0, GFP_KERNEL)?;
+            let (text, _, _) = text.into_raw_parts();
+            // SAFETY: the VFS passes a call to fill; `kfree_link` frees what a `KVec` allocated.
+            unsafe { bindings::rext4_shim_set_kfree_link(done, text.cast()) };
+            Ok(text.cast())
+        };
+        text().unwrap_or_else(|e| e.to_ptr())
+    }
+
+    unsafe extern "C" fn getattr(
+        idmap: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        mask: u32,
+        _flags: u32,
+    ) -> i32 {
+        from_result(|| {
+            // SAFETY: the VFS passes the path of an inode of ours, and a structure to fill.
+            unsafe {
+                let inode = (*(*path).dentry).d_inode;
+                bindings::generic_fillattr(idmap, mask, inode, stat);
+                T::attributes(Inode::<T>::from_raw(inode))?.fill(mask, &mut *stat);
+            }
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_inode_acl(
+        inode: *mut bindings::inode,
+        kind: i32,
+        rcu: bool,
+    ) -> *mut bindings::posix_acl {
+        if rcu {
+            return code::ECHILD.to_ptr();
+        }
+        // SAFETY: the VFS passes an inode of ours.
+        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        match AclKind::from_raw(kind).map(|kind| T::get_acl(inode, kind)) {
+            Some(Ok(Some(acl))) => acl.into_raw(),
+            Some(Ok(None)) => ptr::null_mut(),
+            Some(Err(e)) => e.to_ptr(),
+            None => code::EINVAL.to_ptr(),
+        }
+    }
+
+    unsafe extern "C" fn setattr(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::dentry,
+        _: *mut bindings::iattr,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn set_acl(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::dentry,
+        _: *mut bindings::posix_acl,
+        _: i32,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn create(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: bindings::umode_t,
+        _: bool,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn link(
+        _: *mut bindings::dentry,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn unlink(_: *mut bindings::inode, _: *mut bindings::dentry) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn symlink(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: *const ffi::c_char,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn mkdir(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: bindings::umode_t,
+    ) -> *mut bindings::dentry {
+        unsupported()
+    }
+
+    unsafe extern "C" fn mknod(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: bindings::umode_t,
+        _: bindings::dev_t,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn rename(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: *mut bindings::inode,
+        _: *mut bindings::dentry,
+        _: u32,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+
+    unsafe extern "C" fn tmpfile(
+        _: *mut bindings::mnt_idmap,
+        _: *mut bindings::inode,
+        _: *mut bindings::file,
+        _: bindings::umode_t,
+    ) -> i32 {
+        crate::error::eopnotsupp().to_errno()
+    }
+}
+

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing a block in place, past the journal.
+//!
+//! For the super block alone: it says whether there is a journal to be recovered, so it has to be
+//! on disk before the first transaction, and is written once more after the last.
+
+use super::buffer::Buffer;
+use crate::bindings;
+use kernel::error::{to_result, Result};
+
+impl Buffer {
+    /// Changes the bytes and writes the block to its place now; returns when it is durable.
+    ///
+    /// `edit` must not sleep, nor look at this buffer again. If the block is a part of a
+    /// transaction, the change goes to its place before the others of the transaction do: what is
+    /// changed must make sense by itself.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the device can't write it.
+    pub(crate) fn write_through<R>(&self, edit: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        let head = self.as_ptr();
+        // SAFETY: the buffer head is valid. The lock keeps reads and writes of the block away while
+        // it is changed.
+        unsafe { bindings::rext4_shim_bh_lock(head) };
+        let result = self.edit(edit);
+        // SAFETY: the buffer head is valid, and was locked above.
+        unsafe {
+            bindings::mark_buffer_dirty(head);
+            bindings::unlock_buffer(head);
+        }
+        // SAFETY: the buffer head is valid.
+        to_result(unsafe { bindings::rext4_shim_bh_sync(head) })?;
+        Ok(result)
+    }
+}
