@@ -217,6 +217,11 @@ def take(top: Path, *, extents: bool = True, space: bool = True) -> dict[str, di
     return result
 
 
+def take_file(path: Path) -> dict:
+    """A description of one file."""
+    return _describe(str(path), extents=True)
+
+
 def compare(reference: dict[str, dict], seen: dict[str, dict], who: str) -> None:
     """Both descriptions have to be the same; says where they are not."""
     differences = []
