@@ -10,7 +10,7 @@
 //! # Proof
 //!
 //! *One splice at depth `d`* replaces entries in one leaf. The new entries are at most two more
-//! than the old ones, and a node has room for at least 84, so a leaf with too little room becomes
+//! than the old ones, and a node has room for at least 84 (six would do), so a leaf with too little room becomes
 //! two. That adds one entry to the level above, where it is the same again. So each of the `d`
 //! nodes on the path below the root is split at most once. If the root has no room for one entry
 //! more, its entries, at most 4, move to a new node, which has room for all that can be added: it

@@ -77,7 +77,8 @@ proptest! {
 /// Every second block, in several orders, which no two extents can be joined in.
 #[test]
 fn grows_to_every_depth_and_back() {
-    let orders: [(&str, fn(u32) -> u32); 3] = [
+    type Order = fn(u32) -> u32;
+    let orders: [(&str, Order); 3] = [
         ("ascending", |n| 2 * n),
         ("descending", |n| SPACE - 2 - 2 * n),
         // 211 is coprime to the number of blocks, so that each of them comes once.

@@ -2,6 +2,9 @@
 
 //! A tree in memory next to a model of it, which is a map from each block to where it lies.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 
 use rext4_extent::disk::extent::{DataArea, Extent, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE};
