@@ -269,6 +269,19 @@ impl Image {
         tools::run("e2fsck", &["-fn", path_text(&self.path())]);
     }
 
+    /// Reads `count` bytes from `offset` on.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be read.
+    pub fn read(&self, offset: u64, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        File::open(self.path())
+            .and_then(|file| file.read_exact_at(&mut bytes, offset))
+            .expect("cannot read from the image");
+        bytes
+    }
+
     /// Overwrites the bytes from `offset` on.
     ///
     /// # Panics

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The super block in memory: damage, changes, and what a geometry promises.
+
+use proptest::prelude::*;
+use rext4_disk::disk::checksum::crc32c_table;
+use rext4_disk::disk::features::{Feature, Features};
+use rext4_disk::disk::superblock::{ErrorRecord, State, Superblock, SuperblockError as Error};
+use rext4_disk::disk::units::{GroupNumber, InodeNumber, PhysicalBlock};
+
+mod common;
+
+fn open(bytes: &[u8]) -> &Superblock {
+    Superblock::from_bytes(bytes).unwrap()
+}
+
+#[test]
+fn the_sample_is_right() {
+    let bytes = common::superblock();
+    let layout = open(&bytes).layout().unwrap();
+    assert_eq!(layout.group_count(), 8);
+    assert_eq!(layout.blocks_in_group(GroupNumber(6)), 32768);
+    assert_eq!(layout.blocks_in_group(GroupNumber(7)), 1000);
+    assert_eq!(layout.blocks_in_group(GroupNumber(8)), 0);
+    assert_eq!(layout.inode_table_blocks(), 512);
+    let has_superblock = |group| layout.has_superblock(GroupNumber(group));
+    let with: Vec<u32> = (0..100).filter(|&group| has_superblock(group)).collect();
+    assert_eq!(with, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81]);
+}
+
+/// Each field that a geometry follows from, with a value that it must not have.
+#[test]
+fn damage() {
+    // Where the field is, its size, the value, what is found.
+    let cases: &[(usize, usize, u64, Error)] = &[
+        (0x4c, 4, 2, Error::Revision(2)),
+        (0x18, 4, 7, Error::LogBlockSize(7)),
+        (0x18, 4, 0xffff_ffff, Error::LogBlockSize(0xffff_ffff)),
+        (0x1c, 4, 1, Error::LogClusterSize(1)),
+        (0x1c, 4, 3, Error::LogClusterSize(3)),
+        (0x1c, 4, 0xffff_ffff, Error::LogClusterSize(0xffff_ffff)),
+        (0x14, 4, 1, Error::FirstDataBlock(1)),
+        (0x04, 4, 0, Error::BlocksCount(0)),
+        (
+            0x150,
+            4,
+            0xffff_ffff,
+            Error::BlocksCount(0xffff_ffff_0003_83e8),
+        ),
+        (0x58, 2, 0, Error::InodeSize(0)),
+        (0x58, 2, 64, Error::InodeSize(64)),
+        (0x58, 2, 384, Error::InodeSize(384)),
+        (0x58, 2, 8192, Error::InodeSize(8192)),
+        (0x15c, 2, 129, Error::ExtraInodeSize(129)),
+        (0x15e, 2, 0xffff, Error::ExtraInodeSize(0xffff)),
+        (0x54, 4, 10, Error::FirstInode(10)),
+        (0x54, 4, 65537, Error::FirstInode(65537)),
+        (0x20, 4, 0, Error::BlocksPerGroup(0)),
+        (0x20, 4, 32764, Error::BlocksPerGroup(32764)),
+        (0x20, 4, 32776, Error::BlocksPerGroup(32776)),
+        (0x24, 4, 32760, Error::ClustersPerGroup(32760)),
+        (0x28, 4, 0, Error::InodesPerGroup(0)),
+        (0x28, 4, 8184, Error::InodesPerGroup(8184)),
+        (0x28, 4, 32784, Error::InodesPerGroup(32784)),
+        (0xfe, 2, 32, Error::DescriptorSize(32)),
+        (0xfe, 2, 96, Error::DescriptorSize(96)),
+        (0xfe, 2, 2048, Error::DescriptorSize(2048)),
+        (
+            0x150,
+            4,
+            0x100,
+            Error::InodesCount {
+                stored: 65536,
+                expected: 33_554_440 * 8192,
+            },
+        ),
+        (
+            0x150,
+            4,
+            0x4_0000,
+            Error::GroupCount(0x4_0000 * 131_072 + 8),
+        ),
+        (
+            0x00,
+            4,
+            65535,
+            Error::InodesCount {
+                stored: 65535,
+                expected: 65536,
+            },
+        ),
+        (0xce, 2, 1025, Error::ReservedGdtBlocks(1025)),
+        (0x08, 4, 230_377, Error::ReservedBlocks(230_377)),
+        (0xe0, 4, 0, Error::NoJournal),
+        (0xe0, 4, 65537, Error::JournalInode(65537)),
+        (0xe4, 4, 7, Error::TwoJournals),
+        (0x280, 4, 0, Error::OrphanFileInode(0)),
+        (0x280, 4, 65537, Error::OrphanFileInode(65537)),
+    ];
+    for (offset, size, value, error) in cases {
+        let mut bytes = common::superblock();
+        bytes[*offset..offset + size].copy_from_slice(&value.to_le_bytes()[..*size]);
+        assert_eq!(
+            open(&bytes).layout(),
+            Err(*error),
+            "{offset:#x} = {value:#x}"
+        );
+    }
+    // Only with meta_bg does its first group mean something.
+    let mut bytes = common::superblock();
+    bytes[0x104] = 2;
+    assert!(open(&bytes).layout().is_ok());
+    bytes[0x60] |= 0x10;
+    assert_eq!(open(&bytes).layout(), Err(Error::FirstMetaGroup(2)));
+}
+
+#[test]
+fn no_superblock() {
+    let mut bytes = common::superblock();
+    let short = Superblock::from_bytes(&bytes[..1023]).err();
+    assert_eq!(short, Some(Error::Short { bytes: 1023 }));
+    bytes[0x38] = 0;
+    assert_eq!(
+        Superblock::from_bytes(&bytes).err(),
+        Some(Error::Magic(0xef00))
+    );
+    assert_eq!(
+        Superblock::from_bytes_mut(&mut bytes).err(),
+        Some(Error::Magic(0xef00))
+    );
+}
+
+#[test]
+fn checksum() {
+    let mut bytes = common::superblock();
+    Superblock::from_bytes_mut(&mut bytes)
+        .unwrap()
+        .update_checksum(crc32c_table);
+    assert_eq!(open(&bytes).verify_checksum(crc32c_table), Ok(()));
+    // All but the magic number, the revision and the feature bits, which say that there is one.
+    for bit in (0x80 * 8..1024 * 8).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let error = open(&damaged).verify_checksum(crc32c_table).unwrap_err();
+        if bit / 8 == 0x175 {
+            assert_eq!(error, Error::ChecksumType(damaged[0x175]));
+        } else {
+            assert!(matches!(error, Error::Checksum(_)));
+        }
+    }
+    let seed = open(&bytes).checksum_seed(crc32c_table).unwrap();
+    assert_eq!(seed.value(), 0x1234_5678);
+    // Without the seed's feature it follows from the UUID.
+    bytes[0x61] &= !0x20;
+    let seed = open(&bytes).checksum_seed(crc32c_table).unwrap();
+    assert_eq!(seed.value(), crc32c_table(!0, &[0; 16]));
+}
+
+#[test]
+fn changes() {
+    let mut bytes = common::superblock();
+    let superblock = Superblock::from_bytes_mut(&mut bytes).unwrap();
+    superblock.set_free_blocks_count(0x1_0000_0002);
+    superblock.set_free_inodes_count(77);
+    superblock.note_mount(0x12_3456_789a, Some(b"/some/where"));
+    superblock.note_mount(0x12_3456_789a, None);
+    superblock.set_state(State(State::ERRORS));
+    superblock.set_last_orphan(Some(InodeNumber(99)));
+    superblock.set_kbytes_written(1 << 40);
+    superblock.set_overhead_clusters(5);
+    superblock.set_feature(Feature::NEEDS_RECOVERY, true);
+    superblock.set_feature(Feature::ORPHAN_PRESENT, true);
+    superblock.set_feature(Feature::FLEX_BG, false);
+    assert_eq!(superblock.free_blocks_count(), 0x1_0000_0002);
+    assert_eq!(superblock.free_inodes_count(), 77);
+    assert_eq!(superblock.mount_count(), 2);
+    assert_eq!(superblock.last_mounted(), b"/some/where");
+    assert!(superblock.state().has_errors() && !superblock.state().is_clean());
+    assert_eq!(superblock.last_orphan(), Some(InodeNumber(99)));
+    assert_eq!(superblock.kbytes_written(), 1 << 40);
+    assert_eq!(superblock.overhead_clusters(), 5);
+    let features = superblock.features();
+    assert!(features.has(Feature::NEEDS_RECOVERY) && features.has(Feature::ORPHAN_PRESENT));
+    assert!(!features.has(Feature::FLEX_BG));
+    superblock.set_last_orphan(None);
+    assert_eq!(superblock.last_orphan(), None);
+    // The time has 40 bits.
+    assert_eq!(bytes[0x2c..0x30], [0x9a, 0x78, 0x56, 0x34]);
+    assert_eq!(bytes[0x275], 0x12);
+}
+
+/// The first error is kept, the last one replaced, and all are counted.
+#[test]
+fn errors() {
+    let mut bytes = common::superblock();
+    let superblock = Superblock::from_bytes_mut(&mut bytes).unwrap();
+    for (time, line) in [(1000u64, 11u32), (2000, 22), (3000, 33)] {
+        superblock.record_error(&ErrorRecord {
+            time,
+            inode: Some(InodeNumber(line + 1)),
+            block: Some(PhysicalBlock(1 << 33)),
+            function: b"a function with a name of more than 32 bytes",
+            line,
+            code: 5,
+        });
+    }
+    assert_eq!(superblock.error_count(), 3);
+    let word = |offset: usize| u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap());
+    assert_eq!([0x198, 0x19c, 0x1c8].map(word), [1000, 12, 11]);
+    assert_eq!([0x1cc, 0x1d0, 0x1d4].map(word), [3000, 34, 33]);
+    assert_eq!(&bytes[0x1a8..0x1c8], b"a function with a name of more t");
+    assert_eq!(bytes[0x1e0..0x200], bytes[0x1a8..0x1c8]);
+    assert_eq!(bytes[0x278..0x27c], [0, 0, 5, 5]);
+}
+
+#[test]
+fn feature_names() {
+    let features = Features {
+        compat: 1 << 2 | 1 << 31,
+        incompat: 1 << 6 | 1 << 8 | 1 << 30,
+        ro_compat: 1 << 10 | 1 << 9 | 1 << 20,
+    };
+    assert_eq!(
+        features.to_string(),
+        "has_journal, FEATURE_C31, extent, mmp, FEATURE_I30, bigalloc, metadata_csum, FEATURE_R20"
+    );
+    assert_eq!(features.forbid_mounting().to_string(), "mmp, FEATURE_I30");
+    assert_eq!(
+        features.forbid_writing().to_string(),
+        "bigalloc, FEATURE_R20"
+    );
+    let sample = common::superblock();
+    let sample = open(&sample).features();
+    assert!(sample.forbid_mounting().is_empty() && sample.forbid_writing().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20000))]
+
+    /// Whatever the fields hold: if they make a geometry, it does not contradict itself.
+    #[test]
+    fn geometries(
+        changes in prop::collection::vec((0usize..0x60, any::<u8>()), 0..6),
+        flags: u32,
+        block in any::<u64>(),
+        inode: u32,
+        group: u32,
+    ) {
+        let mut bytes = common::superblock();
+        for (slot, value) in changes {
+            // The counts and sizes, which lie together, and the upper halves.
+            let offset = match slot {
+                0..0x38 => slot,
+                0x38..0x48 => 0x54 + slot - 0x38,
+                0x48..0x50 => 0x150 + slot - 0x48,
+                0x50..0x54 => 0x104 + slot - 0x50,
+                0x54..0x58 => 0xce + slot - 0x54,
+                _ => 0xfe + (slot & 1),
+            };
+            bytes[offset] = value;
+        }
+        // 64bit, meta_bg and flex_bg, or not.
+        bytes[0x60] ^= (flags & 0x90) as u8;
+        bytes[0x61] ^= (flags >> 8 & 2) as u8;
+        let Ok(superblock) = Superblock::from_bytes(&bytes) else {
+            return Ok(());
+        };
+        let Ok(layout) = superblock.layout() else {
+            return Ok(());
+        };
+
+        let group = GroupNumber(group % layout.group_count());
+        let first = layout.first_block(group);
+        let count = layout.blocks_in_group(group);
+        prop_assert!(count > 0 && first.0 + u64::from(count) <= layout.blocks_count());
+        prop_assert_eq!(layout.group_of_block(first), Some((group, 0)));
+        let last = PhysicalBlock(first.0 + u64::from(count) - 1);
+        prop_assert_eq!(layout.group_of_block(last), Some((group, count - 1)));
+        let place = layout.place_of_descriptor(group).unwrap();
+        prop_assert!(place.offset + layout.descriptor_size() <= layout.block_size().bytes());
+        prop_assert!(layout.descriptor_block(place.block).is_some());
+        prop_assert_eq!(layout.descriptor_block(layout.descriptor_blocks()), None);
+        prop_assert!(layout.fixed_blocks(group) <= layout.blocks_per_group());
+
+        let block = PhysicalBlock(block % layout.blocks_count());
+        if let Some((group, index)) = layout.group_of_block(block) {
+            prop_assert_eq!(layout.first_block(group).0 + u64::from(index), block.0);
+            prop_assert!(index < layout.blocks_in_group(group));
+        } else {
+            prop_assert!(block < layout.first_data_block());
+        }
+        let inode = InodeNumber(inode % layout.inodes_count() + 1);
+        let place = layout.place_of_inode(inode).unwrap();
+        prop_assert_eq!(layout.inode_at(place.group, place.index), Some(inode));
+        prop_assert!(place.block < layout.inode_table_blocks());
+        prop_assert!(place.offset + layout.inode_size() <= layout.block_size().bytes());
+        prop_assert_eq!(layout.place_of_inode(InodeNumber(0)), None);
+        if let Some(beyond) = inode.checked_add(layout.inodes_count()) {
+            prop_assert_eq!(layout.place_of_inode(beyond), None);
+        }
+    }
+}
