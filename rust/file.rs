@@ -4,7 +4,6 @@
 
 use crate::{
     dio,
-    disk::units::InodeNumber,
     error::{eopnotsupp, FsError, FsResult},
     inode::{self, map, DataKind},
     mount::Filesystem,

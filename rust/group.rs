@@ -34,7 +34,6 @@ mod space;
 #[allow(unsafe_code)]
 mod tests;
 
-pub(crate) use allocate::Run;
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use space::{ConversionReserve, Rights};
 
@@ -195,11 +194,6 @@ impl Groups {
         let kept = SystemMap::tidy(&mut self.system).map_err(Corrupt::from)?;
         self.system.truncate(kept);
         Ok(())
-    }
-
-    /// The geometry of the file system.
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.layout
     }
 
     /// The file system's own blocks.

@@ -46,11 +46,6 @@ impl ByteRange {
         [first, last.filter(|last| first != Some(*last))]
     }
 
-    /// Whether it covers whole blocks only.
-    pub(crate) fn is_aligned(self) -> bool {
-        self.partial_blocks() == [None, None]
-    }
-
     /// The byte behind the last one.
     pub(crate) fn end(self) -> u64 {
         self.end
@@ -77,7 +72,6 @@ mod tests {
     fn whole_blocks_have_no_partial_ones() {
         assert_eq!(partial(0, 4096), [None, None]);
         assert_eq!(partial(8192, 12288), [None, None]);
-        assert!(ByteRange::new(4096, 8192, SIZE).is_some_and(|range| range.is_aligned()));
     }
 
     #[test]

@@ -10,14 +10,13 @@
 //! # Proof
 //!
 //! *One splice at depth `d`* replaces entries in one leaf. The new entries are at most two more
-//! than the old ones, and a node has room for at least 84 (six would do), so a leaf with too little room becomes
-//! two. That adds one entry to the level above, where it is the same again. So each of the `d`
-//! nodes on the path below the root is split at most once. If the root has no room for one entry
-//! more, its entries, at most 4, move to a new node, which has room for all that can be added: it
-//! is not split, and the root has one entry then. So there are at most `d + 1` new nodes:
-//! [`splice_new`]. At the greatest depth the root cannot be moved, the splice is refused, and
-//! there are at most `d`. No node changes that is neither on the path nor new:
-//! [`splice`]. ∎
+//! than the old ones, and a node has room for at least 84 (six would do), so a leaf with too little
+//! room becomes two. That adds one entry to the level above, where it is the same again. So each of
+//! the `d` nodes on the path below the root is split at most once. If the root has no room for one
+//! entry more, its entries, at most 4, move to a new node, which has room for all that can be
+//! added: it is not split, and the root has one entry then. So there are at most `d + 1` new nodes:
+//! [`splice_new`]. At the greatest depth the root cannot be moved, the splice is refused, and there
+//! are at most `d`. No node changes that is neither on the path nor new: [`splice`]. ∎
 //!
 //! *Which splices add entries.* To insert adds at most one. To convert to written replaces an
 //! extent that lies wholly in the range by one, or by none if it is joined to a neighbour. Only
@@ -36,7 +35,7 @@
 
 use crate::disk::extent::MAX_DEPTH;
 
-/// What [`convert_new`] gives for no depth more than.
+/// What [`convert_new`] gives at most, whatever the depth.
 pub const CONVERT_NEW_MAX: u32 = convert_new(MAX_DEPTH);
 
 /// The most nodes that [`insert`](super::insert) allocates, and any other single splice.

@@ -18,7 +18,7 @@ use crate::{
     error::{FsError, FsResult},
     vfs::{block_device::BlockDevice, jbd2::Handle},
 };
-use kernel::{prelude::*, sync::atomic::Relaxed};
+use kernel::sync::atomic::Relaxed;
 
 /// Where an inode lies on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,8 +71,8 @@ impl Orphans {
         file: Option<&Inode<Rext4>>,
         head: Option<InodeNumber>,
     ) -> FsResult<KVec<InodeNumber>> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        // Blocks are read without the lock, which is taken under a tree's.
+        let mut state = State::default();
         let mut found = KVec::new();
         if let Some(file) = file {
             let size = sb.data().layout.block_size();
@@ -128,6 +128,7 @@ impl Orphans {
             state.list.push(inode, GFP_KERNEL)?;
         }
         state.loaded = true;
+        *self.state.lock() = state;
         Ok(found)
     }
 

@@ -15,9 +15,6 @@ use crate::{
 /// The block of the inode table that holds an inode.
 pub(crate) const INODE: u32 = 1;
 
-/// The super block.
-pub(crate) const SUPERBLOCK: u32 = 1;
-
 /// One call of [`Groups::allocate`](crate::group::Groups::allocate): a run lies in one group, so
 /// its bitmap and the block that holds its descriptor.
 pub(crate) const ALLOCATE: u32 = 2;

@@ -72,9 +72,4 @@ impl SyncPoint {
     ) -> FsResult {
         Ok(journal.commit_and_flush(self.tid(data_only), device)?)
     }
-
-    /// Whether there are changes that are not committed.
-    pub(crate) fn is_pending(&self, journal: &Journal, data_only: bool) -> bool {
-        !journal.is_committed(self.tid(data_only))
-    }
 }

@@ -17,8 +17,6 @@ pub(crate) struct Counters {
     failed_writes: AtomicU64,
     /// Direct writes of less than a block that took the inode's lock for themselves.
     unaligned_exclusive: AtomicU64,
-    /// Writes that waited for others to finish, so that completion can't meet a full disk.
-    reserve_waits: AtomicU64,
 }
 
 /// Which counter.
@@ -34,8 +32,6 @@ pub(crate) enum Count {
     FailedWrite,
     /// A direct write of less than a block that took the inode's lock for itself.
     UnalignedExclusive,
-    /// A write that waited for conversions to finish.
-    ReserveWait,
 }
 
 impl Counters {
@@ -47,20 +43,18 @@ impl Counters {
             Count::ConvertedBlock => &self.converted_blocks,
             Count::FailedWrite => &self.failed_writes,
             Count::UnalignedExclusive => &self.unaligned_exclusive,
-            Count::ReserveWait => &self.reserve_waits,
         };
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
     /// All of them, with the names that people see.
-    pub(crate) fn all(&self) -> [(&'static str, &AtomicU64); 6] {
+    pub(crate) fn all(&self) -> [(&'static str, &AtomicU64); 5] {
         [
             ("conversions", &self.conversions),
             ("deferred", &self.deferred),
             ("converted_blocks", &self.converted_blocks),
             ("failed_writes", &self.failed_writes),
             ("unaligned_exclusive", &self.unaligned_exclusive),
-            ("reserve_waits", &self.reserve_waits),
         ]
     }
 }

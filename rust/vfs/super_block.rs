@@ -12,7 +12,11 @@ use super::{
     stat::StatFs,
 };
 use crate::bindings;
-use core::{marker::PhantomData, ptr};
+use core::{
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use kernel::{
     error::{code, from_result, to_result, Error},
     prelude::*,
@@ -271,47 +275,75 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     }
 }
 
-/// A registered file system type; dropping it ends the registration.
-#[pin_data(PinnedDrop)]
-pub struct Registration<T: FileSystem> {
-    #[pin]
+/// Where a `struct file_system_type` is while it is registered.
+///
+/// In static memory, since lockdep takes the keys in it for lock classes, which live for ever.
+struct TypeSlot {
+    taken: AtomicBool,
     fs: Opaque<bindings::file_system_type>,
+}
+
+// SAFETY: `fs` is only used by the owner of the slot, which is whoever set `taken`, and by the VFS.
+unsafe impl Sync for TypeSlot {}
+
+impl TypeSlot {
+    const fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            fs: Opaque::uninit(),
+        }
+    }
+}
+
+/// As many names as one module can register.
+static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
+
+/// A registered file system type; dropping it ends the registration.
+///
+/// # Invariants
+///
+/// The slot is taken by this value, and what is in it is registered.
+pub struct Registration<T: FileSystem> {
+    slot: &'static TypeSlot,
     _cache: InodeCache<T>,
 }
 
-// SAFETY: the registration has no state that a thread could change.
-unsafe impl<T: FileSystem> Send for Registration<T> {}
-// SAFETY: see above.
-unsafe impl<T: FileSystem> Sync for Registration<T> {}
-
 impl<T: FileSystem> Registration<T> {
     /// Registers the file system under `name`. It must be the only registration of `T`.
-    pub fn new(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            _cache: InodeCache::new(name)?,
-            fs <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
-                // SAFETY: `slot` is valid for writes, and stays where it is until the drop.
-                unsafe {
-                    slot.write(bindings::file_system_type {
-                        name: name.as_ptr().cast(),
-                        fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
-                        init_fs_context: Some(fs_context::init_fs_context::<T>),
-                        kill_sb: Some(kill_sb::<T>),
-                        owner: module.as_ptr().cast(),
-                        ..Default::default()
-                    });
-                    to_result(bindings::register_filesystem(slot))
-                }
-            }),
+    pub fn new(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
+        let cache = InodeCache::new(name)?;
+        let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
+        let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
+        // SAFETY: the slot is ours, and static.
+        let result = to_result(unsafe {
+            slot.fs.get().write(bindings::file_system_type {
+                name: name.as_ptr().cast(),
+                fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
+                init_fs_context: Some(fs_context::init_fs_context::<T>),
+                kill_sb: Some(kill_sb::<T>),
+                owner: module.as_ptr().cast(),
+                ..Default::default()
+            });
+            bindings::register_filesystem(slot.fs.get())
+        });
+        if let Err(e) = result {
+            slot.taken.store(false, Ordering::Release);
+            return Err(e);
+        }
+        // INVARIANT: it was just registered.
+        Ok(Self {
+            slot,
+            _cache: cache,
         })
     }
 }
 
-#[pinned_drop]
-impl<T: FileSystem> PinnedDrop for Registration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: the type is registered; the module is not unloaded while a mount exists.
-        unsafe { bindings::unregister_filesystem(self.fs.get()) };
+impl<T: FileSystem> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
+        // exists, so nobody uses it any more.
+        unsafe { bindings::unregister_filesystem(self.slot.fs.get()) };
+        self.slot.taken.store(false, Ordering::Release);
     }
 }
 
