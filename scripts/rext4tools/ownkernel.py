@@ -55,7 +55,7 @@ def get(flavour: str, chosen: Choice) -> Kernel:
                  f"LOCALVERSION=-rext4-{flavour}", "KBUILD_BUILD_TIMESTAMP=@0"]
 
         def step(what: str, *more: str) -> None:
-            run_logged(what, buildroot.command(["nice", *words, *more]), log)
+            run_logged(what, buildroot.command([*words, *more]), log)
 
         step(f"configuring the {flavour} kernel", "tinyconfig")
         config = target / ".config"
