@@ -432,6 +432,10 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     load_groups(sb)?;
     if !sb.is_read_only() {
         begin_writing(sb)?;
+    } else if needs_recovery && !options.noload {
+        // It was recovered, and nothing will need that again.
+        fs.primary
+            .write_now(|superblock| superblock.set_feature(Feature::NEEDS_RECOVERY, false))?;
     }
     let root = inode::get(sb, InodeNumber::ROOT)?;
     if !root.is_directory() {
@@ -545,7 +549,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         reserved,
     )?;
     let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
-    if let (Some(number), false) = (journal, fs.journal.get().is_none()) {
+    if let (Some(number), false) = (journal, fs.options().noload) {
         let inode = inode::get(sb, number)?;
         let runs = journal_runs(&inode)?;
         groups.protect(runs.into_iter())?;

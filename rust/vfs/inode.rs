@@ -669,12 +669,29 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
+    /// Attributes can't be changed yet but for what a write takes away: the set-user-ID and
+    /// set-group-ID bits.
     unsafe extern "C" fn setattr(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::dentry,
-        _: *mut bindings::iattr,
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        change: *mut bindings::iattr,
     ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
+        // SAFETY: the VFS passes a dentry with a locked inode, and what to change.
+        unsafe {
+            let asked = (*change).ia_valid;
+            let allowed = bindings::ATTR_MODE
+                | bindings::ATTR_CTIME
+                | bindings::ATTR_FORCE
+                | bindings::ATTR_KILL_SUID
+                | bindings::ATTR_KILL_SGID;
+            if asked & bindings::ATTR_FORCE == 0 || asked & !allowed != 0 {
+                return crate::error::eopnotsupp().to_errno();
+            }
+            let inode = (*dentry).d_inode;
+            bindings::setattr_copy(idmap, inode, change);
+            Inode::<T>::from_raw(inode).mark_dirty();
+        }
+        0
     }
 
     unsafe extern "C" fn set_acl(
