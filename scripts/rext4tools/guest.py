@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator
 
-from . import buildroot, guestimage, kernel, module, programs, qemu
+from . import buildroot, guestimage, kernel, module, qemu
 from .base import BUILD, LOGS, TOP, Failure, say, tail
 from .console import Watch
 
@@ -256,7 +256,6 @@ def run(
     if options.share and not options.share.is_dir():
         raise Failure(f"--share {options.share}: no such directory")
     target = kernel.get(options.kernel)
-    programs.build()
     LOGS.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f"{log_name}-{options.kernel}-{time.strftime('%H%M%S')}-", suffix=".log", dir=LOGS

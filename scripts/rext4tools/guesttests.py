@@ -246,6 +246,10 @@ def _run_on_host(test: Test, report: Report) -> None:
 
 def run(tests: list[Test], report: Report) -> None:
     """Run tests, grouped by the guest they want."""
+    if tests:
+        # The programs they call, in build/tools.
+        if subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
+            raise Failure("the programs that the guest tests use can't be built")
     machines: dict[tuple, list[Test]] = {}
     for test in tests:
         if test.host:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The groups of tests that are no guest tests: host, fuzz, KUnit."""
+"""The groups of tests that are no guest tests: host, tools, fuzz, KUnit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ FUZZ = TOP / "tests" / "fuzz" / "run"
 _CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 
 
-def _logged(name: str, words: list, cwd=None, timeout: float = 1800) -> tuple[int, str]:
-    """Run in the build root; returns exit status and output, kept in a log too."""
+def _logged(name: str, words: list[str], timeout: float = 1800) -> tuple[int, str]:
+    """Run a command on the host; returns exit status and output, kept in a log too."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
-        buildroot.command(words, chdir=cwd, setenv={"CARGO_TARGET_DIR": str(BUILD / "cargo")}),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        words, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace",
     ) as process:
         try:
             output, _ = process.communicate(timeout=timeout)
@@ -41,18 +40,29 @@ def _end(output: str, lines: int = 100) -> str:
     return "\n".join(output.splitlines()[-lines:])
 
 
-def host(report: Report) -> None:
-    """`cargo test` over tests/host."""
+def _cargo(report: Report, name: str, words: list[str]) -> None:
+    """A command that runs `cargo test`, whose cases are counted."""
     start = time.monotonic()
-    if not (HOST / "Cargo.toml").exists():
-        report.add(SKIP, "host", 0, "there is no tests/host")
-        return
-    status, output = _logged("host", ["cargo", "test", "--release", "--locked", "--no-fail-fast"], HOST)
+    status, output = _logged(name, words)
     found = [tuple(map(int, match)) for match in _CARGO.findall(output)]
     passed, failed, skipped = (sum(column) for column in zip(*found)) if found else (0, 0, 0)
     good = status == 0 and passed > 0
-    report.add(PASS if good else FAIL, "host", time.monotonic() - start,
+    report.add(PASS if good else FAIL, name, time.monotonic() - start,
                output=_end(output), counts=(passed, failed, skipped))
+
+
+def host(report: Report) -> None:
+    """`cargo test` over tests/host: the parts of the module that need no kernel."""
+    cargo = ["cargo", "test", "--release", "--locked", "--no-fail-fast"]
+    words = buildroot.command(
+        cargo, chdir=HOST, setenv={"CARGO_TARGET_DIR": str(BUILD / "cargo")}
+    )
+    _cargo(report, "host", words)
+
+
+def tools(report: Report) -> None:
+    """The programs that guest tests use, built and tested."""
+    _cargo(report, "tools", [str(TOP / "scripts" / "test-tools"), "--test"])
 
 
 def fuzz(report: Report) -> None:
@@ -61,7 +71,7 @@ def fuzz(report: Report) -> None:
     if not FUZZ.exists():
         report.add(SKIP, "fuzz", 0, "there is no tests/fuzz/run")
         return
-    status, output = _logged("fuzz", [FUZZ])
+    status, output = _logged("fuzz", buildroot.command([FUZZ]))
     outcome = {0: PASS, 77: SKIP}.get(status, FAIL)
     lines = output.strip().splitlines()
     note = lines[-1] if outcome == SKIP and lines else ""
