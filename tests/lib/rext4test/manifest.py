@@ -171,11 +171,12 @@ def _describe(path: str, *, extents: bool) -> dict:
     if kind == stat.S_IFLNK:
         known["target"] = os.readlink(path)
     elif kind == stat.S_IFDIR:
-        known["entries"] = [
-            (os.fsdecode(entry.name), entry.inode, entry.kind)
-            for entry in read_directory(path)
-            if entry.name != b".."  # of the root it is on another file system
-        ]
+        entries = [(os.fsdecode(entry.name), entry.inode, entry.kind) for entry in read_directory(path)]
+        # Where these two stand among the others is nobody's business; what
+        # `..` of the root is, is another file system's.
+        known["dot"] = [entry for entry in entries if entry[0] == "."]
+        want(sum(entry[0] == ".." for entry in entries), 1, f"{path}: entries named ..")
+        known["entries"] = [entry for entry in entries if entry[0] not in (".", "..")]
     elif kind == stat.S_IFREG:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -210,9 +211,9 @@ def take(top: Path, *, extents: bool = True, space: bool = True) -> dict[str, di
         known = result[directory[len(base) + 1 :]] = _describe(directory, extents=extents)
         for name, _, kind in known["entries"]:
             path = f"{directory}/{name}"
-            if kind == _DT_DIR and name != ".":
+            if kind == _DT_DIR:
                 waiting.append(path)
-            elif name != ".":
+            else:
                 result[path[len(base) + 1 :]] = _describe(path, extents=extents)
     return result
 

@@ -28,6 +28,7 @@ diotool write [OPTION…] FILE…     stamped direct writes into files that exis
     --log LOG                     append what was acknowledged (LOG.0, LOG.1 … for several files)
     --errors N                    go on after up to N failed writes (0)
     --buffered                    without O_DIRECT
+    --overlap                     writes to the same bytes may be in flight together
 diotool verify --log LOG FILE     all that was acknowledged is there, and nothing else
     --how buffered|direct|mmap --id N
     --crash                       the machine died: only what was synced has to be there

@@ -26,7 +26,14 @@ const VALUED: [&str; 9] = [
     "seconds",
     "errors",
 ];
-const SWITCHES: [&str; 5] = ["osync", "odsync", "fsync", "fdatasync", "buffered"];
+const SWITCHES: [&str; 6] = [
+    "osync",
+    "odsync",
+    "fsync",
+    "fdatasync",
+    "buffered",
+    "overlap",
+];
 
 /// What was done to one file.
 #[derive(Default)]
@@ -38,24 +45,34 @@ struct Summary {
     first_error: String,
 }
 
+/// A write that was handed to the kernel.
+#[derive(Clone)]
+struct InFlight {
+    generation: u32,
+    piece: Piece,
+    /// Writes to some of the same bytes that were in flight when this one was submitted.
+    rivals: Vec<Piece>,
+}
+
 /// Writes that were handed to the kernel, by slot.
 struct Slots {
     buffers: Vec<Buffer>,
-    pieces: Vec<Option<(u32, Piece)>>,
+    pieces: Vec<Option<InFlight>>,
 }
 
 impl Slots {
-    fn free(&self, piece: &Piece) -> Option<usize> {
-        // Two writes to the same bytes at once have no defined outcome.
-        let busy = self
-            .pieces
-            .iter()
-            .flatten()
-            .any(|(_, other)| other.overlaps(piece));
-        if busy {
+    /// A slot for this write; `None` as long as there is none free, or as long as writes to the
+    /// same bytes are in flight, which have no defined outcome together, unless `overlap`.
+    fn free(&self, piece: &Piece, overlap: bool) -> Option<usize> {
+        if !overlap && !self.rivals(piece).is_empty() {
             return None;
         }
         self.pieces.iter().position(Option::is_none)
+    }
+
+    fn rivals(&self, piece: &Piece) -> Vec<Piece> {
+        let others = self.pieces.iter().flatten().map(|other| other.piece);
+        others.filter(|other| other.overlaps(piece)).collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -85,7 +102,12 @@ impl Job<'_> {
     fn reap(&mut self) -> Result<(), String> {
         let ended = self.engine.wait().map_err(|e| self.fail("waiting", e))?;
         for (slot, result) in ended {
-            let (generation, piece) = self.slots.pieces[slot].take().expect("a write in flight");
+            let ended = self.slots.pieces[slot].take().expect("a write in flight");
+            let InFlight {
+                generation,
+                piece,
+                rivals,
+            } = ended;
             let done = match &result {
                 Ok(bytes) => (*bytes as u64).min(piece.length) / SECTOR as u64 * SECTOR as u64,
                 Err(_) => 0,
@@ -96,11 +118,14 @@ impl Job<'_> {
                     ..piece
                 };
                 let durable = self.args.has("osync") || self.args.has("odsync");
-                self.log.record(if durable {
-                    Record::Synced(generation, piece)
-                } else {
-                    Record::Acknowledged(generation, piece)
-                })?;
+                for (part, rivalled) in parts(piece, &rivals) {
+                    self.log.record(match (rivalled, durable) {
+                        // This one or its rival is there: the rival's record says the other half.
+                        (true, _) => Record::Failed(generation, part),
+                        (false, true) => Record::Synced(generation, part),
+                        (false, false) => Record::Acknowledged(generation, part),
+                    })?;
+                }
                 self.summary.writes += 1;
                 self.summary.bytes += done;
                 self.since_fsync += 1;
@@ -153,14 +178,19 @@ impl Job<'_> {
                     break 'all;
                 }
                 let slot = loop {
-                    match self.slots.free(&piece) {
+                    match self.slots.free(&piece, self.args.has("overlap")) {
                         Some(slot) => break slot,
                         None => self.reap()?,
                     }
                 };
                 let buffer = &mut self.slots.buffers[slot][..piece.length as usize];
                 stamp::fill(buffer, self.id, generation, piece.offset);
-                self.slots.pieces[slot] = Some((generation, piece));
+                let rivals = self.slots.rivals(&piece);
+                self.slots.pieces[slot] = Some(InFlight {
+                    generation,
+                    piece,
+                    rivals,
+                });
                 generation += 1;
                 let data = &self.slots.buffers[slot][..piece.length as usize];
                 if let Err(error) = self.engine.submit(slot, self.file.as_raw_fd(), data, piece) {
@@ -181,6 +211,24 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// Cuts a write into the parts that have rivals and those that have none.
+fn parts(piece: Piece, rivals: &[Piece]) -> Vec<(Piece, bool)> {
+    let mut parts: Vec<(Piece, bool)> = Vec::new();
+    let sector = SECTOR as u64;
+    for offset in (piece.offset..piece.offset + piece.length).step_by(SECTOR) {
+        let this = Piece {
+            offset,
+            length: sector,
+        };
+        let rivalled = rivals.iter().any(|rival| rival.overlaps(&this));
+        match parts.last_mut() {
+            Some((part, same)) if *same == rivalled => part.length += sector,
+            _ => parts.push((this, rivalled)),
+        }
+    }
+    parts
 }
 
 fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Summary, String> {
