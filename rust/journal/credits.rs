@@ -46,7 +46,7 @@ pub(crate) const fn insert(depth: u16) -> Credits {
     )
 }
 
-/// One call of [`extent::convert`](crate::extent::convert) with this `limit`, and the inode's size
+/// One call of [`extent::convert()`] with this `limit`, and the inode's size
 /// and orphan entry after it.
 ///
 /// Each new node, with an allocation of its own; nodes that are emptied by merging, which are
@@ -70,7 +70,7 @@ pub(crate) const fn groups_per_extent(layout: &Layout) -> u32 {
     State::Written.max_len().div_ceil(layout.blocks_per_group()) + 1
 }
 
-/// One call of [`extent::remove`](crate::extent::remove) with this `limit`, which frees at most as
+/// One call of [`extent::remove()`] with this `limit`, which frees at most as
 /// many runs of data.
 pub(crate) const fn remove(depth: u16, limit: u32, groups_per_run: u32) -> Credits {
     let touched = extent::credits::remove(depth, limit);
