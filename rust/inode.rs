@@ -186,8 +186,8 @@ pub(crate) fn seed(inode: &Inode<Rext4>) -> Option<InodeSeed> {
 /// `EOPNOTSUPP`, with a message that says why, for block maps and inline data.
 pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
     let why = match inode.data().kind() {
-        DataKind::BlockMap => "its blocks are mapped without extents",
-        DataKind::Inline => "its data is in the inode (inline_data)",
+        DataKind::BlockMap => "can't be read, its blocks are mapped without extents",
+        DataKind::Inline => "can't be read, its data is in the inode (inline_data)",
         _ => return Ok(()),
     };
     let fs = inode.super_block().data();

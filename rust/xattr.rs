@@ -97,7 +97,7 @@ fn get(
             inode
                 .super_block()
                 .data()
-                .warn_once_per_inode(inode, "an attribute lies in an inode of its own (ea_inode)");
+                .warn_once_per_inode(inode, "an attribute can't be read, it is in an inode of its own (ea_inode)");
             Err(FsError::unsupported())
         }
     }

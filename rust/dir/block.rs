@@ -56,7 +56,12 @@ impl<'a> Blocks<'a> {
     pub(super) fn new(dir: &'a Inode<Rext4>) -> FsResult<Self> {
         inode::check_supported(dir)?;
         let size = u64::try_from(dir.size()).unwrap_or(0);
-        let count = dir.super_block().data().layout.block_size().blocks_for(size);
+        let count = dir
+            .super_block()
+            .data()
+            .layout
+            .block_size()
+            .blocks_for(size);
         Ok(Self {
             dir,
             seed: inode::seed(dir),
@@ -87,8 +92,7 @@ impl<'a> Blocks<'a> {
 
     /// Whether the directory says that it has an index, on a file system that has such.
     pub(super) fn is_indexed(&self) -> bool {
-        self.fs().features.has(Feature::DIR_INDEX)
-            && self.dir.data().flags().has(InodeFlags::INDEX)
+        self.fs().features.has(Feature::DIR_INDEX) && self.dir.data().flags().has(InodeFlags::INDEX)
     }
 
     /// What nodes of the index are like.
@@ -112,7 +116,11 @@ impl<'a> Blocks<'a> {
     }
 
     /// The entries in `bytes`, as they are seen by those who know nothing of indexes.
-    pub(super) fn entries_if_linear<'b>(&self, number: LogicalBlock, bytes: &'b [u8]) -> DirBlock<'b> {
+    pub(super) fn entries_if_linear<'b>(
+        &self,
+        number: LogicalBlock,
+        bytes: &'b [u8],
+    ) -> DirBlock<'b> {
         if self.looks_like_index(number, bytes) {
             // The checksum of an index is in another place.
             return DirBlock::new(bytes, self.fs().layout.inodes_count(), false);

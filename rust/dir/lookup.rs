@@ -62,7 +62,10 @@ fn find(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
         Order::Indexed(hasher) => find_indexed(blocks, &hasher, name),
         Order::OneBlock(_) => {
             let block = blocks.leaf(ROOT)?;
-            found(ROOT, block.with(|bytes| find_in(blocks.entries(bytes), name)))
+            found(
+                ROOT,
+                block.with(|bytes| find_in(blocks.entries(bytes), name)),
+            )
         }
         Order::Linear => find_linear(blocks, name),
     }

@@ -169,12 +169,8 @@ impl<T: FileSystem> Table<T> {
     const TRUSTED: bindings::xattr_handler = Self::handler(Namespace::Trusted);
     const SECURITY: bindings::xattr_handler = Self::handler(Namespace::Security);
 
-    const HANDLERS: &'static [*const bindings::xattr_handler; 4] = &[
-        &Self::USER,
-        &Self::TRUSTED,
-        &Self::SECURITY,
-        ptr::null(),
-    ];
+    const HANDLERS: &'static [*const bindings::xattr_handler; 4] =
+        &[&Self::USER, &Self::TRUSTED, &Self::SECURITY, ptr::null()];
 
     /// What `s_xattr` of a super block of type `T` points to.
     pub(super) fn handlers() -> *const *const bindings::xattr_handler {
@@ -213,8 +209,7 @@ impl<T: FileSystem> Table<T> {
                 _call: PhantomData,
             };
             // SAFETY: the VFS passes an inode of ours, and a terminated name.
-            let (inode, name) =
-                unsafe { (Inode::<T>::from_raw(inode), CStr::from_char_ptr(name)) };
+            let (inode, name) = unsafe { (Inode::<T>::from_raw(inode), CStr::from_char_ptr(name)) };
             let len = T::get_xattr(inode, namespace, name.to_bytes(), &mut sink)?;
             i32::try_from(len).map_err(|_| code::ERANGE)
         })
