@@ -8,6 +8,9 @@
 //! | [`store`] | back, within a transaction |
 //! | [`tree`] | the inode's extent tree over buffers and journal |
 //! | [`map`] | where the blocks of a file lie |
+//! | [`allocate`] | blocks for holes |
+//! | [`convert`] | from unwritten to written, and the size on disk |
+//! | [`size`] | truncation, both ways |
 //! | [`orphan`] | the list of inodes that recovery has to finish |
 //! | [`truncate`] | freeing blocks, in steps that each fit a transaction |
 //!
@@ -16,9 +19,12 @@
 //! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::tree`], a group's
 //! lock, the bytes of a buffer. See `Documentation/locking.md`.
 
+pub(crate) mod allocate;
+pub(crate) mod convert;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
+pub(crate) mod size;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod truncate;
@@ -37,6 +43,7 @@ use crate::{
         inode::Inode,
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
+        writeback::IoendQueue,
     },
     Rext4,
 };
@@ -71,8 +78,13 @@ pub(crate) struct InodeData {
     #[pin]
     pub(crate) tree: RwSemaphore<[u8; ROOT_SIZE]>,
     /// The size in bytes that is, or is in a transaction to become, the one on disk: `i_disksize`.
-    /// Changed with the inode lock held exclusively.
+    /// Changed with [`Self::tree`] held for writing.
     disk_size: AtomicI64,
+    /// Changes with every change of the tree, made with [`Self::tree`] held for writing.
+    version: AtomicU64,
+    /// The ioends of writeback that wait to be completed.
+    #[pin]
+    pub(crate) ioends: IoendQueue,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -94,6 +106,8 @@ impl InodeData {
         try_pin_init!(Self {
             tree <- new_rw_semaphore!([0; ROOT_SIZE], c"rext4_tree"),
             disk_size: AtomicI64::new(0),
+            version: AtomicU64::new(0),
+            ioends <- IoendQueue::new::<Rext4>(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             orphan: AtomicBool::new(false),
@@ -148,6 +162,16 @@ impl InodeData {
     /// Sets [`Self::disk_size`]; the caller stores the inode in the same transaction.
     pub(crate) fn set_disk_size(&self, bytes: i64) {
         self.disk_size.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A number that changes with every change of the tree.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Notes a change of the tree, which is held for writing.
+    pub(crate) fn note_change(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Whether the inode is on the list of orphans.

@@ -6,7 +6,7 @@ use super::{check_supported, tree::ReadTree, DataKind};
 use crate::{
     disk::{
         extent::{State, LOGICAL_END},
-        units::{LogicalBlock, PhysicalBlock},
+        units::{BlockSize, LogicalBlock, PhysicalBlock},
     },
     error::FsResult,
     extent::{self, Mapping},
@@ -76,6 +76,7 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
         offset,
         len: u64::from(size.bytes()),
         place: iomap::Place::Hole,
+        version: inode.data().version(),
     };
     if inode.data().kind() != DataKind::Extents {
         return Ok(end_of_file);
@@ -83,15 +84,30 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     let Some(block) = size.logical_of_byte(offset).filter(|block| *block < LOGICAL_END) else {
         return Ok(end_of_file);
     };
+    let root = inode.data().tree.read();
+    let version = inode.data().version();
+    let found = find_in(&ReadTree::new(inode, &root), block)?;
+    drop(root);
+    Ok(to_bytes(size, block, found, version))
+}
+
+/// A mapping in bytes.
+pub(crate) fn to_bytes(
+    size: BlockSize,
+    block: LogicalBlock,
+    found: Found,
+    version: u64,
+) -> iomap::Mapping {
     let place = |start| size.byte_of_physical(start).unwrap_or(u64::MAX);
-    let (len, place) = match find(inode, block)? {
+    let (len, place) = match found {
         Found::Hole { len } => (len, iomap::Place::Hole),
         Found::Written { start, len } => (len, iomap::Place::Written(place(start))),
         Found::Unwritten { start, len } => (len, iomap::Place::Unwritten(place(start))),
     };
-    Ok(iomap::Mapping {
+    iomap::Mapping {
         offset: size.byte_of_logical(block),
         len: u64::from(len) << size.bits(),
         place,
-    })
+        version,
+    }
 }

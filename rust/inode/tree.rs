@@ -126,6 +126,7 @@ impl<'a, 'j> WriteTree<'a, 'j> {
 
     /// Writes the inode with its changed root. Needs credits for one block.
     pub(crate) fn store_inode(&self) -> FsResult {
+        self.inode.data().note_change();
         store::store(self.inode, self.handle, self.root)?;
         self.inode.data().sync_point.note(self.handle, Change::Data);
         Ok(())

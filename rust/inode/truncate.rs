@@ -118,9 +118,18 @@ pub(crate) fn finish_orphan(
     finished.truncated += 1;
     beyond_end(&inode)?;
     clear_tail(&inode)?;
+    release_orphan(&inode)
+}
+
+/// Takes an inode off the list of orphans, if it is on it: what was begun is finished.
+pub(crate) fn release_orphan(inode: &Inode<Rext4>) -> FsResult {
+    if !inode.data().is_orphan() {
+        return Ok(());
+    }
+    let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let handle = journal.start(Credits::new(credits::ORPHAN + credits::INODE))?;
-    orphan::remove(&inode, &handle)?;
+    orphan::remove(inode, &handle)?;
     Ok(handle.stop()?)
 }
 

@@ -4,11 +4,15 @@
 //!
 //! C header: `include/linux/fs.h`
 
-use super::{inode::Inode, iomap, readdir, super_block::FileSystem};
+use super::{
+    inode::{ExclusiveLock, Inode},
+    iomap, mmap, readdir,
+    super_block::FileSystem,
+};
 use crate::bindings;
-use core::{marker::PhantomData, mem::MaybeUninit};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
-    error::{code, from_result, to_result, Error},
+    error::{from_result, to_result, Error},
     ffi,
     prelude::*,
 };
@@ -148,6 +152,25 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         count(n)
     }
 
+    /// Writes through the page cache. The inode's lock is held exclusively. The file grows if the
+    /// write goes beyond its end.
+    pub fn write_buffered(
+        &mut self,
+        memory: &mut IovIter<'_>,
+        _lock: &ExclusiveLock<'_, T>,
+    ) -> Result<usize> {
+        // SAFETY: by the type invariant; the tables are static.
+        count(unsafe {
+            bindings::iomap_file_buffered_write(
+                self.raw,
+                memory.as_ptr(),
+                &iomap::Table::<T>::WRITE,
+                &iomap::Table::<T>::WRITE_OPS,
+                ptr::null_mut(),
+            )
+        })
+    }
+
     /// Checks a write against limits and, with `O_APPEND`, moves it to the end of the file; returns
     /// how many bytes may be written. The inode has to be locked, at least shared.
     pub fn write_checks(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
@@ -240,7 +263,7 @@ impl<T: FileSystem> Table<T> {
         llseek: Some(Self::llseek),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
-        mmap_prepare: Some(Self::mmap_prepare),
+        mmap_prepare: Some(mmap::prepare::<T>),
         open: Some(Self::open),
         fsync: Some(Self::fsync),
         splice_read: Some(bindings::filemap_splice_read),
@@ -353,16 +376,6 @@ impl<T: FileSystem> Table<T> {
             T::fsync(&open, start, end, data_only != 0)?;
             Ok(0)
         })
-    }
-
-    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
-        // SAFETY: the VFS passes a valid description.
-        let result = unsafe { bindings::generic_file_readonly_mmap_prepare(desc) };
-        // The VFS's answer to a shared mapping that could be written is EINVAL; we can say more.
-        if result == code::EINVAL.to_errno() {
-            return crate::error::eopnotsupp().to_errno();
-        }
-        result
     }
 
     unsafe extern "C" fn fallocate(

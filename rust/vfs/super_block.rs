@@ -10,6 +10,7 @@ use super::{
     inode::{self, Iget, Inode, InodeCache, NewInode},
     jbd2::JournalSlot,
     stat::StatFs,
+    writeback::IoendWorkers,
 };
 use crate::bindings;
 use core::{
@@ -306,12 +307,14 @@ static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 pub struct Registration<T: FileSystem> {
     slot: &'static TypeSlot,
     _cache: InodeCache<T>,
+    _workers: IoendWorkers,
 }
 
 impl<T: FileSystem> Registration<T> {
     /// Registers the file system under `name`. It must be the only registration of `T`.
     pub fn new(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
         let cache = InodeCache::new(name)?;
+        let workers = IoendWorkers::new()?;
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
         // SAFETY: the slot is ours, and static.
@@ -334,6 +337,7 @@ impl<T: FileSystem> Registration<T> {
         Ok(Self {
             slot,
             _cache: cache,
+            _workers: workers,
         })
     }
 }

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making unwritten blocks written, and the size on disk that follows the data.
+
+use super::{
+    orphan, store,
+    tree::{ReadTree, WriteTree},
+};
+use crate::{
+    disk::{extent::State, units::LogicalBlock},
+    error::FsResult,
+    extent::{self, Progress},
+    group::{ConversionReserve, Rights},
+    journal::{credits, sync_point::Change},
+    vfs::{inode::Inode, jbd2::Credits},
+    Rext4,
+};
+use core::ops::Range;
+
+/// Extents converted in one transaction at most.
+const STEP: u32 = 16;
+
+/// Makes a range of blocks written, in as many transactions as it takes. What new nodes of the
+/// tree need is taken from `reserve`.
+pub(crate) fn convert(
+    inode: &Inode<Rext4>,
+    mut range: Range<LogicalBlock>,
+    reserve: &mut ConversionReserve,
+) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    loop {
+        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        let handle = journal.start(credits::convert(depth, STEP))?;
+        let mut root = inode.data().tree.write();
+        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Reserve(reserve));
+        if extent::depth(&tree)? > depth {
+            // It grew meanwhile: the credits may not do.
+            continue;
+        }
+        let progress = extent::convert(&mut tree, range.clone(), State::Written, STEP as usize);
+        // What was converted before an error is converted on disk too.
+        tree.store_inode()?;
+        drop(root);
+        handle.stop()?;
+        match progress? {
+            Progress::Done => return Ok(()),
+            Progress::More(start) => range.start = start,
+        }
+    }
+}
+
+/// Moves the size on disk up to `bytes`, if it is less, and takes the inode off the list of
+/// orphans if `release` says so. All data below is on disk and converted.
+pub(crate) fn grow_on_disk(inode: &Inode<Rext4>, bytes: i64, release: bool) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
+    let root = inode.data().tree.write();
+    if bytes > inode.data().disk_size() {
+        inode.data().set_disk_size(bytes);
+    }
+    store::store(inode, &handle, &root)?;
+    inode.data().sync_point.note(&handle, Change::Data);
+    drop(root);
+    if release {
+        orphan::remove(inode, &handle)?;
+    }
+    Ok(handle.stop()?)
+}
