@@ -126,6 +126,10 @@ pub(crate) struct Groups {
     space: Arc<Space>,
     free_inodes: Atomic<u64>,
     shards: KVec<Pin<KBox<Mutex<Shard>>>>,
+    /// Damage that was found and worked around, and that nobody has been told of: the first of it.
+    damage: Pin<KBox<Mutex<Option<Corrupt>>>>,
+    /// Whether there is any, to be looked at without the lock.
+    has_damage: Atomic<bool>,
 }
 
 /// How much is free, as `statfs` tells it.
@@ -173,6 +177,8 @@ impl Groups {
             space: Space::new(ledger)?,
             free_inodes: Atomic::new(free_inodes),
             shards: new_shards(layout.group_count() as usize)?,
+            damage: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
+            has_damage: Atomic::new(false),
         };
         groups.tidy_system()?;
         Ok(groups)
@@ -219,6 +225,24 @@ impl Groups {
             blocks_for_all: ledger.visible_to_all(),
             inodes: self.free_inodes(),
         }
+    }
+
+    /// Damage that was found in a group's bitmap, if there is any that was not taken yet.
+    ///
+    /// An allocation that meets it goes on in other groups, so that nobody else would hear of it.
+    pub(crate) fn take_damage(&self) -> Option<Corrupt> {
+        if !self.has_damage.load(Relaxed) {
+            return None;
+        }
+        let mut damage = self.damage.lock();
+        self.has_damage.store(false, Relaxed);
+        damage.take()
+    }
+
+    fn note_damage(&self, corrupt: Corrupt) {
+        let mut damage = self.damage.lock();
+        damage.get_or_insert(corrupt);
+        self.has_damage.store(true, Relaxed);
     }
 
     /// Takes a reserve of `blocks` for the conversion of one request: see [`space`].

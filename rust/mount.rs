@@ -126,6 +126,9 @@ impl Filesystem {
         if sb.is_read_only() || self.stopped.load(Ordering::Acquire) {
             return Err(FsError::Kernel(code::EROFS));
         }
+        if let Some(damage) = self.groups().ok().and_then(|groups| groups.take_damage()) {
+            self.errno_at(sb, None, "allocate", damage.into());
+        }
         self.journal.get().ok_or(FsError::Kernel(code::EROFS))
     }
 
@@ -136,10 +139,7 @@ impl Filesystem {
     ///
     /// `EIO` if changes that were made in memory can't be written any more because the file system
     /// was stopped.
-    pub(crate) fn journal_for_writing(
-        &self,
-        sb: &SuperBlock<Rext4>,
-    ) -> FsResult<Option<&Journal>> {
+    pub(crate) fn journal_for_writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<Option<&Journal>> {
         if self.stopped.load(Ordering::Acquire) {
             return Err(FsError::Kernel(code::EIO));
         }
@@ -166,12 +166,7 @@ impl Filesystem {
     ) -> FsResult<InodeLocation> {
         match self.groups.as_ref() {
             Some(groups) => groups.locate_inode(inode),
-            None => locate_before_recovery(
-                device,
-                &self.layout,
-                &self.descriptor_checksum,
-                inode,
-            ),
+            None => locate_before_recovery(device, &self.layout, &self.descriptor_checksum, inode),
         }
     }
 

@@ -73,9 +73,9 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if there is none, see [`Self::reclaim`]. If there is none because of damaged
-    /// bitmaps, what was wrong with the last of them; each is reported once, and its group is left
-    /// alone from then on. Errors of [`Handle::write`].
+    /// `ENOSPC` if there is none, see [`Self::reclaim`]. A damaged bitmap is noted once, see
+    /// [`Self::take_damage`], and its group is left alone from then on; if there is nothing in the
+    /// others either, that [`Corrupt`] is the error. Errors of [`Handle::write`].
     pub(crate) fn allocate(
         &self,
         handle: &Handle<'_>,
@@ -157,9 +157,10 @@ impl Groups {
 
         let bitmap = match self.block_bitmap(handle, group, &summary) {
             Ok(bitmap) => bitmap,
-            Err(error @ FsError::Corrupt(_)) => {
+            Err(FsError::Corrupt(corrupt)) => {
                 self.condemn_blocks(&mut state, summary.free_blocks);
-                return Ok(Outcome::Unusable(error));
+                self.note_damage(corrupt);
+                return Ok(Outcome::Unusable(corrupt.into()));
             }
             // A handle that does not work any more would not do so in the next group either.
             Err(error) if error.is(EROFS) => return Err(error),
@@ -174,6 +175,7 @@ impl Groups {
         let len = length(&range);
         if let Err(error) = self.system().check_foreign(start, len.into()) {
             self.condemn_blocks(&mut state, summary.free_blocks);
+            self.note_damage(error.into());
             return Ok(Outcome::Unusable(Corrupt::from(error).into()));
         }
         self.set_blocks(handle, group, &bitmap, range, true)?;

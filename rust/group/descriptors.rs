@@ -133,8 +133,6 @@ impl Descriptors {
 
     /// Changes a descriptor, and stores its checksum and that of the bitmap `part`, which is in
     /// `bitmap`.
-    ///
-    /// This is the one place where two byte locks are held: the descriptor's, then the bitmap's.
     pub(super) fn edit(
         &self,
         layout: &Layout,
@@ -143,12 +141,11 @@ impl Descriptors {
         (part, bitmap): (GroupPart, &Buffer),
         change: impl FnOnce(&mut GroupDesc<&mut [u8]>),
     ) -> FsResult {
-        token.edit(|bytes| {
+        token.edit_from(bitmap, |bytes, bits| {
             let mut desc = GroupDesc::in_block(bytes, layout, group).map_err(Corrupt::from)?;
             change(&mut desc);
             if let Some(seed) = self.bitmap_seed() {
-                bitmap
-                    .with(|bits| bitmap::update_checksum(seed, layout, &mut desc, part, bits))
+                bitmap::update_checksum(seed, layout, &mut desc, part, bits)
                     .map_err(Corrupt::from)?;
             }
             desc.update_checksum(&self.checksum);

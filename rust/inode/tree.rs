@@ -51,11 +51,7 @@ fn area(inode: &Inode<Rext4>) -> DataArea {
     }
 }
 
-fn read_node(
-    inode: &Inode<Rext4>,
-    seed: Option<InodeSeed>,
-    at: PhysicalBlock,
-) -> FsResult<Buffer> {
+fn read_node(inode: &Inode<Rext4>, seed: Option<InodeSeed>, at: PhysicalBlock) -> FsResult<Buffer> {
     let sb = inode.super_block();
     let buffer = Buffer::read(sb.device(), at.0, sb.data().layout.block_size().bytes())?;
     buffer.verify_once(EXTENT_NODE, |bytes| -> FsResult {
@@ -196,8 +192,18 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         source: &Buffer,
         f: impl FnOnce(&mut [u8], &[u8]) -> R,
     ) -> FsResult<R> {
-        // Two byte locks at a time: both blocks belong to this tree, which is ours alone.
-        self.edit(block, |bytes| source.with(|source| f(bytes, source)))
+        let (seed, at) = (self.seed, self.location(block));
+        Ok(self
+            .handle
+            .write(block)?
+            .edit_from(source, |bytes, source| {
+                let result = f(bytes, source);
+                if let Some(seed) = seed {
+                    // As in `edit`.
+                    let _ = update_checksum(bytes, at, seed);
+                }
+                result
+            })?)
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {

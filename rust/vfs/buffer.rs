@@ -20,13 +20,14 @@
 //!     └──with, verify_once: look at it
 //! ```
 //!
-//! The lock orders nothing but accesses to bytes. It is innermost: no lock is taken under it.
+//! The lock orders nothing but accesses to bytes. It is innermost: no lock is taken under it, but for
+//! that of one other buffer in [`super::jbd2::BufferMut::edit_from`].
 
 use super::block_device::BlockDevice;
 use crate::bindings;
-use core::{ptr::NonNull, slice};
+use core::{cmp::Ordering, ptr::NonNull, slice};
 use kernel::{
-    error::{code, to_result, Result},
+    error::{code, to_result, Error, Result},
     fmt,
 };
 
@@ -159,6 +160,36 @@ impl Buffer {
     /// Only for the journal's token: it is the one that has to make the change known.
     pub(super) fn edit<R>(&self, edit: impl FnOnce(&mut [u8]) -> R) -> R {
         edit(ByteLock::take(self).bytes_mut())
+    }
+
+    /// Changes the bytes, with those of another buffer to look at. See [`Self::edit`].
+    ///
+    /// The locks are taken in the order of addresses, so that nobody who does the same waits for
+    /// ever.
+    ///
+    /// # Errors
+    ///
+    /// `EUCLEAN` if both are the same: then something on disk claims one block twice.
+    pub(super) fn edit_from<R>(
+        &self,
+        source: &Self,
+        edit: impl FnOnce(&mut [u8], &[u8]) -> R,
+    ) -> Result<R> {
+        let (mut own, other);
+        match self.head.cmp(&source.head) {
+            Ordering::Less => {
+                own = ByteLock::take(self);
+                other = ByteLock::take(source);
+            }
+            Ordering::Greater => {
+                other = ByteLock::take(source);
+                own = ByteLock::take(self);
+            }
+            Ordering::Equal => {
+                return Err(Error::from_errno(-(kernel::bindings::EUCLEAN as i32)));
+            }
+        }
+        Ok(edit(own.bytes_mut(), other.bytes()))
     }
 }
 

@@ -274,11 +274,33 @@ impl BufferMut<'_> {
     /// no credits left. The bytes were changed then, but will not be written.
     pub(crate) fn edit<R>(&self, edit: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let result = self.buffer.edit(edit);
+        self.make_known()?;
+        Ok(result)
+    }
+
+    /// As [`Self::edit`], with the bytes of another buffer to look at.
+    ///
+    /// To nest [`Self::edit`] and [`Buffer::with`] instead would wait for ever if a damaged disk made
+    /// both the same buffer.
+    ///
+    /// # Errors
+    ///
+    /// `EUCLEAN`, with nothing changed, if both are the same buffer.
+    pub(crate) fn edit_from<R>(
+        &self,
+        source: &Buffer,
+        edit: impl FnOnce(&mut [u8], &[u8]) -> R,
+    ) -> Result<R> {
+        let result = self.buffer.edit_from(source, edit)?;
+        self.make_known()?;
+        Ok(result)
+    }
+
+    fn make_known(&self) -> Result {
         // SAFETY: handle and buffer are valid, and the handle has write access to the buffer: that
         // is what this token stands for.
         to_result(unsafe {
             bindings::jbd2_journal_dirty_metadata(self.handle.as_ptr(), self.buffer.as_ptr())
-        })?;
-        Ok(result)
+        })
     }
 }

@@ -201,8 +201,8 @@ def take(top: Path, *, extents: bool = True, space: bool = True) -> dict[str, di
     result: dict[str, dict] = {}
     if space:
         figures = os.statvfs(top)
-        names = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree",
-                 "f_namemax", "f_fsid")
+        # Not f_bfree: blocks kept back for conversions show there or don't.
+        names = ("f_bsize", "f_frsize", "f_blocks", "f_bavail", "f_files", "f_ffree", "f_namemax", "f_fsid")
         result["statfs"] = {name: getattr(figures, name) for name in names}
     base = str(top)
     waiting = [base]

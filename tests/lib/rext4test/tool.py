@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,13 @@ class Background:
     def running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it, wherever it is; fails if it had failed before that."""
+        self._process.terminate()
+        output, errors = self._process.communicate()
+        if self._process.returncode not in (0, -signal.SIGTERM):
+            _result(self._words, self._process.returncode, output, errors)
 
     def finish(self) -> dict:
         """Wait for its end; its findings."""

@@ -85,7 +85,7 @@ fn judge(recipe: &Recipe, blocks: u32, change: impl FnOnce(&mut Memory<'_>, &Fre
     let inode = rext4_extent::disk::inode::Inode::from_bytes(&bytes[..]).expect("a sound inode");
     let block_size = fs.layout().block_size();
     let area = DataArea {
-        first: PhysicalBlock(u64::from(fs.layout().first_data_block().0 + 1)),
+        first: PhysicalBlock(fs.layout().first_data_block().0 + 1),
         end: PhysicalBlock(fs.layout().blocks_count()),
     };
 
