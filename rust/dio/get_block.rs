@@ -94,15 +94,19 @@ fn fill_hole(
     io_end: &mut IoEnd,
 ) -> FsResult<Found> {
     let size = inode.super_block().data().layout.block_size();
+    let end_of_file = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
+    let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file;
     io_end.make_room()?;
-    allocate::fill_hole(inode, journal, block, wanted, |handle, new| {
-        let end_of_file =
-            size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
-        if u64::from(new.end.0) > end_of_file {
+    let found = allocate::fill_hole(inode, journal, block, wanted, |handle| {
+        if beyond_end {
             // A crash must not leave blocks there that nobody asked for.
             orphan::add(inode, handle)?;
-            io_end.note_beyond_end(new);
         }
         Ok(())
-    })
+    })?;
+    if let (true, Found::Unwritten { len, .. }) = (beyond_end, found) {
+        // The inode's lock is held exclusively, so nobody else has allocated it.
+        io_end.note_beyond_end(block..LogicalBlock(block.0.saturating_add(len)));
+    }
+    Ok(found)
 }

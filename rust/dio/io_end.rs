@@ -79,12 +79,8 @@ pub(crate) fn end_io(
     }
     let range = ByteRange::new(offset, written, size);
     let mut io_end = io_end.map(KBox::into_inner);
-    let new_size = match (growing, range) {
-        (Some(lock), Some(range)) if range.end() as i64 > inode.size() => {
-            Some((lock, range.end() as i64))
-        }
-        _ => None,
-    };
+    // Only a growing write ends beyond the end of the file.
+    let end = range.map_or(0, |range| range.end() as i64);
     match (&mut io_end, range) {
         (Some(io_end), Some(range)) => {
             let blocks = range.blocks();
@@ -94,40 +90,32 @@ pub(crate) fn end_io(
             if growing.is_none() && direct_io::is_deferred() {
                 fs.counters.add(Count::Deferred, 1);
             }
-            convert::convert(inode, blocks, &mut io_end.reserve)?;
+            let grows = growing.map_or(0, |_| end);
+            convert::convert(inode, blocks, &mut io_end.reserve, grows)?;
         }
-        (Some(_), None) | (None, _) => {}
+        // Over written blocks beyond the end there is the size alone to be changed.
+        (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end)?,
+        _ => {}
     }
-    if growing.is_some() {
-        finish_growing(inode, new_size, io_end)?;
+    if let Some(lock) = growing {
+        if end > inode.size() {
+            inode.set_size(lock, end);
+        }
+        give_back(inode, io_end)?;
     }
     Ok(())
 }
 
-/// The end of a write beyond the end of the file: the file grows over what was written, and loses
-/// what was allocated but not written.
-fn finish_growing(
-    inode: &Inode<Rext4>,
-    new_size: Option<(&ExclusiveLock<'_, Rext4>, i64)>,
-    io_end: Option<IoEnd>,
-) -> FsResult {
-    let sb = inode.super_block();
-    let fs = sb.data();
-    let bytes = new_size.as_ref().map_or(inode.size(), |(_, bytes)| *bytes);
-    let used = fs
-        .layout
-        .block_size()
-        .blocks_for(u64::try_from(bytes).unwrap_or(0));
+/// The end of a write beyond the end of the file: it loses what was allocated but not written.
+fn give_back(inode: &Inode<Rext4>, io_end: Option<IoEnd>) -> FsResult {
+    let size = inode.super_block().data().layout.block_size();
+    let used = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let used = LogicalBlock(u32::try_from(used).unwrap_or(u32::MAX));
     for range in io_end.iter().flat_map(|io_end| &io_end.beyond_end) {
         let unused = range.start.max(used)..range.end;
         if unused.start < unused.end {
             truncate::remove(inode, unused)?;
         }
-    }
-    if let Some((lock, bytes)) = new_size {
-        inode.set_size(lock, bytes);
-        return convert::grow_on_disk(inode, bytes, true);
     }
     truncate::release_orphan(inode)
 }

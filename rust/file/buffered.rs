@@ -72,7 +72,7 @@ pub(crate) fn map(inode: &Inode<Rext4>, offset: u64, len: u64) -> FsResult<Mappi
             journal,
             block,
             u32::try_from(wanted).unwrap_or(u32::MAX),
-            |_, _| Ok(()),
+            |_| Ok(()),
         )? {
             // Never: see `fill_hole`.
             Found::Hole { .. } => return Err(FsError::Kernel(code::EIO)),
@@ -129,16 +129,13 @@ fn complete(
     completion: &mut Completion,
 ) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
+    // The file may have been cut while this was under way.
+    let end = i64::try_from(bytes.end).unwrap_or(i64::MAX).min(inode.size());
     if unwritten && !bytes.is_empty() {
         let block = |byte: u64| LogicalBlock(u32::try_from(byte).unwrap_or(u32::MAX));
         let first = block(bytes.start >> size.bits());
-        let end = block(size.blocks_for(bytes.end));
-        convert::convert(inode, first..end, &mut completion.0)?;
+        let last = block(size.blocks_for(bytes.end));
+        return convert::convert(inode, first..last, &mut completion.0, end);
     }
-    // The file may have been cut while this was under way.
-    let end = i64::try_from(bytes.end).unwrap_or(i64::MAX).min(inode.size());
-    if end > inode.data().disk_size() {
-        convert::grow_on_disk(inode, end, false)?;
-    }
-    Ok(())
+    convert::grow_on_disk(inode, end)
 }

@@ -22,27 +22,26 @@ use crate::{
     },
     Rext4,
 };
-use core::ops::Range;
 use kernel::error::code;
 
 /// Allocates blocks for a hole of which `wanted` blocks from `block` on are to be written, as
 /// unwritten; fewer if there is no room for them in a row. Somebody may have been faster; then it
 /// gives what is there now, and never a hole.
 ///
-/// `also` is done within the same transaction when something was allocated, with credits for
+/// `first` is done within the same transaction before anything is allocated, with credits for
 /// [`credits::ORPHAN`] and the tree's lock held.
 pub(crate) fn fill_hole(
     inode: &Inode<Rext4>,
     journal: &Journal,
     block: LogicalBlock,
     wanted: u32,
-    mut also: impl FnMut(&Handle<'_>, Range<LogicalBlock>) -> FsResult,
+    mut first: impl FnMut(&Handle<'_>) -> FsResult,
 ) -> FsResult<Found> {
     let groups = inode.super_block().data().groups()?;
-    match try_fill_hole(inode, journal, block, wanted, &mut also) {
+    match try_fill_hole(inode, journal, block, wanted, &mut first) {
         // Blocks that were freed can be used when that is committed.
         Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => {
-            try_fill_hole(inode, journal, block, wanted, &mut also)
+            try_fill_hole(inode, journal, block, wanted, &mut first)
         }
         result => result,
     }
@@ -53,7 +52,7 @@ fn try_fill_hole(
     journal: &Journal,
     block: LogicalBlock,
     wanted: u32,
-    also: &mut impl FnMut(&Handle<'_>, Range<LogicalBlock>) -> FsResult,
+    first: &mut impl FnMut(&Handle<'_>) -> FsResult,
 ) -> FsResult<Found> {
     let fs = inode.super_block().data();
     let groups = fs.groups()?;
@@ -83,6 +82,7 @@ fn try_fill_hole(
         let wanted = wanted
             .min(hole.end.0.saturating_sub(block.0))
             .min(State::Unwritten.max_len());
+        first(&handle)?;
         let goal = goal(inode, &tree, block, hole.first)?;
         let run = groups.allocate(&handle, goal, wanted, rights())?;
         let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
@@ -95,10 +95,6 @@ fn try_fill_hole(
         }
         inode.add_bytes(u64::from(run.len) << block_size.bits());
         tree.store_inode()?;
-        also(
-            &handle,
-            block..LogicalBlock(block.0.saturating_add(run.len)),
-        )?;
         drop(root);
         inode
             .data()

@@ -3,7 +3,7 @@
 //! Making unwritten blocks written, and the size on disk that follows the data.
 
 use super::{
-    orphan, store,
+    store,
     tree::{ReadTree, WriteTree},
 };
 use crate::{
@@ -20,14 +20,19 @@ use core::ops::Range;
 /// Extents converted in one transaction at most.
 const STEP: u32 = 16;
 
-/// Makes a range of blocks written, in as many transactions as it takes. What new nodes of the
-/// tree need is taken from `reserve`.
+/// Makes a range of blocks written, in as many transactions as it takes, and moves the size on disk
+/// up to `end`, in bytes, if it is less. What new nodes of the tree need is taken from `reserve`.
+///
+/// The size grows in the same transactions: after a crash no written block is beyond it, and no
+/// unwritten block below it was acknowledged.
 pub(crate) fn convert(
     inode: &Inode<Rext4>,
     mut range: Range<LogicalBlock>,
     reserve: &mut ConversionReserve,
+    end: i64,
 ) -> FsResult {
     let sb = inode.super_block();
+    let size = sb.data().layout.block_size();
     let journal = sb.data().writing(sb)?;
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
@@ -39,6 +44,14 @@ pub(crate) fn convert(
             continue;
         }
         let progress = extent::convert(&mut tree, range.clone(), State::Written, STEP as usize);
+        let done = match &progress {
+            Ok(Progress::Done) => end,
+            Ok(Progress::More(start)) => end.min(size.byte_of_logical(*start) as i64),
+            Err(_) => 0,
+        };
+        if done > inode.data().disk_size() {
+            inode.data().set_disk_size(done);
+        }
         // What was converted before an error is converted on disk too.
         tree.store_inode()?;
         drop(root);
@@ -50,21 +63,21 @@ pub(crate) fn convert(
     }
 }
 
-/// Moves the size on disk up to `bytes`, if it is less, and takes the inode off the list of
-/// orphans if `release` says so. All data below is on disk and converted.
-pub(crate) fn grow_on_disk(inode: &Inode<Rext4>, bytes: i64, release: bool) -> FsResult {
+/// Moves the size on disk up to `end`, in bytes, if it is less. All data below is on disk and
+/// converted.
+pub(crate) fn grow_on_disk(inode: &Inode<Rext4>, end: i64) -> FsResult {
+    if end <= inode.data().disk_size() {
+        return Ok(());
+    }
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
+    let handle = journal.start(Credits::new(credits::INODE))?;
     let root = inode.data().tree.write();
-    if bytes > inode.data().disk_size() {
-        inode.data().set_disk_size(bytes);
+    if end > inode.data().disk_size() {
+        inode.data().set_disk_size(end);
     }
     store::store(inode, &handle, &root)?;
     inode.data().sync_point.note(&handle, Change::Data);
     drop(root);
-    if release {
-        orphan::remove(inode, &handle)?;
-    }
     Ok(handle.stop()?)
 }

@@ -26,15 +26,13 @@ use kernel::prelude::*;
 /// Extents removed in one step.
 const STEP: u32 = 16;
 
-/// What one step can change, given the tree's depth now.
-fn step_credits(inode: &Inode<Rext4>) -> FsResult<Credits> {
+/// The depth of the tree, and what one step can change in a tree of this depth.
+fn step_credits(inode: &Inode<Rext4>) -> FsResult<(u16, Credits)> {
     let root = inode.data().tree.read();
     let depth = extent::depth(&super::tree::ReadTree::new(inode, &root))?;
-    Ok(credits::remove(
-        depth,
-        STEP,
-        credits::groups_per_extent(&inode.super_block().data().layout),
-    ))
+    let layout = &inode.super_block().data().layout;
+    let groups = credits::groups_per_extent(layout);
+    Ok((depth, credits::remove(depth, STEP, groups)))
 }
 
 /// Removes and frees what is mapped in a range of logical blocks, from its end on.
@@ -47,11 +45,16 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
     let journal = sb.data().writing(sb)?;
     let mut range = range;
     loop {
-        let handle = journal.start(step_credits(inode)?)?;
+        let (depth, credits) = step_credits(inode)?;
+        let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
         // The super-user's reserve is there for the node that a hole in an extent may need: to free
         // must work on a full disk.
         let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
+        if extent::depth(&tree)? > depth {
+            // It grew meanwhile: the credits may not do.
+            continue;
+        }
         let progress = extent::remove(&mut tree, range.clone(), STEP as usize);
         // What was removed before an error is removed on disk too.
         tree.store_inode()?;

@@ -15,7 +15,6 @@ use crate::{
         extent::LOGICAL_END,
         features::Feature,
         group_desc::GroupDescChecksum,
-        layout::Layout,
         superblock::{OnError, State, Superblock, MAGIC},
         units::{InodeNumber, LogicalBlock},
     },
@@ -50,13 +49,7 @@ use kernel::{
 /// The longest name, in bytes.
 const NAME_LEN: u32 = 255;
 
-/// What was taken out of the super block at mount.
-struct Plan {
-    layout: Layout,
-    superblock: Facts,
-}
-
-/// Facts of the super block that are needed once.
+/// What is taken out of the super block at mount, besides the geometry.
 struct Facts {
     features: crate::disk::features::Features,
     seed: Option<crate::disk::checksum::FsSeed>,
@@ -250,9 +243,12 @@ fn fill_super(
         return Err(FsError::Kernel(code::EINVAL));
     }
     let primary = Primary::read(sb.device(), block_size.bytes())?;
-    let plan = primary.with(read_plan)??;
-    check_features(sb, &plan.superblock)?;
-    let Plan { layout, superblock } = plan;
+    let superblock = primary.with(read_facts)?;
+    // First the features: unknown ones may change what other fields mean.
+    check_features(sb, &superblock)?;
+    let layout = primary
+        .with(|superblock| superblock.layout())?
+        .map_err(crate::disk::Corrupt::from)?;
     if !superblock.state.is_clean() || superblock.state.has_errors() {
         pr_warn!(
             "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
@@ -331,7 +327,7 @@ fn check_is_ext4(sb: &NewSuperBlock<'_, Rext4>, superblock: &Superblock) -> FsRe
     Ok(())
 }
 
-fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
+fn read_facts(superblock: &Superblock) -> Facts {
     let features = superblock.features();
     let seed = superblock
         .features()
@@ -345,10 +341,7 @@ fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
         },
         None => GroupDescChecksum::None,
     };
-    Ok(Plan {
-        // The features are checked first by the caller where they explain more.
-        layout: superblock.layout().map_err(crate::disk::Corrupt::from)?,
-        superblock: Facts {
+    Facts {
             features,
             seed,
             hash: HashSettings {
@@ -368,8 +361,7 @@ fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
             journal: superblock.journal_inode(),
             external_journal: superblock.journal_device().is_some(),
             descriptor_checksum,
-        },
-    })
+    }
 }
 
 /// Refuses features that rext4 does not support, by name.

@@ -724,7 +724,7 @@ impl<T: FileSystem> Tables<T> {
             let ours = unsafe { Inode::<T>::from_raw(inode) };
             if asked & bindings::ATTR_SIZE != 0 {
                 // SAFETY: the change has a size.
-                let size = unsafe { (*change).__bindgen_anon_1.ia_size };
+                let size = unsafe { (*change).ia_size };
                 // The lock is the VFS's to give up.
                 let lock = ManuallyDrop::new(ExclusiveLock(ours, NotThreadSafe));
                 let old = ours.size();
