@@ -3,6 +3,7 @@
 //! What an open file does: which way a read or write goes, syncing, and where data lies.
 
 pub(crate) mod buffered;
+pub(crate) mod fallocate;
 
 use crate::{
     dio,
@@ -10,7 +11,7 @@ use crate::{
     inode::{self, map, size, DataKind},
     mount::Filesystem,
     vfs::{
-        file::{FileOperations, IovIter, Kiocb, OpenFile},
+        file::{FallocateMode, FileOperations, IovIter, Kiocb, OpenFile},
         inode::{ExclusiveLock, Inode, InodeOperations},
         iomap::{IomapOperations, Mapping, Place},
         posix_acl::{AclKind, PosixAcl},
@@ -62,6 +63,17 @@ impl FileOperations for Rext4 {
         file.check_writeback_error()
     }
 
+    fn fallocate(
+        file: &OpenFile<'_, Self>,
+        mode: FallocateMode,
+        keep_size: bool,
+        offset: i64,
+        len: i64,
+    ) -> Result {
+        fallocate::fallocate(file, mode, keep_size, offset, len)
+            .map_err(|e| Filesystem::errno(file.inode(), "fallocate", e))
+    }
+
     fn max_bytes(inode: &Inode<Self>) -> i64 {
         max_bytes(inode)
     }
@@ -81,7 +93,7 @@ fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
     };
     if !data_only {
         // Times that changed in memory alone.
-        inode.sync_metadata(false)?;
+        inode.sync_metadata(true)?;
     }
     inode
         .data()

@@ -40,14 +40,14 @@ use crate::{
     journal::sync_point::SyncPoint,
     vfs::{
         buffer::Buffer,
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
         writeback::IoendQueue,
     },
     Rext4,
 };
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use kernel::{error::Error, prelude::*};
 
 pub(crate) use load::get;
@@ -82,6 +82,9 @@ pub(crate) struct InodeData {
     disk_size: AtomicI64,
     /// Changes with every change of the tree, made with [`Self::tree`] held for writing.
     version: AtomicU64,
+    /// How many tasks need the blocks of the file to stay as they are, or to have them alone: while
+    /// there is one, direct reads take the inode's lock.
+    readers_out: AtomicU32,
     /// The ioends of writeback that wait to be completed.
     #[pin]
     pub(crate) ioends: IoendQueue,
@@ -107,6 +110,7 @@ impl InodeData {
             tree <- new_rw_semaphore!([0; ROOT_SIZE], c"rext4_tree"),
             disk_size: AtomicI64::new(0),
             version: AtomicU64::new(0),
+            readers_out: AtomicU32::new(0),
             ioends <- IoendQueue::new::<Rext4>(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
@@ -174,6 +178,14 @@ impl InodeData {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether direct reads have to take the inode's lock. Asked by a reader that has announced
+    /// itself already (`inode_dio_begin`), so that either it sees this, or who wants the file for
+    /// itself sees the reader and waits.
+    pub(crate) fn are_readers_out(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.readers_out.load(Ordering::SeqCst) != 0
+    }
+
     /// Whether the inode is on the list of orphans.
     pub(crate) fn is_orphan(&self) -> bool {
         self.orphan.load(Ordering::Relaxed)
@@ -187,6 +199,27 @@ impl InodeData {
     /// Notes that new blocks would go best at `block`.
     pub(crate) fn set_goal(&self, block: PhysicalBlock) {
         self.goal.store(block.0, Ordering::Relaxed);
+    }
+}
+
+/// The inode's blocks, without any direct I/O on them: none is outstanding, and none can start.
+///
+/// Direct reads do not take the inode's lock with `dioread_nolock`, so it does not keep them away.
+pub(crate) struct Alone<'a>(&'a Inode<Rext4>);
+
+impl<'a> Alone<'a> {
+    /// Waits for direct I/O to end, and keeps new one away as long as the value lives.
+    pub(crate) fn new(inode: &'a Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> Self {
+        inode.data().readers_out.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        inode.wait_for_direct_io(lock);
+        Self(inode)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.data().readers_out.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -248,7 +281,8 @@ pub(crate) fn symlink_text(inode: &Inode<Rext4>) -> FsResult<KVec<u8>> {
     let mut text = KVec::new();
     let size = usize::try_from(inode.size()).unwrap_or(0);
     if inode.data().kind() == DataKind::ShortSymlink {
-        let area = inode.data().tree.read();
+        // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
+        let area = *inode.data().tree.read();
         text.extend_from_slice(area.get(..size).unwrap_or_default(), GFP_KERNEL)?;
         return Ok(text);
     }

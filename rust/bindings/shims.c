@@ -345,6 +345,16 @@ void rext4_shim_defer_completion(struct buffer_head *map)
 	set_buffer_defer_completion(map);
 }
 
+void rext4_shim_dio_begin(struct inode *inode)
+{
+	inode_dio_begin(inode);
+}
+
+void rext4_shim_dio_end(struct inode *inode)
+{
+	inode_dio_end(inode);
+}
+
 bool rext4_shim_in_worker(void)
 {
 	return current->flags & PF_WQ_WORKER;

@@ -136,6 +136,9 @@ void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 		       sector_t block, u32 len, bool is_new);
 void rext4_shim_defer_completion(struct buffer_head *map);
 
+void rext4_shim_dio_begin(struct inode *inode);
+void rext4_shim_dio_end(struct inode *inode);
+
 /* Whether the current task is a worker of a workqueue. */
 bool rext4_shim_in_worker(void);
 

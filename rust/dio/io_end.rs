@@ -81,7 +81,7 @@ pub(crate) fn end_io(
     let mut io_end = io_end.map(KBox::into_inner);
     // Only a growing write ends beyond the end of the file.
     let end = range.map_or(0, |range| range.end() as i64);
-    match (&mut io_end, range) {
+    let converted = match (&mut io_end, range) {
         (Some(io_end), Some(range)) => {
             let blocks = range.blocks();
             fs.counters.add(Count::Conversion, 1);
@@ -91,19 +91,19 @@ pub(crate) fn end_io(
                 fs.counters.add(Count::Deferred, 1);
             }
             let grows = growing.map_or(0, |_| end);
-            convert::convert(inode, blocks, &mut io_end.reserve, grows)?;
+            convert::convert(inode, blocks, &mut io_end.reserve, grows)
         }
         // Over written blocks beyond the end there is the size alone to be changed.
-        (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end)?,
-        _ => {}
+        (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end),
+        _ => Ok(()),
+    };
+    let Some(lock) = growing else {
+        return converted;
+    };
+    if converted.is_ok() && end > inode.size() {
+        inode.set_size(lock, end);
     }
-    if let Some(lock) = growing {
-        if end > inode.size() {
-            inode.set_size(lock, end);
-        }
-        give_back(inode, io_end)?;
-    }
-    Ok(())
+    converted.and(give_back(inode, io_end))
 }
 
 /// The end of a write beyond the end of the file: it loses what was allocated but not written.

@@ -14,6 +14,7 @@ use crate::{
     inode::{
         allocate, convert,
         map::{self, Found},
+        size,
     },
     mount::Filesystem,
     vfs::{
@@ -35,16 +36,9 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     }
     request.modified()?;
-    let end = inode.size();
-    if request.position() > end {
-        // What a mapping has left behind the end of the file in its last block must not come to
-        // light when the file grows over it.
-        let size = inode.super_block().data().layout.block_size();
-        let within = i64::from(size.within_block(end as u64));
-        let rest = (i64::from(size.bytes()) - within).min(request.position() - end);
-        if within != 0 {
-            iomap::zero_range(inode, &lock, end, rest)?;
-        }
+    if request.position() > inode.size() {
+        size::clear_to_block_end(inode, &lock, request.position())
+            .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     let written = request.write_buffered(memory, &lock)?;
     drop(lock);

@@ -18,7 +18,7 @@ use crate::{
 use core::ops::Range;
 
 /// Extents converted in one transaction at most.
-const STEP: u32 = 16;
+pub(crate) const STEP: u32 = 16;
 
 /// Makes a range of blocks written, in as many transactions as it takes, and moves the size on disk
 /// up to `end`, in bytes, if it is less. What new nodes of the tree need is taken from `reserve`.

@@ -8,7 +8,7 @@ use crate::{
         extent::{State, LOGICAL_END},
         units::{BlockSize, LogicalBlock, PhysicalBlock},
     },
-    error::FsResult,
+    error::{FsError, FsResult},
     extent::{self, Mapping},
     vfs::{
         inode::Inode,
@@ -44,7 +44,33 @@ pub(crate) enum Found {
 /// Looks a block up. Takes the tree's lock for reading.
 pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
     let root = inode.data().tree.read();
-    find_in(&ReadTree::new(inode, &root), block)
+    let found = find_in(&ReadTree::new(inode, &root), block)?;
+    drop(root);
+    check_found(inode, found)?;
+    Ok(found)
+}
+
+/// Checks that blocks which an inode claims are not the file system's own: a damaged tree must not
+/// lead a write into the inode table or the journal.
+pub(crate) fn check_foreign(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
+    let fs = inode.super_block().data();
+    // The journal is the file system's own, and is read before it is known what else is.
+    if inode.ino() < fs.layout.first_inode().0 && !inode.is_directory() {
+        return Ok(());
+    }
+    fs.groups()?
+        .system()
+        .check_foreign(start, u64::from(len))
+        .map_err(|e| FsError::Corrupt(e.into()))
+}
+
+fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {
+    match found {
+        Found::Hole { .. } => Ok(()),
+        Found::Written { start, len } | Found::Unwritten { start, len } => {
+            check_foreign(inode, start, len)
+        }
+    }
 }
 
 /// Looks a block up in a tree that the caller has locked.
@@ -88,6 +114,7 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     let version = inode.data().version();
     let found = find_in(&ReadTree::new(inode, &root), block)?;
     drop(root);
+    check_found(inode, found)?;
     Ok(to_bytes(size, block, found, version))
 }
 

@@ -7,7 +7,7 @@
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
 //! of the old last block is zeros in the page cache, then the size is larger.
 
-use super::{check_supported, orphan, store, truncate, DataKind};
+use super::{check_supported, Alone, orphan, store, truncate, DataKind};
 use crate::{
     error::{FsError, FsResult},
     file::max_bytes,
@@ -37,11 +37,11 @@ pub(crate) fn set_size(
         return Err(FsError::Kernel(code::EFBIG));
     }
     let old = inode.size();
-    inode.wait_for_direct_io(lock);
+    let alone = Alone::new(inode, lock);
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        iomap::zero_range(inode, lock, old, rest_of_block(inode, old).min(new - old))?;
+        clear_to_block_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
         let rest = rest_of_block(inode, new);
@@ -64,7 +64,23 @@ pub(crate) fn set_size(
     // Blocks beyond the end that were preallocated go too, as with other file systems.
     truncate::beyond_end(inode)?;
     drop(page_cache);
+    drop(alone);
     truncate::release_orphan(inode)
+}
+
+/// Fills the last block of a file behind its end with zeros, in the page cache, before the file
+/// grows to `new` bytes: what a mapping has left there must not come to light.
+pub(crate) fn clear_to_block_end(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    new: i64,
+) -> FsResult {
+    let end = inode.size();
+    let rest = rest_of_block(inode, end).min(new - end);
+    if rest > 0 {
+        iomap::zero_range(inode, lock, end, rest)?;
+    }
+    Ok(())
 }
 
 /// The number of bytes from byte `at` to the end of its block; none if it is the start of one.

@@ -15,7 +15,7 @@ use crate::{
     journal::credits,
     vfs::{
         inode::Inode,
-        jbd2::Credits,
+        jbd2::{Credits, Journal},
         super_block::SuperBlock,
     },
     Rext4,
@@ -23,16 +23,23 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-/// Extents removed in one step.
+/// Extents removed in one step at most.
 const STEP: u32 = 16;
 
-/// The depth of the tree, and what one step can change in a tree of this depth.
-fn step_credits(inode: &Inode<Rext4>) -> FsResult<(u16, Credits)> {
+/// The depth of the tree, how many extents are removed in one step, and what that can change.
+fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, Credits)> {
     let root = inode.data().tree.read();
     let depth = extent::depth(&super::tree::ReadTree::new(inode, &root))?;
     let layout = &inode.super_block().data().layout;
-    let groups = credits::groups_per_extent(layout);
-    Ok((depth, credits::remove(depth, STEP, groups)))
+    // A step takes no more than a part of a small journal.
+    let fits = |credits: &Credits| credits.blocks <= journal.max_credits() / 4;
+    let mut step = STEP;
+    let mut credits = credits::remove(depth, step, layout);
+    while step > 1 && !fits(&credits) {
+        step /= 2;
+        credits = credits::remove(depth, step, layout);
+    }
+    Ok((depth, step, credits))
 }
 
 /// Removes and frees what is mapped in a range of logical blocks, from its end on.
@@ -45,7 +52,7 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
     let journal = sb.data().writing(sb)?;
     let mut range = range;
     loop {
-        let (depth, credits) = step_credits(inode)?;
+        let (depth, step, credits) = step_credits(inode, journal)?;
         let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
         // The super-user's reserve is there for the node that a hole in an extent may need: to free
@@ -55,7 +62,7 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
             // It grew meanwhile: the credits may not do.
             continue;
         }
-        let progress = extent::remove(&mut tree, range.clone(), STEP as usize);
+        let progress = extent::remove(&mut tree, range.clone(), step as usize);
         // What was removed before an error is removed on disk too.
         tree.store_inode()?;
         drop(root);
@@ -121,6 +128,10 @@ pub(crate) fn finish_orphan(
     finished.truncated += 1;
     beyond_end(&inode)?;
     clear_tail(&inode)?;
+    // After a remount somebody may have read the file before.
+    let lock = inode.lock();
+    inode.truncate_page_cache(&lock, inode.size());
+    drop(lock);
     release_orphan(&inode)
 }
 

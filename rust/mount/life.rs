@@ -116,7 +116,7 @@ impl FileSystem for Rext4 {
                 None if wait => sb.device().flush()?,
                 _ => {}
             }
-            Ok(())
+            Ok(journal.must_not_be_aborted()?)
         };
         sync().map_err(|e| fs.errno_at(sb, None, "sync", e))
     }
@@ -301,6 +301,7 @@ fn fill_super(
             dioread_nolock: AtomicBool::new(nolock),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),
+            reports: super::damage::Reports::default(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
             id: [id as u32, (id >> 32) as u32],
@@ -562,7 +563,8 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
 /// The runs of blocks that the journal lies in.
 fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
     let mut runs = KVec::new();
-    let root = inode.data().tree.read();
+    // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
+    let root = *inode.data().tree.read();
     let tree = ReadTree::new(inode, &root);
     let mut from = LogicalBlock(0);
     while let Some(extent) = extent::next_extent(&tree, from)? {
@@ -598,7 +600,17 @@ fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     let found = fs.orphans.load(sb, file.as_deref(), head)?;
     let mut finished = Finished::default();
     for orphan in found {
-        truncate::finish_orphan(sb, orphan, &mut finished)?;
+        // One that can't be finished stays listed, for e2fsck.
+        if let Err(e) = truncate::finish_orphan(sb, orphan, &mut finished) {
+            let e = fs.errno_at(sb, Some(orphan), "finish an orphan", e);
+            pr_warn!(
+                "({}): warning: inode {} stays an orphan: error {}\n",
+                sb.id(),
+                orphan.0,
+                e.to_errno()
+            );
+            fs.writing(sb)?;
+        }
     }
     if finished.deleted + finished.truncated > 0 {
         pr_info!(
@@ -707,7 +719,7 @@ impl Filesystem {
             .groups
             .as_ref()
             .map(|groups| (groups.free_blocks(), groups.free_inodes()));
-        let no_orphans = self.orphans.is_empty();
+        let no_orphans = self.orphans.is_loaded() && self.orphans.is_empty();
         self.primary.write_now(|superblock| {
             superblock.set_feature(Feature::NEEDS_RECOVERY, false);
             if no_orphans {

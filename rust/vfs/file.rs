@@ -40,10 +40,33 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Preallocates, punches or zeroes a range of bytes; the file grows to its end unless
+    /// `keep_size` says no. Called without locks.
+    fn fallocate(
+        file: &OpenFile<'_, Self>,
+        mode: FallocateMode,
+        keep_size: bool,
+        offset: i64,
+        len: i64,
+    ) -> Result
+    where
+        Self: FileSystem;
+
     /// Largest size that the file can have, in bytes.
     fn max_bytes(inode: &Inode<Self>) -> i64
     where
         Self: FileSystem;
+}
+
+/// What `fallocate` is to do with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallocateMode {
+    /// Give it blocks where it has none.
+    Allocate,
+    /// Take its blocks away.
+    PunchHole,
+    /// Make it read as zeros, with blocks.
+    ZeroRange,
 }
 
 /// An open file.
@@ -56,6 +79,13 @@ impl<T: FileSystem> OpenFile<'_, T> {
     /// The file's inode.
     pub fn inode(&self) -> &Inode<T> {
         self.inode
+    }
+
+    /// Takes privileges away and updates the times, as a write has to. The inode's lock is held
+    /// exclusively.
+    pub fn modified(&self) -> Result {
+        // SAFETY: the file is valid while we are borrowed.
+        to_result(unsafe { bindings::file_modified(self.file) })
     }
 
     /// Writes the page cache of a range out, waits for it, and reports an error that writeback met
@@ -231,6 +261,12 @@ impl IovIter<'_> {
         unsafe { bindings::rext4_shim_iov_iter_count(self.raw) }
     }
 
+    /// Moves back by `bytes`, which were moved over before.
+    pub fn revert(&mut self, bytes: usize) {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::iov_iter_revert(self.raw, bytes) };
+    }
+
     /// The bits that are set in any address or length: zero below the alignment.
     pub fn alignment(&self) -> usize {
         // SAFETY: by the type invariant.
@@ -379,11 +415,30 @@ impl<T: FileSystem> Table<T> {
     }
 
     unsafe extern "C" fn fallocate(
-        _file: *mut bindings::file,
-        _mode: i32,
-        _offset: i64,
-        _len: i64,
+        file: *mut bindings::file,
+        mode: i32,
+        offset: i64,
+        len: i64,
     ) -> ffi::c_long {
-        crate::error::eopnotsupp().to_errno() as ffi::c_long
+        let run = || -> Result {
+            let mode = mode as u32;
+            let keep_size = mode & bindings::FALLOC_FL_KEEP_SIZE != 0;
+            let what = match mode & !bindings::FALLOC_FL_KEEP_SIZE {
+                bindings::FALLOC_FL_ALLOCATE_RANGE => FallocateMode::Allocate,
+                bindings::FALLOC_FL_PUNCH_HOLE => FallocateMode::PunchHole,
+                bindings::FALLOC_FL_ZERO_RANGE => FallocateMode::ZeroRange,
+                _ => return Err(crate::error::eopnotsupp()),
+            };
+            let open = OpenFile {
+                file,
+                // SAFETY: the VFS passes a file of an inode of ours.
+                inode: unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode(file)) },
+            };
+            T::fallocate(&open, what, keep_size, offset, len)
+        };
+        match run() {
+            Ok(()) => 0,
+            Err(e) => e.to_errno() as ffi::c_long,
+        }
     }
 }

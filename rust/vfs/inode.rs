@@ -296,6 +296,19 @@ impl<T: FileSystem> Inode<T> {
         })
     }
 
+    /// Whether the file may grow to a size: limits of the process and of the file system.
+    pub fn check_new_size(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) -> Result {
+        // SAFETY: the inode is valid and its lock is held.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), bytes) })
+    }
+
+    /// Drops a range of the page cache, first and last byte; what it has of pages that are not
+    /// wholly in it becomes zeros.
+    pub fn drop_page_cache(&self, _lock: &ExclusiveLock<'_, T>, first: i64, last: i64) {
+        // SAFETY: the inode is valid and its lock is held.
+        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+    }
+
     /// Sets the size in bytes that readers see, and drops what the page cache has beyond it.
     pub fn truncate_page_cache(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) {
         // SAFETY: the inode is valid and its lock is held.
@@ -538,13 +551,12 @@ impl<T: FileSystem> InodeCache<T> {
 
 impl<T: FileSystem> Drop for InodeCache<T> {
     fn drop(&mut self) {
+        // Inodes are freed from RCU callbacks, which use the cache. No mount is left to make more.
+        // SAFETY: no precondition.
+        unsafe { bindings::rcu_barrier() };
         let cache = CACHE.swap(ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: no mount is left, and the barrier waits for the inodes that are freed from RCU
-        // callbacks, so the cache is empty.
-        unsafe {
-            bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(cache);
-        }
+        // SAFETY: the cache is empty, and nobody uses it any more.
+        unsafe { bindings::kmem_cache_destroy(cache) };
     }
 }
 
