@@ -44,6 +44,8 @@ bool rext4_shim_journal_is_aborted(journal_t *journal);
 bool rext4_shim_journal_has_barriers(journal_t *journal);
 bool rext4_shim_journal_has_fast_commit(journal_t *journal);
 tid_t rext4_shim_journal_latest_tid(journal_t *journal);
+/* Whether this is the transaction that is running or that is being committed. */
+bool rext4_shim_journal_has_open(journal_t *journal, tid_t tid);
 /* A commit interval of 0 seconds is jbd2's default. */
 void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_seconds,
 				  bool barriers, u32 min_batch_us, u32 max_batch_us);

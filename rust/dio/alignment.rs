@@ -70,7 +70,9 @@ mod tests {
 
     fn partial(start: i64, len: usize) -> [Option<u32>; 2] {
         match ByteRange::new(start, len, SIZE) {
-            Some(range) => range.partial_blocks().map(|block| block.map(|block| block.0)),
+            Some(range) => range
+                .partial_blocks()
+                .map(|block| block.map(|block| block.0)),
             None => panic!("no range"),
         }
     }

@@ -299,8 +299,8 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     unsafe { bindings::rext4_shim_might_sleep() };
     from_result(|| {
         // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
-        let io_end = (!private.is_null())
-            .then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
+        let io_end =
+            (!private.is_null()).then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
         // SAFETY: `write` put it there, and is waiting for us: the lock is held.
         let growing = unsafe { growing.cast::<ExclusiveLock<'_, T>>().as_ref() };
         // SAFETY: the request is completed after this, and keeps its file open until then.

@@ -7,12 +7,11 @@
 use super::{
     address_space,
     dentry::Dentry,
-    file,
-    iomap,
+    file, iomap,
     posix_acl::{AclKind, PosixAcl},
     readdir,
-    super_block::{FileSystem, SuperBlock},
     stat::{Attributes, Timestamp},
+    super_block::{FileSystem, SuperBlock},
     writeback, xattr,
 };
 use crate::bindings;
@@ -567,10 +566,8 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
     // SAFETY: the cache lives while the file system type is registered.
-    let memory = unsafe {
-        bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire))
-    }
-    .cast::<Container<T>>();
+    let memory = unsafe { bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire)) }
+        .cast::<Container<T>>();
     if memory.is_null() {
         return ptr::null_mut();
     }
@@ -751,9 +748,7 @@ impl<T: FileSystem> Tables<T> {
             ours.mark_dirty();
             if asked & bindings::ATTR_MODE != 0 {
                 // SAFETY: as above.
-                to_result(unsafe {
-                    bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode)
-                })?;
+                to_result(unsafe { bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode) })?;
             }
             Ok(0)
         })
@@ -838,4 +833,3 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 }
-

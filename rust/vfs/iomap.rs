@@ -155,8 +155,7 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: iomap passes an inode of ours.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map_xattr(inode, offset as u64)?
-                .ok_or(kernel::error::code::ENOENT)?;
+            let map = T::map_xattr(inode, offset as u64)?.ok_or(kernel::error::code::ENOENT)?;
             // SAFETY: iomap passes a structure to fill.
             let out = unsafe { &mut *out };
             fill(inode, &map, out);

@@ -138,7 +138,11 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Whether the super block is read-only now.
     pub fn is_read_only(&self) -> bool {
         // SAFETY: reading the flags races at worst with a remount, like everywhere in the VFS.
-        unsafe { ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile() & bindings::REXT4_SB_RDONLY as usize != 0 }
+        unsafe {
+            ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile()
+                & bindings::REXT4_SB_RDONLY as usize
+                != 0
+        }
     }
 
     /// Makes the super block read-only from now on, without waiting for writers: for a file
@@ -509,10 +513,7 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
-    unsafe extern "C" fn statfs(
-        dentry: *mut bindings::dentry,
-        out: *mut bindings::kstatfs,
-    ) -> i32 {
+    unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, out: *mut bindings::kstatfs) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a dentry of a filled super block.
             let stat = T::statfs(unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) })?;
@@ -528,7 +529,10 @@ impl<T: FileSystem> SuperTable<T> {
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_options(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }
@@ -539,7 +543,10 @@ impl<T: FileSystem> SuperTable<T> {
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_stats(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_stats(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }

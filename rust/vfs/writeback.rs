@@ -203,10 +203,7 @@ impl<T: FileSystem + Writeback> Table<T> {
         }
     }
 
-    unsafe extern "C" fn submit(
-        context: *mut bindings::iomap_writepage_ctx,
-        error: i32,
-    ) -> i32 {
+    unsafe extern "C" fn submit(context: *mut bindings::iomap_writepage_ctx, error: i32) -> i32 {
         // SAFETY: iomap passes a context with an ioend to be submitted.
         let ioend = unsafe { (*context).wb_ctx.cast::<bindings::iomap_ioend>() };
         let mut error = error;
@@ -258,4 +255,3 @@ pub(super) unsafe extern "C" fn writepages<T: FileSystem + Writeback>(
         Ok(0)
     })
 }
-
