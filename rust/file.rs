@@ -2,14 +2,17 @@
 
 //! What an open file does: which way a read or write goes, syncing, and where data lies.
 
+pub(crate) mod buffered;
+pub(crate) mod fallocate;
+
 use crate::{
     dio,
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, map, DataKind},
+    inode::{self, map, size, DataKind},
     mount::Filesystem,
     vfs::{
-        file::{FileOperations, IovIter, Kiocb, OpenFile},
-        inode::{Inode, InodeOperations},
+        file::{FallocateMode, FileOperations, IovIter, Kiocb, OpenFile},
+        inode::{ExclusiveLock, Inode, InodeOperations},
         iomap::{IomapOperations, Mapping, Place},
         posix_acl::{AclKind, PosixAcl},
         stat::{Attributes, DirectIoAlignment},
@@ -43,14 +46,14 @@ impl FileOperations for Rext4 {
         let checked = || -> FsResult {
             inode::check_supported(inode)?;
             inode.super_block().data().writing(inode.super_block())?;
-            if request.is_direct() {
-                Ok(())
-            } else {
-                Err(FsError::unsupported())
-            }
+            Ok(())
         };
         checked().map_err(|e| Filesystem::errno(inode, "write", e))?;
-        dio::write::write(request, memory)
+        if request.is_direct() {
+            dio::write::write(request, memory)
+        } else {
+            buffered::write(request, memory)
+        }
     }
 
     fn fsync(file: &OpenFile<'_, Self>, start: i64, end: i64, data_only: bool) -> Result {
@@ -58,6 +61,17 @@ impl FileOperations for Rext4 {
         let inode = file.inode();
         sync(inode, data_only).map_err(|e| Filesystem::errno(inode, "fsync", e))?;
         file.check_writeback_error()
+    }
+
+    fn fallocate(
+        file: &OpenFile<'_, Self>,
+        mode: FallocateMode,
+        keep_size: bool,
+        offset: i64,
+        len: i64,
+    ) -> Result {
+        fallocate::fallocate(file, mode, keep_size, offset, len)
+            .map_err(|e| Filesystem::errno(file.inode(), "fallocate", e))
     }
 
     fn max_bytes(inode: &Inode<Self>) -> i64 {
@@ -79,7 +93,7 @@ fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
     };
     if !data_only {
         // Times that changed in memory alone.
-        inode.sync_metadata(false)?;
+        inode.sync_metadata(true)?;
     }
     inode
         .data()
@@ -92,6 +106,14 @@ impl IomapOperations for Rext4 {
         map::bytes(inode, offset).map_err(|e| Filesystem::errno(inode, "look up a block", e))
     }
 
+    fn map_for_write(inode: &Inode<Self>, offset: u64, len: u64) -> Result<Mapping> {
+        buffered::map(inode, offset, len).map_err(|e| Filesystem::errno(inode, "write", e))
+    }
+
+    fn map_version(inode: &Inode<Self>) -> u64 {
+        inode.data().version()
+    }
+
     fn map_xattr(inode: &Inode<Self>, offset: u64) -> Result<Option<Mapping>> {
         let size = inode.super_block().data().layout.block_size();
         let len = u64::from(size.bytes());
@@ -102,6 +124,7 @@ impl IomapOperations for Rext4 {
                 offset: 0,
                 len,
                 place: Place::Written(byte),
+                version: 0,
             }))
     }
 }
@@ -113,6 +136,11 @@ impl InodeOperations for Rext4 {
 
     fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>> {
         inode::symlink_text(inode).map_err(|e| Filesystem::errno(inode, "read a link", e))
+    }
+
+    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result {
+        size::set_size(inode, lock, bytes)
+            .map_err(|e| Filesystem::errno(inode, "change the size", e))
     }
 
     fn attributes(inode: &Inode<Self>) -> Result<Attributes> {

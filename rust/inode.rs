@@ -8,6 +8,9 @@
 //! | [`store`] | back, within a transaction |
 //! | [`tree`] | the inode's extent tree over buffers and journal |
 //! | [`map`] | where the blocks of a file lie |
+//! | [`allocate`] | blocks for holes |
+//! | [`convert`] | from unwritten to written, and the size on disk |
+//! | [`size`] | truncation, both ways |
 //! | [`orphan`] | the list of inodes that recovery has to finish |
 //! | [`truncate`] | freeing blocks, in steps that each fit a transaction |
 //!
@@ -16,9 +19,12 @@
 //! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::tree`], a group's
 //! lock, the bytes of a buffer. See `Documentation/locking.md`.
 
+pub(crate) mod allocate;
+pub(crate) mod convert;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
+pub(crate) mod size;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod truncate;
@@ -34,13 +40,14 @@ use crate::{
     journal::sync_point::SyncPoint,
     vfs::{
         buffer::Buffer,
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
+        writeback::IoendQueue,
     },
     Rext4,
 };
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use kernel::{error::Error, prelude::*};
 
 pub(crate) use load::get;
@@ -71,8 +78,16 @@ pub(crate) struct InodeData {
     #[pin]
     pub(crate) tree: RwSemaphore<[u8; ROOT_SIZE]>,
     /// The size in bytes that is, or is in a transaction to become, the one on disk: `i_disksize`.
-    /// Changed with the inode lock held exclusively.
+    /// Changed with [`Self::tree`] held for writing.
     disk_size: AtomicI64,
+    /// Changes with every change of the tree, made with [`Self::tree`] held for writing.
+    version: AtomicU64,
+    /// How many tasks need the blocks of the file to stay as they are, or to have them alone: while
+    /// there is one, direct reads take the inode's lock.
+    readers_out: AtomicU32,
+    /// The ioends of writeback that wait to be completed.
+    #[pin]
+    pub(crate) ioends: IoendQueue,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -94,6 +109,9 @@ impl InodeData {
         try_pin_init!(Self {
             tree <- new_rw_semaphore!([0; ROOT_SIZE], c"rext4_tree"),
             disk_size: AtomicI64::new(0),
+            version: AtomicU64::new(0),
+            readers_out: AtomicU32::new(0),
+            ioends <- IoendQueue::new::<Rext4>(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             orphan: AtomicBool::new(false),
@@ -150,6 +168,24 @@ impl InodeData {
         self.disk_size.store(bytes, Ordering::Relaxed);
     }
 
+    /// A number that changes with every change of the tree.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Notes a change of the tree, which is held for writing.
+    pub(crate) fn note_change(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether direct reads have to take the inode's lock. Asked by a reader that has announced
+    /// itself already (`inode_dio_begin`), so that either it sees this, or who wants the file for
+    /// itself sees the reader and waits.
+    pub(crate) fn are_readers_out(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.readers_out.load(Ordering::SeqCst) != 0
+    }
+
     /// Whether the inode is on the list of orphans.
     pub(crate) fn is_orphan(&self) -> bool {
         self.orphan.load(Ordering::Relaxed)
@@ -163,6 +199,27 @@ impl InodeData {
     /// Notes that new blocks would go best at `block`.
     pub(crate) fn set_goal(&self, block: PhysicalBlock) {
         self.goal.store(block.0, Ordering::Relaxed);
+    }
+}
+
+/// The inode's blocks, without any direct I/O on them: none is outstanding, and none can start.
+///
+/// Direct reads do not take the inode's lock with `dioread_nolock`, so it does not keep them away.
+pub(crate) struct Alone<'a>(&'a Inode<Rext4>);
+
+impl<'a> Alone<'a> {
+    /// Waits for direct I/O to end, and keeps new one away as long as the value lives.
+    pub(crate) fn new(inode: &'a Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> Self {
+        inode.data().readers_out.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        inode.wait_for_direct_io(lock);
+        Self(inode)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.data().readers_out.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -224,7 +281,8 @@ pub(crate) fn symlink_text(inode: &Inode<Rext4>) -> FsResult<KVec<u8>> {
     let mut text = KVec::new();
     let size = usize::try_from(inode.size()).unwrap_or(0);
     if inode.data().kind() == DataKind::ShortSymlink {
-        let area = inode.data().tree.read();
+        // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
+        let area = *inode.data().tree.read();
         text.extend_from_slice(area.get(..size).unwrap_or_default(), GFP_KERNEL)?;
         return Ok(text);
     }

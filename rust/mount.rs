@@ -87,6 +87,7 @@ pub(crate) struct Filesystem {
     default_on_damage: OnDamage,
     /// Set once damage was found and nothing may be written any more.
     stopped: AtomicBool,
+    reports: damage::Reports,
     /// The last inode that was warned of.
     warned: AtomicU64,
     /// Blocks that can't hold data.

@@ -5,7 +5,7 @@
 //! A file system is a type that implements [`super_block::FileSystem`] and, beside it, a trait for
 //! each table of callbacks it wants to serve: [`inode::InodeOperations`],
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
-//! [`xattr::XattrOperations`]. Nothing here knows ext4: another file system could be written over
+//! [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows ext4: another file system could be written over
 //! it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
@@ -18,6 +18,7 @@ pub(crate) mod file;
 pub(crate) mod fs_context;
 pub(crate) mod inode;
 pub(crate) mod iomap;
+mod mmap;
 pub(crate) mod jbd2;
 pub(crate) mod posix_acl;
 pub(crate) mod readdir;
@@ -25,5 +26,6 @@ pub(crate) mod rw_semaphore;
 pub(crate) mod stat;
 pub(crate) mod super_block;
 mod write_through;
+pub(crate) mod writeback;
 pub(crate) mod wait;
 pub(crate) mod xattr;

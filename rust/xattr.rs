@@ -22,7 +22,7 @@ use crate::{
         xattr::{self as disk, NameIndex, Value, Xattrs},
         Corrupt,
     },
-    error::{FsError, FsResult},
+    error::{eopnotsupp, FsError, FsResult},
     inode,
     journal::kinds::XATTR_BLOCK,
     mount::Filesystem,
@@ -47,6 +47,7 @@ impl XattrOperations for Rext4 {
         value: &mut ValueSink<'_>,
     ) -> Result<usize> {
         let index = match namespace {
+            Namespace::User if !serves_users(inode) => return Err(eopnotsupp()),
             Namespace::User => NameIndex::USER,
             Namespace::Trusted => NameIndex::TRUSTED,
             Namespace::Security => NameIndex::SECURITY,
@@ -59,7 +60,8 @@ impl XattrOperations for Rext4 {
     }
 
     fn list_xattrs(inode: &Inode<Self>, list: &mut NameList<'_>) -> Result {
-        let listed = look(inode, |xattrs| match add_names(&xattrs, list) {
+        let users = serves_users(inode);
+        let listed = look(inode, |xattrs| match add_names(&xattrs, users, list) {
             Ok(()) => Looked::GoOn,
             Err(e) => Looked::Done(e),
         });
@@ -154,9 +156,15 @@ fn read_block(inode: &Inode<Rext4>) -> FsResult<Option<Buffer>> {
     Ok(Some(buffer))
 }
 
-fn add_names(xattrs: &Xattrs<'_>, list: &mut NameList<'_>) -> Result {
+/// Whether attributes of the name space `user` are served: `nouser_xattr` says no.
+fn serves_users(inode: &Inode<Rext4>) -> bool {
+    inode.super_block().data().options().user_xattr
+}
+
+fn add_names(xattrs: &Xattrs<'_>, users: bool, list: &mut NameList<'_>) -> Result {
     for xattr in xattrs.iter() {
         list.add(match xattr.index {
+            NameIndex::USER if !users => continue,
             NameIndex::USER => Name::Attribute(Namespace::User, xattr.name),
             NameIndex::TRUSTED => Name::Attribute(Namespace::Trusted, xattr.name),
             NameIndex::SECURITY => Name::Attribute(Namespace::Security, xattr.name),

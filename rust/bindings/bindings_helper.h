@@ -36,5 +36,7 @@ static const int REXT4_IOCB_APPEND = (__force int)IOCB_APPEND;
 static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
 static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;
 static const unsigned int REXT4_I_CTIME_QUERIED = I_CTIME_QUERIED;
+static const unsigned int REXT4_IOMAP_ZERO = IOMAP_ZERO;
+static const unsigned int REXT4_IOEND_UNWRITTEN = IOMAP_IOEND_UNWRITTEN;
 static const unsigned int REXT4_S_NOSEC = S_NOSEC;
 static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;

@@ -266,6 +266,11 @@ u32 rext4_shim_i_gid_read(const struct inode *inode)
 	return i_gid_read(inode);
 }
 
+void rext4_shim_inode_touch(struct inode *inode)
+{
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+}
+
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid)
 {
 	i_uid_write(inode, uid);
@@ -352,6 +357,16 @@ void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 void rext4_shim_defer_completion(struct buffer_head *map)
 {
 	set_buffer_defer_completion(map);
+}
+
+void rext4_shim_dio_begin(struct inode *inode)
+{
+	inode_dio_begin(inode);
+}
+
+void rext4_shim_dio_end(struct inode *inode)
+{
+	inode_dio_end(inode);
 }
 
 bool rext4_shim_in_worker(void)
@@ -457,4 +472,116 @@ bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
 				struct wait_queue_entry *entry)
 {
 	return prepare_to_wait_event(head, entry, TASK_KILLABLE) != 0;
+}
+
+void rext4_shim_pagecache_lock(struct inode *inode)
+{
+	filemap_invalidate_lock(inode->i_mapping);
+}
+
+void rext4_shim_pagecache_unlock(struct inode *inode)
+{
+	filemap_invalidate_unlock(inode->i_mapping);
+}
+
+static struct workqueue_struct *ioend_workers;
+
+int rext4_shim_ioend_start(void)
+{
+	/* Writeback must go on when memory is short: it is what frees it. */
+	ioend_workers = alloc_workqueue("rext4-ioend",
+					WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	return ioend_workers ? 0 : -ENOMEM;
+}
+
+void rext4_shim_ioend_stop(void)
+{
+	destroy_workqueue(ioend_workers);
+}
+
+void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
+				 void (*complete)(struct work_struct *))
+{
+	spin_lock_init(&queue->lock);
+	INIT_LIST_HEAD(&queue->ready);
+	INIT_WORK(&queue->work, complete);
+}
+
+static void ioend_is_ready(struct bio *bio)
+{
+	struct rext4_ioend_queue *queue = bio->bi_private;
+	struct iomap_ioend *ioend = iomap_ioend_from_bio(bio);
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (list_empty(&queue->ready))
+		queue_work(ioend_workers, &queue->work);
+	list_add_tail(&ioend->io_list, &queue->ready);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
+				  struct rext4_ioend_queue *queue)
+{
+	ioend->io_bio.bi_private = queue;
+	ioend->io_bio.bi_end_io = ioend_is_ready;
+}
+
+void rext4_shim_ioend_queue_take(struct work_struct *work,
+				 struct list_head *ready)
+{
+	struct rext4_ioend_queue *queue =
+		container_of(work, struct rext4_ioend_queue, work);
+
+	spin_lock_irq(&queue->lock);
+	list_replace_init(&queue->ready, ready);
+	spin_unlock_irq(&queue->lock);
+	iomap_sort_ioends(ready);
+}
+
+struct iomap_ioend *rext4_shim_ioend_next(struct list_head *ready)
+{
+	struct iomap_ioend *ioend =
+		list_first_entry_or_null(ready, struct iomap_ioend, io_list);
+
+	if (!ioend)
+		return NULL;
+	list_del_init(&ioend->io_list);
+	iomap_ioend_try_merge(ioend, ready);
+	cond_resched();
+	return ioend;
+}
+
+int rext4_shim_ioend_error(const struct iomap_ioend *ioend)
+{
+	return blk_status_to_errno(ioend->io_bio.bi_status);
+}
+
+void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend)
+{
+	struct iomap_ioend *merged;
+
+	list_for_each_entry(merged, &ioend->io_list, io_list) {
+		void *private = merged->io_private;
+
+		merged->io_private = NULL;
+		if (private)
+			return private;
+	}
+	return NULL;
+}
+
+vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
+				   const struct iomap_ops *ops)
+{
+	struct inode *inode = file_inode(fault->vma->vm_file);
+	vm_fault_t result;
+
+	sb_start_pagefault(inode->i_sb);
+	file_update_time(fault->vma->vm_file);
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	result = iomap_page_mkwrite(fault, ops, NULL);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	sb_end_pagefault(inode->i_sb);
+	return result;
 }

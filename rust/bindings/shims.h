@@ -77,6 +77,10 @@ loff_t rext4_shim_i_size_read(const struct inode *inode);
 void rext4_shim_i_size_write(struct inode *inode, loff_t bytes);
 u32 rext4_shim_i_uid_read(const struct inode *inode);
 u32 rext4_shim_i_gid_read(const struct inode *inode);
+void rext4_shim_pagecache_lock(struct inode *inode);
+void rext4_shim_pagecache_unlock(struct inode *inode);
+/* Sets the times of change of data and inode to now. */
+void rext4_shim_inode_touch(struct inode *inode);
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
 u64 rext4_shim_iversion_peek(const struct inode *inode);
 void rext4_shim_iversion_set(struct inode *inode, u64 version);
@@ -90,7 +94,38 @@ void rext4_shim_iomap_read_folio(struct folio *folio,
 void rext4_shim_iomap_readahead(struct readahead_control *request,
 				const struct iomap_ops *ops);
 
+/*
+ * The ioends of an inode that are on the device and wait to be completed by a
+ * worker. The lock is taken in any context.
+ */
+struct rext4_ioend_queue {
+	spinlock_t lock;
+	struct list_head ready;
+	struct work_struct work;
+};
+
+void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
+				 void (*complete)(struct work_struct *));
+/* Makes the ioend's completion put it into the queue. */
+void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
+				  struct rext4_ioend_queue *queue);
+/* Moves what is ready into a list, in the order of the file. */
+void rext4_shim_ioend_queue_take(struct work_struct *work,
+				 struct list_head *ready);
+/* The first of a list, with those merged into it that follow it; or NULL. */
+struct iomap_ioend *rext4_shim_ioend_next(struct list_head *ready);
+/* The errno that the device gave. */
+int rext4_shim_ioend_error(const struct iomap_ioend *ioend);
+/* Takes what one of those that were merged into the ioend brought; or NULL. */
+void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend);
+/* The workqueue for them, made and ended with the module. */
+int rext4_shim_ioend_start(void);
+void rext4_shim_ioend_stop(void);
+
 /* Files and requests. */
+/* What a page fault that wants to write has to do around the file system. */
+vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
+				   const struct iomap_ops *ops);
 struct inode *rext4_shim_file_inode(const struct file *file);
 void rext4_shim_file_can_odirect(struct file *file);
 void rext4_shim_file_accessed(struct file *file);
@@ -102,6 +137,9 @@ size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
 void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 		       sector_t block, u32 len, bool is_new);
 void rext4_shim_defer_completion(struct buffer_head *map);
+
+void rext4_shim_dio_begin(struct inode *inode);
+void rext4_shim_dio_end(struct inode *inode);
 
 /* Whether the current task is a worker of a workqueue. */
 bool rext4_shim_in_worker(void);

@@ -46,6 +46,13 @@ impl ByteRange {
         [first, last.filter(|last| first != Some(*last))]
     }
 
+    /// The blocks that it covers wholly; an empty range if there are none.
+    pub(crate) fn whole_blocks(self) -> Range<LogicalBlock> {
+        let first = LogicalBlock(self.size.blocks_for(self.start) as u32);
+        let end = LogicalBlock((self.end >> self.size.bits()) as u32);
+        first..end.max(first)
+    }
+
     /// The byte behind the last one.
     pub(crate) fn end(self) -> u64 {
         self.end
@@ -63,7 +70,9 @@ mod tests {
 
     fn partial(start: i64, len: usize) -> [Option<u32>; 2] {
         match ByteRange::new(start, len, SIZE) {
-            Some(range) => range.partial_blocks().map(|block| block.map(|block| block.0)),
+            Some(range) => range
+                .partial_blocks()
+                .map(|block| block.map(|block| block.0)),
             None => panic!("no range"),
         }
     }
@@ -94,6 +103,15 @@ mod tests {
         assert_eq!(blocks(0, 1), Some(LogicalBlock(0)..LogicalBlock(1)));
         assert_eq!(blocks(4095, 2), Some(LogicalBlock(0)..LogicalBlock(2)));
         assert_eq!(blocks(4096, 4096), Some(LogicalBlock(1)..LogicalBlock(2)));
+    }
+
+    #[test]
+    fn wholly_covered_blocks_are_rounded_in() {
+        let blocks = |start, len| ByteRange::new(start, len, SIZE).map(ByteRange::whole_blocks);
+        assert_eq!(blocks(1, 4095), Some(LogicalBlock(1)..LogicalBlock(1)));
+        assert_eq!(blocks(1, 8191), Some(LogicalBlock(1)..LogicalBlock(2)));
+        assert_eq!(blocks(4096, 8192), Some(LogicalBlock(1)..LogicalBlock(3)));
+        assert_eq!(blocks(10, 20), Some(LogicalBlock(1)..LogicalBlock(1)));
     }
 
     #[test]

@@ -8,32 +8,21 @@
 
 use super::alignment::ByteRange;
 use crate::{
-    disk::{
-        extent::State,
-        units::LogicalBlock,
-    },
+    disk::units::LogicalBlock,
     error::FsResult,
-    extent::{self, credits::CONVERT_NEW_MAX, Progress},
-    group::{ConversionReserve, Rights},
-    inode::{
-        orphan, store,
-        tree::{ReadTree, WriteTree},
-        truncate,
-    },
-    journal::{credits, sync_point::Change},
+    extent::credits::CONVERT_NEW_MAX,
+    group::ConversionReserve,
+    inode::{convert, truncate},
     mount::counters::Count,
     vfs::{
         direct_io,
         inode::{ExclusiveLock, Inode},
-        jbd2::{Credits, Handle, Journal},
+        jbd2::Journal,
     },
     Rext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
-
-/// Extents converted in one transaction at most.
-const STEP: u32 = 16;
 
 /// What a write needs when its data is on the device.
 pub(crate) struct IoEnd {
@@ -63,13 +52,12 @@ impl IoEnd {
         Ok(self.beyond_end.reserve(1, GFP_KERNEL)?)
     }
 
-    /// Notes that `len` blocks were allocated that are beyond the end of the file, at least in part.
-    pub(super) fn note_beyond_end(&mut self, first: LogicalBlock, len: u32) {
-        let end = LogicalBlock(first.0.saturating_add(len));
+    /// Notes that blocks were allocated that are beyond the end of the file, at least in part.
+    pub(super) fn note_beyond_end(&mut self, new: Range<LogicalBlock>) {
         match self.beyond_end.last_mut() {
-            Some(last) if last.end == first => last.end = end,
+            Some(last) if last.end == new.start => last.end = new.end,
             // There is room, see `make_room`.
-            _ => drop(self.beyond_end.push_within_capacity(first..end)),
+            _ => drop(self.beyond_end.push_within_capacity(new)),
         }
     }
 }
@@ -91,75 +79,39 @@ pub(crate) fn end_io(
     }
     let range = ByteRange::new(offset, written, size);
     let mut io_end = io_end.map(KBox::into_inner);
-    let new_size = match (growing, range) {
-        (Some(lock), Some(range)) if range.end() as i64 > inode.size() => {
-            Some((lock, range.end() as i64))
-        }
-        _ => None,
-    };
-    match (&mut io_end, range) {
+    // Only a growing write ends beyond the end of the file.
+    let end = range.map_or(0, |range| range.end() as i64);
+    let converted = match (&mut io_end, range) {
         (Some(io_end), Some(range)) => {
             let blocks = range.blocks();
             fs.counters.add(Count::Conversion, 1);
-            fs.counters
-                .add(Count::ConvertedBlock, u64::from(blocks.end.0 - blocks.start.0));
+            fs.counters.add(
+                Count::ConvertedBlock,
+                u64::from(blocks.end.0 - blocks.start.0),
+            );
             if growing.is_none() && direct_io::is_deferred() {
                 fs.counters.add(Count::Deferred, 1);
             }
-            convert(inode, blocks, &mut io_end.reserve)?;
+            let grows = growing.map_or(0, |_| end);
+            convert::convert(inode, blocks, &mut io_end.reserve, grows)
         }
-        (Some(_), None) | (None, _) => {}
+        // Over written blocks beyond the end there is the size alone to be changed.
+        (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end),
+        _ => Ok(()),
+    };
+    let Some(lock) = growing else {
+        return converted;
+    };
+    if converted.is_ok() && end > inode.size() {
+        inode.set_size(lock, end);
     }
-    if growing.is_some() {
-        finish_growing(inode, new_size, io_end)?;
-    }
-    Ok(())
+    converted.and(give_back(inode, io_end))
 }
 
-/// Makes a range of blocks written, in as many transactions as it takes.
-fn convert(
-    inode: &Inode<Rext4>,
-    mut range: Range<LogicalBlock>,
-    reserve: &mut ConversionReserve,
-) -> FsResult {
-    let sb = inode.super_block();
-    let journal = sb.data().writing(sb)?;
-    loop {
-        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-        let handle = journal.start(credits::convert(depth, STEP))?;
-        let mut root = inode.data().tree.write();
-        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Reserve(reserve));
-        if extent::depth(&tree)? > depth {
-            // It grew meanwhile: the credits may not do.
-            continue;
-        }
-        let progress =
-            extent::convert(&mut tree, range.clone(), State::Written, STEP as usize);
-        // What was converted before an error is converted on disk too.
-        tree.store_inode()?;
-        drop(root);
-        handle.stop()?;
-        match progress? {
-            Progress::Done => return Ok(()),
-            Progress::More(start) => range.start = start,
-        }
-    }
-}
-
-/// The end of a write beyond the end of the file: the file grows over what was written, and loses
-/// what was allocated but not written.
-fn finish_growing(
-    inode: &Inode<Rext4>,
-    new_size: Option<(&ExclusiveLock<'_, Rext4>, i64)>,
-    io_end: Option<IoEnd>,
-) -> FsResult {
-    let sb = inode.super_block();
-    let fs = sb.data();
-    let bytes = new_size.as_ref().map_or(inode.size(), |(_, bytes)| *bytes);
-    let used = fs
-        .layout
-        .block_size()
-        .blocks_for(u64::try_from(bytes).unwrap_or(0));
+/// The end of a write beyond the end of the file: it loses what was allocated but not written.
+fn give_back(inode: &Inode<Rext4>, io_end: Option<IoEnd>) -> FsResult {
+    let size = inode.super_block().data().layout.block_size();
+    let used = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let used = LogicalBlock(u32::try_from(used).unwrap_or(u32::MAX));
     for range in io_end.iter().flat_map(|io_end| &io_end.beyond_end) {
         let unused = range.start.max(used)..range.end;
@@ -167,24 +119,5 @@ fn finish_growing(
             truncate::remove(inode, unused)?;
         }
     }
-    if new_size.is_none() && !inode.data().is_orphan() {
-        return Ok(());
-    }
-    let journal = fs.writing(sb)?;
-    let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
-    if let Some((lock, bytes)) = new_size {
-        inode.set_size(lock, bytes);
-        inode.data().set_disk_size(bytes);
-    }
-    store_and_release(inode, &handle)?;
-    Ok(handle.stop()?)
-}
-
-/// Writes the inode, which is no orphan any more.
-fn store_and_release(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
-    let root = inode.data().tree.read();
-    store::store(inode, handle, &root)?;
-    drop(root);
-    inode.data().sync_point.note(handle, Change::Data);
-    orphan::remove(inode, handle)
+    truncate::release_orphan(inode)
 }

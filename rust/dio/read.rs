@@ -4,7 +4,8 @@
 //!
 //! With `dioread_nolock` no lock is taken: a block that is being written for the first time is
 //! unwritten until its data is on the device, so a reader sees zeros or the data, and never what
-//! was there before. With `dioread_lock` the inode's lock is taken shared, and a reader waits for a
+//! was there before. Who takes blocks away from a file (truncation, a punched hole) keeps such readers
+//! out meanwhile: see [`crate::inode::Alone`]. With `dioread_lock` the inode's lock is taken shared, and a reader waits for a
 //! writer that has it for itself.
 
 use crate::{
@@ -19,11 +20,21 @@ use kernel::prelude::*;
 /// Reads directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
     let inode = request.inode();
-    let locked = !inode.super_block().data().reads_without_lock();
-    let lock = locked.then(|| inode.lock_shared());
     request.write_back_cache(memory.len())?;
-    let result = direct_io::read(request, memory);
-    drop(lock);
+    let result = if inode.super_block().data().reads_without_lock() {
+        let reader = direct_io::Announced::new(inode);
+        if inode.data().are_readers_out() {
+            // Somebody needs the file for himself, and may be waiting for us.
+            drop(reader);
+            let _lock = inode.lock_shared();
+            direct_io::read(request, memory)
+        } else {
+            direct_io::read(request, memory)
+        }
+    } else {
+        let _lock = inode.lock_shared();
+        direct_io::read(request, memory)
+    };
     if let Ok(bytes) = result {
         request.advance(bytes);
     }

@@ -16,7 +16,10 @@
 use super::alignment::ByteRange;
 use crate::{
     error::{FsError, FsResult},
-    inode::map::{self, Found},
+    inode::{
+        map::{self, Found},
+        Alone,
+    },
     mount::{counters::Count, Filesystem},
     vfs::{
         direct_io::{self, HeldLock},
@@ -49,21 +52,21 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         Some(ready) => ready,
         None => return Ok(0),
     };
-    let alone = matches!(needs(request, bytes)?, Needs::Alone);
-    if let (true, HeldLock::Exclusive(exclusive)) = (alone, &lock) {
-        inode
-            .super_block()
-            .data()
-            .counters
-            .add(Count::UnalignedExclusive, 1);
-        inode.wait_for_direct_io(exclusive);
-    }
+    let alone = match (&lock, needs(request, bytes)?) {
+        (HeldLock::Exclusive(exclusive), Needs::Alone) => {
+            let fs = inode.super_block().data();
+            fs.counters.add(Count::UnalignedExclusive, 1);
+            Some((Alone::new(inode, exclusive), exclusive))
+        }
+        _ => None,
+    };
     request.modified()?;
     request.invalidate_cache(bytes)?;
     let result = direct_io::write(request, memory, &lock);
-    if let (true, HeldLock::Exclusive(exclusive)) = (alone, &lock) {
+    if let Some((alone, exclusive)) = alone {
         // Nobody may meet this write in its blocks before they are converted.
         inode.wait_for_direct_io(exclusive);
+        drop(alone);
     }
     drop(lock);
     match result? {
@@ -110,8 +113,7 @@ fn needs(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result<Needs> {
 
 fn find_needs(inode: &Inode<Rext4>, position: i64, bytes: usize) -> FsResult<Needs> {
     let size = inode.super_block().data().layout.block_size();
-    let range =
-        ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
+    let range = ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
     for block in range.partial_blocks().into_iter().flatten() {
         if !matches!(map::find(inode, block)?, Found::Written { .. }) {
             return Ok(Needs::Alone);

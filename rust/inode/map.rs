@@ -6,14 +6,11 @@ use super::{check_supported, tree::ReadTree, DataKind};
 use crate::{
     disk::{
         extent::{State, LOGICAL_END},
-        units::{LogicalBlock, PhysicalBlock},
+        units::{BlockSize, LogicalBlock, PhysicalBlock},
     },
-    error::FsResult,
+    error::{FsError, FsResult},
     extent::{self, Mapping},
-    vfs::{
-        inode::Inode,
-        iomap,
-    },
+    vfs::{inode::Inode, iomap},
     Rext4,
 };
 
@@ -44,7 +41,33 @@ pub(crate) enum Found {
 /// Looks a block up. Takes the tree's lock for reading.
 pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
     let root = inode.data().tree.read();
-    find_in(&ReadTree::new(inode, &root), block)
+    let found = find_in(&ReadTree::new(inode, &root), block)?;
+    drop(root);
+    check_found(inode, found)?;
+    Ok(found)
+}
+
+/// Checks that blocks which an inode claims are not the file system's own: a damaged tree must not
+/// lead a write into the inode table or the journal.
+pub(crate) fn check_foreign(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
+    let fs = inode.super_block().data();
+    // The journal is the file system's own, and is read before it is known what else is.
+    if inode.ino() < fs.layout.first_inode().0 && !inode.is_directory() {
+        return Ok(());
+    }
+    fs.groups()?
+        .system()
+        .check_foreign(start, u64::from(len))
+        .map_err(|e| FsError::Corrupt(e.into()))
+}
+
+fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {
+    match found {
+        Found::Hole { .. } => Ok(()),
+        Found::Written { start, len } | Found::Unwritten { start, len } => {
+            check_foreign(inode, start, len)
+        }
+    }
 }
 
 /// Looks a block up in a tree that the caller has locked.
@@ -76,22 +99,42 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
         offset,
         len: u64::from(size.bytes()),
         place: iomap::Place::Hole,
+        version: inode.data().version(),
     };
     if inode.data().kind() != DataKind::Extents {
         return Ok(end_of_file);
     }
-    let Some(block) = size.logical_of_byte(offset).filter(|block| *block < LOGICAL_END) else {
+    let Some(block) = size
+        .logical_of_byte(offset)
+        .filter(|block| *block < LOGICAL_END)
+    else {
         return Ok(end_of_file);
     };
+    let root = inode.data().tree.read();
+    let version = inode.data().version();
+    let found = find_in(&ReadTree::new(inode, &root), block)?;
+    drop(root);
+    check_found(inode, found)?;
+    Ok(to_bytes(size, block, found, version))
+}
+
+/// A mapping in bytes.
+pub(crate) fn to_bytes(
+    size: BlockSize,
+    block: LogicalBlock,
+    found: Found,
+    version: u64,
+) -> iomap::Mapping {
     let place = |start| size.byte_of_physical(start).unwrap_or(u64::MAX);
-    let (len, place) = match find(inode, block)? {
+    let (len, place) = match found {
         Found::Hole { len } => (len, iomap::Place::Hole),
         Found::Written { start, len } => (len, iomap::Place::Written(place(start))),
         Found::Unwritten { start, len } => (len, iomap::Place::Unwritten(place(start))),
     };
-    Ok(iomap::Mapping {
+    iomap::Mapping {
         offset: size.byte_of_logical(block),
         len: u64::from(len) << size.bits(),
         place,
-    })
+        version,
+    }
 }

@@ -22,6 +22,9 @@ use crate::{
 use core::sync::atomic::Ordering;
 use kernel::{new_mutex, prelude::*, sync::Mutex};
 
+/// The most blocks that an orphan file has, as in C ext4.
+const MAX_FILE_BLOCKS: u32 = 512;
+
 /// A block of the orphan file.
 struct FileBlock {
     buffer: Buffer,
@@ -41,9 +44,9 @@ struct State {
     /// What the checksums of the blocks start from.
     seed: Option<InodeSeed>,
     /// Who is in the file.
-    slots: KVec<Slot>,
+    slots: KVVec<Slot>,
     /// Who is in the list. The last one is its head, each one links to the one before it.
-    list: KVec<InodeNumber>,
+    list: KVVec<InodeNumber>,
     loaded: bool,
 }
 
@@ -70,15 +73,20 @@ impl Orphans {
         sb: &SuperBlock<Rext4>,
         file: Option<&Inode<Rext4>>,
         head: Option<InodeNumber>,
-    ) -> FsResult<KVec<InodeNumber>> {
+    ) -> FsResult<KVVec<InodeNumber>> {
         // Blocks are read without the lock, which is taken under a tree's.
         let mut state = State::default();
-        let mut found = KVec::new();
+        let mut found = KVVec::new();
         if let Some(file) = file {
             let size = sb.data().layout.block_size();
             state.seed = seed(file);
             let count = size.blocks_for(u64::try_from(file.size()).unwrap_or(0));
-            for logical in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+            // mke2fs makes no larger ones, and all of it is kept in memory.
+            let count = u32::try_from(count)
+                .ok()
+                .filter(|count| *count <= MAX_FILE_BLOCKS)
+                .ok_or_else(|| FsError::Kernel(euclean()))?;
+            for logical in 0..count {
                 let buffer = super::read_block(file, LogicalBlock(logical))?
                     .ok_or_else(|| FsError::Kernel(euclean()))?;
                 let at = PhysicalBlock(buffer.block());
@@ -114,11 +122,16 @@ impl Orphans {
             }
         }
         let mut next = head;
-        let mut chain = KVec::new();
+        let mut chain = KVVec::new();
+        // A list with a circle in it comes back to an inode at which it was when it was half or a
+        // quarter … as long.
+        let mut mark = None;
         while let Some(inode) = next {
-            // A list that is longer than there are inodes has a circle in it.
-            if chain.len() >= sb.data().layout.inodes_count() as usize || chain.contains(&inode) {
+            if mark == Some(inode) {
                 return Err(FsError::Kernel(euclean()));
+            }
+            if chain.len().is_power_of_two() {
+                mark = Some(inode);
             }
             chain.push(inode, GFP_KERNEL)?;
             found.push(inode, GFP_KERNEL)?;
@@ -154,6 +167,11 @@ pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
     let fs = inode.super_block().data();
     let mut state = fs.orphans.state.lock();
     let own = number(inode);
+    if state.slots.iter().any(|slot| slot.inode == own) || state.list.contains(&own) {
+        // It stayed there when it was in memory before.
+        inode.data().orphan.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
     state.slots.reserve(1, GFP_KERNEL)?;
     state.list.reserve(1, GFP_KERNEL)?;
     match empty_slot(&state) {
@@ -191,7 +209,10 @@ pub(crate) fn remove(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
         edit_slot(&state, handle, block, |orphans| orphans.clear(slot))?;
         let _ = state.slots.remove(index);
     } else if let Some(index) = state.list.iter().position(|listed| *listed == own) {
-        let next = index.checked_sub(1).and_then(|i| state.list.get(i)).copied();
+        let next = index
+            .checked_sub(1)
+            .and_then(|i| state.list.get(i))
+            .copied();
         match state.list.get(index + 1) {
             Some(&before) => store::edit_next_orphan(sb, handle, before, next)?,
             None => fs.edit_primary(handle, |superblock| superblock.set_last_orphan(next))?,
@@ -230,8 +251,7 @@ fn edit_slot(
         .get(index)
         .ok_or_else(|| FsError::Kernel(euclean()))?;
     handle.write(&block.buffer)?.edit(|bytes| {
-        let mut orphans =
-            OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
+        let mut orphans = OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
         change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()))?;
         if let Some(seed) = state.seed {
             orphans.update_checksum(seed, block.at);

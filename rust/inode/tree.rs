@@ -5,7 +5,7 @@
 //! The root is in [`super::InodeData::tree`], whose lock the caller holds: that is where the
 //! references in here come from.
 
-use super::{seed, store};
+use super::{map, seed, store};
 use crate::{
     disk::{
         checksum::InodeSeed,
@@ -53,6 +53,7 @@ fn area(inode: &Inode<Rext4>) -> DataArea {
 
 fn read_node(inode: &Inode<Rext4>, seed: Option<InodeSeed>, at: PhysicalBlock) -> FsResult<Buffer> {
     let sb = inode.super_block();
+    map::check_foreign(inode, at, 1)?;
     let buffer = Buffer::read(sb.device(), at.0, sb.data().layout.block_size().bytes())?;
     buffer.verify_once(EXTENT_NODE, |bytes| -> FsResult {
         if let Some(seed) = seed {
@@ -122,6 +123,7 @@ impl<'a, 'j> WriteTree<'a, 'j> {
 
     /// Writes the inode with its changed root. Needs credits for one block.
     pub(crate) fn store_inode(&self) -> FsResult {
+        self.inode.data().note_change();
         store::store(self.inode, self.handle, self.root)?;
         self.inode.data().sync_point.note(self.handle, Change::Data);
         Ok(())

@@ -15,7 +15,7 @@ use crate::{
     journal::credits,
     vfs::{
         inode::Inode,
-        jbd2::Credits,
+        jbd2::{Credits, Journal},
         super_block::SuperBlock,
     },
     Rext4,
@@ -23,18 +23,23 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-/// Extents removed in one step.
+/// Extents removed in one step at most.
 const STEP: u32 = 16;
 
-/// What one step can change, given the tree's depth now.
-fn step_credits(inode: &Inode<Rext4>) -> FsResult<Credits> {
+/// The depth of the tree, how many extents are removed in one step, and what that can change.
+fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, Credits)> {
     let root = inode.data().tree.read();
     let depth = extent::depth(&super::tree::ReadTree::new(inode, &root))?;
-    Ok(credits::remove(
-        depth,
-        STEP,
-        credits::groups_per_extent(&inode.super_block().data().layout),
-    ))
+    let layout = &inode.super_block().data().layout;
+    // A step takes no more than a part of a small journal.
+    let fits = |credits: &Credits| credits.blocks <= journal.max_credits() / 4;
+    let mut step = STEP;
+    let mut credits = credits::remove(depth, step, layout);
+    while step > 1 && !fits(&credits) {
+        step /= 2;
+        credits = credits::remove(depth, step, layout);
+    }
+    Ok((depth, step, credits))
 }
 
 /// Removes and frees what is mapped in a range of logical blocks, from its end on.
@@ -47,12 +52,17 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
     let journal = sb.data().writing(sb)?;
     let mut range = range;
     loop {
-        let handle = journal.start(step_credits(inode)?)?;
+        let (depth, step, credits) = step_credits(inode, journal)?;
+        let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
         // The super-user's reserve is there for the node that a hole in an extent may need: to free
         // must work on a full disk.
         let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
-        let progress = extent::remove(&mut tree, range.clone(), STEP as usize);
+        if extent::depth(&tree)? > depth {
+            // It grew meanwhile: the credits may not do.
+            continue;
+        }
+        let progress = extent::remove(&mut tree, range.clone(), step as usize);
         // What was removed before an error is removed on disk too.
         tree.store_inode()?;
         drop(root);
@@ -118,9 +128,22 @@ pub(crate) fn finish_orphan(
     finished.truncated += 1;
     beyond_end(&inode)?;
     clear_tail(&inode)?;
+    // After a remount somebody may have read the file before.
+    let lock = inode.lock();
+    inode.truncate_page_cache(&lock, inode.size());
+    drop(lock);
+    release_orphan(&inode)
+}
+
+/// Takes an inode off the list of orphans, if it is on it: what was begun is finished.
+pub(crate) fn release_orphan(inode: &Inode<Rext4>) -> FsResult {
+    if !inode.data().is_orphan() {
+        return Ok(());
+    }
+    let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let handle = journal.start(Credits::new(credits::ORPHAN + credits::INODE))?;
-    orphan::remove(&inode, &handle)?;
+    orphan::remove(inode, &handle)?;
     Ok(handle.stop()?)
 }
 

@@ -15,23 +15,19 @@ use crate::{
 /// The block of the inode table that holds an inode.
 pub(crate) const INODE: u32 = 1;
 
-/// One call of [`Groups::allocate`](crate::group::Groups::allocate): a run lies in one group, so
-/// its bitmap and the block that holds its descriptor.
-pub(crate) const ALLOCATE: u32 = 2;
+/// A change of one group's blocks or inodes: the bitmap, and the block that holds the descriptor.
+const GROUP: u32 = 2;
 
-/// One call of [`Groups::free_inode`](crate::group::Groups::free_inode): the group's inode bitmap,
-/// and the block that holds its descriptor.
-pub(crate) const FREE_INODE: u32 = 2;
+/// One call of [`Groups::allocate`](crate::group::Groups::allocate): a run lies in one group. The
+/// bitmap of another one may be made for the first time while a place is looked for.
+pub(crate) const ALLOCATE: u32 = 2 * GROUP;
+
+/// One call of [`Groups::free_inode`](crate::group::Groups::free_inode).
+pub(crate) const FREE_INODE: u32 = GROUP;
 
 /// Adding an inode to the orphans, or taking it off: the block of the orphan file, or else the
 /// super block and the inode before it in the list. The inode itself is not counted.
 pub(crate) const ORPHAN: u32 = 2;
-
-/// One call of [`Groups::free`](crate::group::Groups::free) for `runs` runs, each of which lies in
-/// at most `groups_per_run` groups: as for [`ALLOCATE`] for each.
-pub(crate) const fn free(runs: u32, groups_per_run: u32) -> u32 {
-    runs.saturating_mul(groups_per_run).saturating_mul(ALLOCATE)
-}
 
 /// Allocating one run for a file and putting it into its extent tree of this depth.
 ///
@@ -44,6 +40,8 @@ pub(crate) const fn insert(depth: u16) -> Credits {
             .saturating_add(extent::credits::splice(depth))
             .saturating_add(INODE),
     )
+    // If the disk is full after some of the nodes, these are given back.
+    .with_revokes(nodes)
 }
 
 /// One call of [`extent::convert()`] with this `limit`, and the inode's size
@@ -57,7 +55,7 @@ pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
     Credits::new(
         new.saturating_mul(ALLOCATE)
             .saturating_add(touched)
-            .saturating_add(free(touched, 1))
+            .saturating_add(touched.saturating_mul(GROUP))
             .saturating_add(INODE)
             .saturating_add(ORPHAN),
     )
@@ -65,19 +63,23 @@ pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
 }
 
 /// In how many groups one extent can lie, at most.
-pub(crate) const fn groups_per_extent(layout: &Layout) -> u32 {
+const fn groups_per_extent(layout: &Layout) -> u32 {
     // It begins somewhere in the first.
     State::Written.max_len().div_ceil(layout.blocks_per_group()) + 1
 }
 
 /// One call of [`extent::remove()`] with this `limit`, which frees at most as
-/// many runs of data.
-pub(crate) const fn remove(depth: u16, limit: u32, groups_per_run: u32) -> Credits {
+/// many runs of data. There are no more bitmaps than groups, and no more blocks of descriptors than
+/// there are.
+pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {
     let touched = extent::credits::remove(depth, limit);
+    let groups = limit
+        .saturating_mul(groups_per_extent(layout))
+        .saturating_add(touched);
     Credits::new(
         touched
-            .saturating_add(free(limit, groups_per_run))
-            .saturating_add(free(touched, 1))
+            .saturating_add(groups.min(layout.group_count()))
+            .saturating_add(groups.min(layout.descriptor_blocks()))
             .saturating_add(INODE)
             .saturating_add(ORPHAN),
     )

@@ -13,7 +13,7 @@ use crate::{
     vfs::{inode::Inode, stat::Timestamp, super_block::SuperBlock},
     Rext4,
 };
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use kernel::{
     error::{code, Error},
     fmt,
@@ -22,6 +22,25 @@ use kernel::{
 
 /// `EXT4_ERR_EFSCORRUPTED` of the kernel's `fs/ext4/ext4.h`: the kind of error that is recorded.
 const CODE_CORRUPTED: u8 = 7;
+
+/// How much is reported: a damaged directory may be looked at a thousand times a second.
+#[derive(Default)]
+pub(super) struct Reports {
+    second: AtomicI64,
+    count: AtomicU32,
+}
+
+impl Reports {
+    const PER_SECOND: u32 = 10;
+
+    /// Whether there may be one more in this second.
+    fn take(&self, second: i64) -> bool {
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed) < Self::PER_SECOND
+    }
+}
 
 impl Filesystem {
     /// Turns an error of an operation on `inode`, which was to do `what`, into an errno.
@@ -61,6 +80,9 @@ impl Filesystem {
         what: &'static str,
         text: fmt::Arguments<'_>,
     ) {
+        if !self.reports.take(Timestamp::now().seconds) {
+            return self.apply_policy(sb);
+        }
         match inode {
             Some(inode) => pr_err!(
                 "({}): error: {}: inode {}: {}\n",
@@ -72,6 +94,10 @@ impl Filesystem {
             None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
         }
         self.record(sb, inode, what);
+        self.apply_policy(sb);
+    }
+
+    fn apply_policy(&self, sb: &SuperBlock<Rext4>) {
         match self.on_damage() {
             OnDamage::Continue => {}
             OnDamage::RemountReadOnly => self.stop(sb, code::EIO),

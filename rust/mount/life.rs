@@ -15,7 +15,6 @@ use crate::{
         extent::LOGICAL_END,
         features::Feature,
         group_desc::GroupDescChecksum,
-        layout::Layout,
         superblock::{OnError, State, Superblock, MAGIC},
         units::{InodeNumber, LogicalBlock},
     },
@@ -50,13 +49,7 @@ use kernel::{
 /// The longest name, in bytes.
 const NAME_LEN: u32 = 255;
 
-/// What was taken out of the super block at mount.
-struct Plan {
-    layout: Layout,
-    superblock: Facts,
-}
-
-/// Facts of the super block that are needed once.
+/// What is taken out of the super block at mount, besides the geometry.
 struct Facts {
     features: crate::disk::features::Features,
     seed: Option<crate::disk::checksum::FsSeed>,
@@ -123,7 +116,7 @@ impl FileSystem for Rext4 {
                 None if wait => sb.device().flush()?,
                 _ => {}
             }
-            Ok(())
+            Ok(journal.must_not_be_aborted()?)
         };
         sync().map_err(|e| fs.errno_at(sb, None, "sync", e))
     }
@@ -217,10 +210,7 @@ fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     }
 }
 
-fn fill_super(
-    sb: &NewSuperBlock<'_, Rext4>,
-    options: &Options,
-) -> FsResult<Pin<KBox<Filesystem>>> {
+fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<KBox<Filesystem>>> {
     // Any device can read the super block in units of its sectors, and of 1 KiB at least.
     let first_size = sb.device().logical_block_bytes().max(1024);
     sb.set_block_size(first_size)?;
@@ -229,7 +219,11 @@ fn fill_super(
     let first = Primary::read(sb.device(), first_size)?;
     let block_size = first.with(|superblock| {
         check_is_ext4(sb, superblock)?;
-        Ok::<_, FsError>(superblock.block_size().map_err(crate::disk::Corrupt::from)?)
+        Ok::<_, FsError>(
+            superblock
+                .block_size()
+                .map_err(crate::disk::Corrupt::from)?,
+        )
     })??;
     if block_size.bytes() < sb.device().logical_block_bytes() {
         pr_err!(
@@ -250,9 +244,12 @@ fn fill_super(
         return Err(FsError::Kernel(code::EINVAL));
     }
     let primary = Primary::read(sb.device(), block_size.bytes())?;
-    let plan = primary.with(read_plan)??;
-    check_features(sb, &plan.superblock)?;
-    let Plan { layout, superblock } = plan;
+    let superblock = primary.with(read_facts)?;
+    // First the features: unknown ones may change what other fields mean.
+    check_features(sb, &superblock)?;
+    let layout = primary
+        .with(|superblock| superblock.layout())?
+        .map_err(crate::disk::Corrupt::from)?;
     if !superblock.state.is_clean() || superblock.state.has_errors() {
         pr_warn!(
             "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
@@ -282,7 +279,10 @@ fn fill_super(
         sb.enable_posix_acl();
     }
     let word = |at: usize| {
-        let bytes = superblock.uuid.get(at..).and_then(|rest| rest.first_chunk());
+        let bytes = superblock
+            .uuid
+            .get(at..)
+            .and_then(|rest| rest.first_chunk());
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
     };
     // As C ext4 makes it: both halves of the UUID, one over the other.
@@ -305,6 +305,7 @@ fn fill_super(
             dioread_nolock: AtomicBool::new(nolock),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),
+            reports: super::damage::Reports::default(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
             id: [id as u32, (id >> 32) as u32],
@@ -331,7 +332,7 @@ fn check_is_ext4(sb: &NewSuperBlock<'_, Rext4>, superblock: &Superblock) -> FsRe
     Ok(())
 }
 
-fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
+fn read_facts(superblock: &Superblock) -> Facts {
     let features = superblock.features();
     let seed = superblock
         .features()
@@ -345,31 +346,27 @@ fn read_plan(superblock: &Superblock) -> FsResult<Plan> {
         },
         None => GroupDescChecksum::None,
     };
-    Ok(Plan {
-        // The features are checked first by the caller where they explain more.
-        layout: superblock.layout().map_err(crate::disk::Corrupt::from)?,
-        superblock: Facts {
-            features,
-            seed,
-            hash: HashSettings {
-                seed: superblock.hash_seed(),
-                default_version: superblock.default_hash_version(),
-                signedness: superblock
-                    .hash_signedness()
-                    .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
-            },
-            on_damage: match superblock.on_error() {
-                OnError::Continue => OnDamage::Continue,
-                OnError::RemountReadOnly => OnDamage::RemountReadOnly,
-                OnError::Panic => OnDamage::Panic,
-            },
-            state: superblock.state(),
-            uuid: *superblock.uuid(),
-            journal: superblock.journal_inode(),
-            external_journal: superblock.journal_device().is_some(),
-            descriptor_checksum,
+    Facts {
+        features,
+        seed,
+        hash: HashSettings {
+            seed: superblock.hash_seed(),
+            default_version: superblock.default_hash_version(),
+            signedness: superblock
+                .hash_signedness()
+                .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
         },
-    })
+        on_damage: match superblock.on_error() {
+            OnError::Continue => OnDamage::Continue,
+            OnError::RemountReadOnly => OnDamage::RemountReadOnly,
+            OnError::Panic => OnDamage::Panic,
+        },
+        state: superblock.state(),
+        uuid: *superblock.uuid(),
+        journal: superblock.journal_inode(),
+        external_journal: superblock.journal_device().is_some(),
+        descriptor_checksum,
+    }
 }
 
 /// Refuses features that rext4 does not support, by name.
@@ -439,7 +436,10 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     }
     let root = inode::get(sb, InodeNumber::ROOT)?;
     if !root.is_directory() {
-        pr_err!("({}): error: can't mount: the root is no directory\n", sb.id());
+        pr_err!(
+            "({}): error: can't mount: the root is no directory\n",
+            sb.id()
+        );
         return Err(FsError::Kernel(euclean()));
     }
     pr_info!(
@@ -542,12 +542,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
     let reserved = fs
         .primary
         .with(|superblock| superblock.reserved_blocks_count())?;
-    let mut groups = Groups::load(
-        sb.device(),
-        &fs.layout,
-        fs.descriptor_checksum,
-        reserved,
-    )?;
+    let mut groups = Groups::load(sb.device(), &fs.layout, fs.descriptor_checksum, reserved)?;
     let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
     if let (Some(number), false) = (journal, fs.options().noload) {
         let inode = inode::get(sb, number)?;
@@ -555,7 +550,9 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         groups.protect(runs.into_iter())?;
     }
     // mke2fs notes it; an older one did not.
-    let noted = fs.primary.with(|superblock| superblock.overhead_clusters())?;
+    let noted = fs
+        .primary
+        .with(|superblock| superblock.overhead_clusters())?;
     let overhead = match noted {
         0 => groups.system().blocks(),
         noted => u64::from(noted),
@@ -570,7 +567,8 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
 /// The runs of blocks that the journal lies in.
 fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
     let mut runs = KVec::new();
-    let root = inode.data().tree.read();
+    // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
+    let root = *inode.data().tree.read();
     let tree = ReadTree::new(inode, &root);
     let mut from = LogicalBlock(0);
     while let Some(extent) = extent::next_extent(&tree, from)? {
@@ -606,7 +604,17 @@ fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     let found = fs.orphans.load(sb, file.as_deref(), head)?;
     let mut finished = Finished::default();
     for orphan in found {
-        truncate::finish_orphan(sb, orphan, &mut finished)?;
+        // One that can't be finished stays listed, for e2fsck.
+        if let Err(e) = truncate::finish_orphan(sb, orphan, &mut finished) {
+            let e = fs.errno_at(sb, Some(orphan), "finish an orphan", e);
+            pr_warn!(
+                "({}): warning: inode {} stays an orphan: error {}\n",
+                sb.id(),
+                orphan.0,
+                e.to_errno()
+            );
+            fs.writing(sb)?;
+        }
     }
     if finished.deleted + finished.truncated > 0 {
         pr_info!(
@@ -623,7 +631,10 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let fs = sb.data();
     let old = fs.options();
     if old.noload != options.noload {
-        pr_err!("({}): error: noload can't be changed by a remount\n", sb.id());
+        pr_err!(
+            "({}): error: noload can't be changed by a remount\n",
+            sb.id()
+        );
         return Err(FsError::Kernel(code::EINVAL));
     }
     if old.acl != options.acl {
@@ -679,7 +690,11 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
 fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
-        if fs.primary.with(|superblock| superblock.journal_inode())?.is_none() {
+        if fs
+            .primary
+            .with(|superblock| superblock.journal_inode())?
+            .is_none()
+        {
             pr_err!(
                 "({}): error: can't become writable without a journal\n",
                 sb.id()
@@ -715,7 +730,7 @@ impl Filesystem {
             .groups
             .as_ref()
             .map(|groups| (groups.free_blocks(), groups.free_inodes()));
-        let no_orphans = self.orphans.is_empty();
+        let no_orphans = self.orphans.is_loaded() && self.orphans.is_empty();
         self.primary.write_now(|superblock| {
             superblock.set_feature(Feature::NEEDS_RECOVERY, false);
             if no_orphans {

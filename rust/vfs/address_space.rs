@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The page cache of regular files, filled through iomap.
+//! The page cache of regular files, filled and written back through iomap.
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
 
-use super::{iomap, super_block::FileSystem};
+use super::{iomap, super_block::FileSystem, writeback};
 use crate::bindings;
 use core::{marker::PhantomData, mem::MaybeUninit};
 
@@ -15,6 +15,8 @@ impl<T: FileSystem> Table<T> {
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(Self::read_folio),
         readahead: Some(Self::readahead),
+        writepages: Some(writeback::writepages::<T>),
+        dirty_folio: Some(bindings::iomap_dirty_folio),
         bmap: Some(Self::bmap),
         invalidate_folio: Some(bindings::iomap_invalidate_folio),
         release_folio: Some(bindings::iomap_release_folio),

@@ -22,7 +22,11 @@ use super::{
     super_block::FileSystem,
 };
 use crate::bindings;
-use kernel::{error::from_result, ffi, prelude::*};
+use kernel::{
+    error::{from_result, Error},
+    ffi,
+    prelude::*,
+};
 
 /// Where the next blocks of a read are.
 pub enum ReadMapping {
@@ -99,15 +103,35 @@ pub enum HeldLock<'a, T: FileSystem> {
     Exclusive(ExclusiveLock<'a, T>),
 }
 
+/// A direct I/O that was announced, so that [`Inode::wait_for_direct_io`] waits for its end.
+pub(crate) struct Announced<'a, T: FileSystem>(&'a Inode<T>);
+
+impl<'a, T: FileSystem> Announced<'a, T> {
+    /// Announces it.
+    pub(crate) fn new(inode: &'a Inode<T>) -> Self {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_dio_begin(inode.as_ptr()) };
+        Self(inode)
+    }
+}
+
+impl<T: FileSystem> Drop for Announced<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the inode is valid, and it was announced by `new`.
+        unsafe { bindings::rext4_shim_dio_end(self.0.as_ptr()) };
+    }
+}
+
 /// Reads directly; returns the number of bytes or `EIOCBQUEUED`. Takes no lock.
 pub(crate) fn read<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,
 ) -> Result<usize> {
     let inode = request.inode();
+    let asked = memory.len();
     // SAFETY: request, inode, device and memory are valid during the call, and the request lives
     // until it is completed.
-    count(unsafe {
+    let result = count(unsafe {
         bindings::__blockdev_direct_IO(
             request.as_ptr(),
             inode.as_ptr(),
@@ -117,7 +141,26 @@ pub(crate) fn read<T: DirectIo>(
             None,
             0,
         )
-    })
+    });
+    give_back(memory, asked, result);
+    result
+}
+
+/// Moves the memory of a request that is complete to behind what was transferred: who goes on with
+/// the rest goes on there.
+fn give_back(memory: &mut IovIter<'_>, asked: usize, result: Result<usize>) {
+    let done = match result {
+        Ok(done) => done,
+        // The request is under way, and the memory not ours any more.
+        Err(e) if e == queued() => return,
+        Err(_) => 0,
+    };
+    memory.revert(asked.saturating_sub(done).saturating_sub(memory.len()));
+}
+
+/// `EIOCBQUEUED`: the request goes on by itself.
+fn queued() -> Error {
+    Error::from_errno(-(bindings::EIOCBQUEUED as i32))
 }
 
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
@@ -135,7 +178,8 @@ pub(crate) fn write<T: DirectIo>(
     lock: &HeldLock<'_, T>,
 ) -> Result<usize> {
     let inode = request.inode();
-    let grows = request.position().saturating_add(memory.len() as i64) > inode.size();
+    let asked = memory.len();
+    let grows = request.position().saturating_add(asked as i64) > inode.size();
     let growing = match lock {
         HeldLock::Exclusive(lock) if grows => core::ptr::from_ref(lock),
         HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
@@ -162,6 +206,7 @@ pub(crate) fn write<T: DirectIo>(
         // SAFETY: the request was completed, so it is still ours; see above.
         unsafe { (*request.as_ptr()).private = core::ptr::null_mut() };
     }
+    give_back(memory, asked, result);
     result
 }
 
@@ -254,8 +299,8 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     unsafe { bindings::rext4_shim_might_sleep() };
     from_result(|| {
         // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
-        let io_end = (!private.is_null())
-            .then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
+        let io_end =
+            (!private.is_null()).then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
         // SAFETY: `write` put it there, and is waiting for us: the lock is held.
         let growing = unsafe { growing.cast::<ExclusiveLock<'_, T>>().as_ref() };
         // SAFETY: the request is completed after this, and keeps its file open until then.

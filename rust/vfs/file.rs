@@ -4,11 +4,15 @@
 //!
 //! C header: `include/linux/fs.h`
 
-use super::{inode::Inode, iomap, readdir, super_block::FileSystem};
+use super::{
+    inode::{ExclusiveLock, Inode},
+    iomap, mmap, readdir,
+    super_block::FileSystem,
+};
 use crate::bindings;
-use core::{marker::PhantomData, mem::MaybeUninit};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
-    error::{code, from_result, to_result, Error},
+    error::{from_result, to_result, Error},
     ffi,
     prelude::*,
 };
@@ -36,10 +40,33 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Preallocates, punches or zeroes a range of bytes; the file grows to its end unless
+    /// `keep_size` says no. Called without locks.
+    fn fallocate(
+        file: &OpenFile<'_, Self>,
+        mode: FallocateMode,
+        keep_size: bool,
+        offset: i64,
+        len: i64,
+    ) -> Result
+    where
+        Self: FileSystem;
+
     /// Largest size that the file can have, in bytes.
     fn max_bytes(inode: &Inode<Self>) -> i64
     where
         Self: FileSystem;
+}
+
+/// What `fallocate` is to do with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallocateMode {
+    /// Give it blocks where it has none.
+    Allocate,
+    /// Take its blocks away.
+    PunchHole,
+    /// Make it read as zeros, with blocks.
+    ZeroRange,
 }
 
 /// An open file.
@@ -52,6 +79,13 @@ impl<T: FileSystem> OpenFile<'_, T> {
     /// The file's inode.
     pub fn inode(&self) -> &Inode<T> {
         self.inode
+    }
+
+    /// Takes privileges away and updates the times, as a write has to. The inode's lock is held
+    /// exclusively.
+    pub fn modified(&self) -> Result {
+        // SAFETY: the file is valid while we are borrowed.
+        to_result(unsafe { bindings::file_modified(self.file) })
     }
 
     /// Writes the page cache of a range out, waits for it, and reports an error that writeback met
@@ -148,6 +182,25 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         count(n)
     }
 
+    /// Writes through the page cache. The inode's lock is held exclusively. The file grows if the
+    /// write goes beyond its end.
+    pub fn write_buffered(
+        &mut self,
+        memory: &mut IovIter<'_>,
+        _lock: &ExclusiveLock<'_, T>,
+    ) -> Result<usize> {
+        // SAFETY: by the type invariant; the tables are static.
+        count(unsafe {
+            bindings::iomap_file_buffered_write(
+                self.raw,
+                memory.as_ptr(),
+                &iomap::Table::<T>::WRITE,
+                &iomap::Table::<T>::WRITE_OPS,
+                ptr::null_mut(),
+            )
+        })
+    }
+
     /// Checks a write against limits and, with `O_APPEND`, moves it to the end of the file; returns
     /// how many bytes may be written. The inode has to be locked, at least shared.
     pub fn write_checks(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
@@ -208,6 +261,12 @@ impl IovIter<'_> {
         unsafe { bindings::rext4_shim_iov_iter_count(self.raw) }
     }
 
+    /// Moves back by `bytes`, which were moved over before.
+    pub fn revert(&mut self, bytes: usize) {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::iov_iter_revert(self.raw, bytes) };
+    }
+
     /// The bits that are set in any address or length: zero below the alignment.
     pub fn alignment(&self) -> usize {
         // SAFETY: by the type invariant.
@@ -240,7 +299,7 @@ impl<T: FileSystem> Table<T> {
         llseek: Some(Self::llseek),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
-        mmap_prepare: Some(Self::mmap_prepare),
+        mmap_prepare: Some(mmap::prepare::<T>),
         open: Some(Self::open),
         fsync: Some(Self::fsync),
         splice_read: Some(bindings::filemap_splice_read),
@@ -355,22 +414,31 @@ impl<T: FileSystem> Table<T> {
         })
     }
 
-    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
-        // SAFETY: the VFS passes a valid description.
-        let result = unsafe { bindings::generic_file_readonly_mmap_prepare(desc) };
-        // The VFS's answer to a shared mapping that could be written is EINVAL; we can say more.
-        if result == code::EINVAL.to_errno() {
-            return crate::error::eopnotsupp().to_errno();
-        }
-        result
-    }
-
     unsafe extern "C" fn fallocate(
-        _file: *mut bindings::file,
-        _mode: i32,
-        _offset: i64,
-        _len: i64,
+        file: *mut bindings::file,
+        mode: i32,
+        offset: i64,
+        len: i64,
     ) -> ffi::c_long {
-        crate::error::eopnotsupp().to_errno() as ffi::c_long
+        let run = || -> Result {
+            let mode = mode as u32;
+            let keep_size = mode & bindings::FALLOC_FL_KEEP_SIZE != 0;
+            let what = match mode & !bindings::FALLOC_FL_KEEP_SIZE {
+                bindings::FALLOC_FL_ALLOCATE_RANGE => FallocateMode::Allocate,
+                bindings::FALLOC_FL_PUNCH_HOLE => FallocateMode::PunchHole,
+                bindings::FALLOC_FL_ZERO_RANGE => FallocateMode::ZeroRange,
+                _ => return Err(crate::error::eopnotsupp()),
+            };
+            let open = OpenFile {
+                file,
+                // SAFETY: the VFS passes a file of an inode of ours.
+                inode: unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode(file)) },
+            };
+            T::fallocate(&open, what, keep_size, offset, len)
+        };
+        match run() {
+            Ok(()) => 0,
+            Err(e) => e.to_errno() as ffi::c_long,
+        }
     }
 }

@@ -68,7 +68,9 @@ impl<T: FileSystem> Table<T> {
         get_tree: Some(Self::get_tree),
         reconfigure: Some(Self::reconfigure),
         // SAFETY: all callbacks may be absent.
-        ..unsafe { core::mem::MaybeUninit::<bindings::fs_context_operations>::zeroed().assume_init() }
+        ..unsafe {
+            core::mem::MaybeUninit::<bindings::fs_context_operations>::zeroed().assume_init()
+        }
     };
 
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
@@ -132,12 +134,8 @@ impl<T: FileSystem> Table<T> {
             // SAFETY: the super block is valid.
             to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
             // SAFETY: the options are ours, and the flags are those asked for.
-            let (options, flags) = unsafe {
-                (
-                    &*(*fc).fs_private.cast::<T::Options>(),
-                    (*fc).sb_flags,
-                )
-            };
+            let (options, flags) =
+                unsafe { (&*(*fc).fs_private.cast::<T::Options>(), (*fc).sb_flags) };
             T::reconfigure(sb, options, flags & bindings::REXT4_SB_RDONLY != 0)?;
             Ok(0)
         })

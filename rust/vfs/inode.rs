@@ -7,23 +7,22 @@
 use super::{
     address_space,
     dentry::Dentry,
-    file,
-    iomap,
+    file, iomap,
     posix_acl::{AclKind, PosixAcl},
     readdir,
-    super_block::{FileSystem, SuperBlock},
     stat::{Attributes, Timestamp},
-    xattr,
+    super_block::{FileSystem, SuperBlock},
+    writeback, xattr,
 };
 use crate::bindings;
 use core::{
     marker::PhantomData,
-    mem::{offset_of, MaybeUninit},
+    mem::{offset_of, ManuallyDrop, MaybeUninit},
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, Ordering},
 };
 use kernel::{
-    error::{code, from_result},
+    error::{code, from_result, to_result},
     ffi,
     prelude::*,
     sync::aref::{ARef, AlwaysRefCounted},
@@ -32,7 +31,7 @@ use kernel::{
 
 /// What the VFS asks of inodes.
 pub trait InodeOperations:
-    Sized + Send + Sync + 'static + file::FileOperations + iomap::IomapOperations + readdir::ReadDir
+    Sized + Send + Sync + 'static + file::FileOperations + writeback::Writeback + readdir::ReadDir
 {
     /// Finds `name` in a directory. The directory is locked, at least shared.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Option<ARef<Inode<Self>>>>
@@ -41,6 +40,11 @@ pub trait InodeOperations:
 
     /// The text of a symbolic link, without a terminator.
     fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>>
+    where
+        Self: FileSystem;
+
+    /// Sets the size of a regular file, in bytes.
+    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result
     where
         Self: FileSystem;
 
@@ -276,6 +280,40 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::inode_dio_wait(self.as_ptr()) };
     }
 
+    /// Keeps page faults away from the file, and readahead; sleeps.
+    pub fn lock_page_cache(&self) -> PageCacheLock<'_, T> {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_pagecache_lock(self.as_ptr()) };
+        PageCacheLock(self, NotThreadSafe)
+    }
+
+    /// Writes a range of the page cache out, first and last byte, and waits for it.
+    pub fn write_back(&self, first: i64, last: i64) -> Result {
+        // SAFETY: the inode and its mapping are valid.
+        kernel::error::to_result(unsafe {
+            bindings::filemap_write_and_wait_range((*self.as_ptr()).i_mapping, first, last)
+        })
+    }
+
+    /// Whether the file may grow to a size: limits of the process and of the file system.
+    pub fn check_new_size(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) -> Result {
+        // SAFETY: the inode is valid and its lock is held.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), bytes) })
+    }
+
+    /// Drops a range of the page cache, first and last byte; what it has of pages that are not
+    /// wholly in it becomes zeros.
+    pub fn drop_page_cache(&self, _lock: &ExclusiveLock<'_, T>, first: i64, last: i64) {
+        // SAFETY: the inode is valid and its lock is held.
+        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+    }
+
+    /// Sets the size in bytes that readers see, and drops what the page cache has beyond it.
+    pub fn truncate_page_cache(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) {
+        // SAFETY: the inode is valid and its lock is held.
+        unsafe { bindings::truncate_setsize(self.as_ptr(), bytes) };
+    }
+
     /// Takes the inode's lock exclusively; sleeps.
     pub fn lock(&self) -> ExclusiveLock<'_, T> {
         // SAFETY: the inode is valid.
@@ -324,6 +362,21 @@ impl<T: FileSystem> Drop for SharedLock<'_, T> {
     fn drop(&mut self) {
         // SAFETY: by the type invariant the lock is held.
         unsafe { bindings::up_read(&mut (*self.0.as_ptr()).i_rwsem) };
+    }
+}
+
+/// The lock that keeps page faults and readahead away (`invalidate_lock`).
+///
+/// # Invariants
+///
+/// The lock is held for writing by this task.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct PageCacheLock<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
+
+impl<T: FileSystem> Drop for PageCacheLock<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the lock is held.
+        unsafe { bindings::rext4_shim_pagecache_unlock(self.0.as_ptr()) };
     }
 }
 
@@ -497,13 +550,12 @@ impl<T: FileSystem> InodeCache<T> {
 
 impl<T: FileSystem> Drop for InodeCache<T> {
     fn drop(&mut self) {
+        // Inodes are freed from RCU callbacks, which use the cache. No mount is left to make more.
+        // SAFETY: no precondition.
+        unsafe { bindings::rcu_barrier() };
         let cache = CACHE.swap(ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: no mount is left, and the barrier waits for the inodes that are freed from RCU
-        // callbacks, so the cache is empty.
-        unsafe {
-            bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(cache);
-        }
+        // SAFETY: the cache is empty, and nobody uses it any more.
+        unsafe { bindings::kmem_cache_destroy(cache) };
     }
 }
 
@@ -514,10 +566,8 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
     // SAFETY: the cache lives while the file system type is registered.
-    let memory = unsafe {
-        bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire))
-    }
-    .cast::<Container<T>>();
+    let memory = unsafe { bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire)) }
+        .cast::<Container<T>>();
     if memory.is_null() {
         return ptr::null_mut();
     }
@@ -669,29 +719,39 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
-    /// Attributes can't be changed yet but for what a write takes away: the set-user-ID and
-    /// set-group-ID bits.
     unsafe extern "C" fn setattr(
         idmap: *mut bindings::mnt_idmap,
         dentry: *mut bindings::dentry,
         change: *mut bindings::iattr,
     ) -> i32 {
-        // SAFETY: the VFS passes a dentry with a locked inode, and what to change.
-        unsafe {
-            let asked = (*change).ia_valid;
-            let allowed = bindings::ATTR_MODE
-                | bindings::ATTR_CTIME
-                | bindings::ATTR_FORCE
-                | bindings::ATTR_KILL_SUID
-                | bindings::ATTR_KILL_SGID;
-            if asked & bindings::ATTR_FORCE == 0 || asked & !allowed != 0 {
-                return crate::error::eopnotsupp().to_errno();
+        from_result(|| {
+            // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
+            let (inode, asked) = unsafe { ((*dentry).d_inode, (*change).ia_valid) };
+            // SAFETY: as above.
+            to_result(unsafe { bindings::setattr_prepare(idmap, dentry, change) })?;
+            // SAFETY: as above.
+            let ours = unsafe { Inode::<T>::from_raw(inode) };
+            if asked & bindings::ATTR_SIZE != 0 {
+                // SAFETY: the change has a size.
+                let size = unsafe { (*change).ia_size };
+                // The lock is the VFS's to give up.
+                let lock = ManuallyDrop::new(ExclusiveLock(ours, NotThreadSafe));
+                let old = ours.size();
+                T::set_size(ours, &lock, size)?;
+                if size != old {
+                    // SAFETY: the inode is valid and locked.
+                    unsafe { bindings::rext4_shim_inode_touch(inode) };
+                }
             }
-            let inode = (*dentry).d_inode;
-            bindings::setattr_copy(idmap, inode, change);
-            Inode::<T>::from_raw(inode).mark_dirty();
-        }
-        0
+            // SAFETY: as above.
+            unsafe { bindings::setattr_copy(idmap, inode, change) };
+            ours.mark_dirty();
+            if asked & bindings::ATTR_MODE != 0 {
+                // SAFETY: as above.
+                to_result(unsafe { bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode) })?;
+            }
+            Ok(0)
+        })
     }
 
     unsafe extern "C" fn set_acl(
@@ -773,4 +833,3 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 }
-

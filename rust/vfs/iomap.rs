@@ -5,12 +5,15 @@
 //! C header: `include/linux/iomap.h`
 
 use super::{
-    inode::Inode,
+    inode::{ExclusiveLock, Inode},
     super_block::FileSystem,
 };
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::{error::from_result, prelude::*};
+use kernel::{
+    error::{from_result, to_result},
+    prelude::*,
+};
 
 /// Where a range of a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +35,25 @@ pub struct Mapping {
     pub len: u64,
     /// Where it lies.
     pub place: Place,
+    /// What [`IomapOperations::map_version`] was when this was found.
+    pub version: u64,
 }
 
 /// What iomap asks of a file system.
 pub trait IomapOperations: Sized {
     /// The mapping that holds byte `offset`, which is all that is wanted beyond: `len` bytes.
     fn map(inode: &Inode<Self>, offset: u64, len: u64) -> Result<Mapping>
+    where
+        Self: FileSystem;
+
+    /// The same for a range that is going to be written through the page cache: a hole gets blocks,
+    /// which are unwritten until writeback is done with them.
+    fn map_for_write(inode: &Inode<Self>, offset: u64, len: u64) -> Result<Mapping>
+    where
+        Self: FileSystem;
+
+    /// A number that changes with every change of any mapping of the file.
+    fn map_version(inode: &Inode<Self>) -> u64
     where
         Self: FileSystem;
 
@@ -56,6 +72,21 @@ impl<T: FileSystem> Table<T> {
         iomap_begin: Some(Self::begin),
         iomap_end: None,
         iomap_next: None,
+    };
+
+    /// For writing through the page cache.
+    pub(super) const WRITE: bindings::iomap_ops = bindings::iomap_ops {
+        iomap_begin: Some(Self::begin_write),
+        iomap_end: None,
+        iomap_next: None,
+    };
+
+    /// What iomap asks while it writes to the page cache.
+    pub(super) const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
+        get_folio: None,
+        put_folio: None,
+        iomap_valid: Some(Self::is_valid),
+        read_folio_range: None,
     };
 
     const XATTR: bindings::iomap_ops = bindings::iomap_ops {
@@ -77,9 +108,40 @@ impl<T: FileSystem> Table<T> {
             let inode = unsafe { Inode::<T>::from_raw(inode) };
             let map = T::map(inode, offset as u64, len as u64)?;
             // SAFETY: iomap passes a structure to fill.
-            Self::fill(inode, &map, unsafe { &mut *out });
+            fill(inode, &map, unsafe { &mut *out });
             Ok(0)
         })
+    }
+
+    unsafe extern "C" fn begin_write(
+        inode: *mut bindings::inode,
+        offset: i64,
+        len: i64,
+        flags: u32,
+        out: *mut bindings::iomap,
+        _source: *mut bindings::iomap,
+    ) -> i32 {
+        from_result(|| {
+            // SAFETY: iomap passes an inode of ours.
+            let inode = unsafe { Inode::<T>::from_raw(inode) };
+            // To fill a hole with zeros nothing has to be done.
+            let map = if flags & bindings::REXT4_IOMAP_ZERO != 0 {
+                T::map(inode, offset as u64, len as u64)?
+            } else {
+                T::map_for_write(inode, offset as u64, len as u64)?
+            };
+            // SAFETY: iomap passes a structure to fill.
+            fill(inode, &map, unsafe { &mut *out });
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn is_valid(
+        inode: *mut bindings::inode,
+        map: *const bindings::iomap,
+    ) -> bool {
+        // SAFETY: iomap passes an inode of ours and a mapping that we filled.
+        unsafe { (*map).validity_cookie == T::map_version(Inode::<T>::from_raw(inode)) }
     }
 
     unsafe extern "C" fn begin_xattr(
@@ -93,28 +155,52 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: iomap passes an inode of ours.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map_xattr(inode, offset as u64)?
-                .ok_or(kernel::error::code::ENOENT)?;
+            let map = T::map_xattr(inode, offset as u64)?.ok_or(kernel::error::code::ENOENT)?;
             // SAFETY: iomap passes a structure to fill.
             let out = unsafe { &mut *out };
-            Self::fill(inode, &map, out);
+            fill(inode, &map, out);
             out.flags |= bindings::IOMAP_F_XATTR as u16;
             Ok(0)
         })
     }
+}
 
-    fn fill(inode: &Inode<T>, map: &Mapping, out: &mut bindings::iomap) {
-        let (kind, addr) = match map.place {
-            Place::Hole => (bindings::IOMAP_HOLE, u64::MAX),
-            Place::Written(addr) => (bindings::IOMAP_MAPPED, addr),
-            Place::Unwritten(addr) => (bindings::IOMAP_UNWRITTEN, addr),
-        };
-        out.type_ = kind as u16;
-        out.addr = addr;
-        out.offset = map.offset as i64;
-        out.length = map.len;
-        out.bdev = inode.super_block().device().as_ptr();
-    }
+/// Gives a mapping to iomap.
+pub(super) fn fill<T: FileSystem>(inode: &Inode<T>, map: &Mapping, out: &mut bindings::iomap) {
+    let (kind, addr) = match map.place {
+        Place::Hole => (bindings::IOMAP_HOLE, u64::MAX),
+        Place::Written(addr) => (bindings::IOMAP_MAPPED, addr),
+        Place::Unwritten(addr) => (bindings::IOMAP_UNWRITTEN, addr),
+    };
+    out.type_ = kind as u16;
+    out.addr = addr;
+    out.offset = map.offset as i64;
+    out.length = map.len;
+    out.bdev = inode.super_block().device().as_ptr();
+    out.validity_cookie = map.version;
+}
+
+/// Fills a range of the page cache with zeros, where it is not a hole or unwritten.
+///
+/// The inode's lock is held exclusively.
+pub(crate) fn zero_range<T: FileSystem>(
+    inode: &Inode<T>,
+    _lock: &ExclusiveLock<'_, T>,
+    offset: i64,
+    len: i64,
+) -> Result {
+    // SAFETY: the inode is valid and its lock is held; the tables are static.
+    to_result(unsafe {
+        bindings::iomap_zero_range(
+            inode.as_ptr(),
+            offset,
+            len,
+            core::ptr::null_mut(),
+            &Table::<T>::WRITE,
+            &Table::<T>::WRITE_OPS,
+            core::ptr::null_mut(),
+        )
+    })
 }
 
 /// FIEMAP.

@@ -165,7 +165,8 @@ impl Journal {
         if barriers && !flushes {
             device.flush()?;
         }
-        committed
+        committed?;
+        self.must_not_be_aborted()
     }
 
     /// Commits a transaction unless that is done, and waits for it.
@@ -176,7 +177,20 @@ impl Journal {
     pub(crate) fn commit(&self, tid: Tid) -> Result {
         Self::must_not_have_handle()?;
         // SAFETY: the journal is valid, and this thread has no handle.
-        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_ptr(), tid.0) })
+        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_ptr(), tid.0) })?;
+        self.must_not_be_aborted()
+    }
+
+    /// After a wait: a transaction whose commit failed counts as committed for jbd2.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the journal was given up.
+    pub(crate) fn must_not_be_aborted(&self) -> Result {
+        if self.is_aborted() {
+            return Err(kernel::error::code::EIO);
+        }
+        Ok(())
     }
 
     /// Commits all that was changed so far, and waits for it.

@@ -134,11 +134,7 @@ impl<T> Drop for WriteGuard<'_, T> {
 /// Initialises an [`RwSemaphore`] with a lock class of its own.
 macro_rules! new_rw_semaphore {
     ($data:expr, $name:expr) => {
-        $crate::vfs::rw_semaphore::RwSemaphore::new(
-            $data,
-            $name,
-            ::kernel::static_lock_class!(),
-        )
+        $crate::vfs::rw_semaphore::RwSemaphore::new($data, $name, ::kernel::static_lock_class!())
     };
 }
 pub(crate) use new_rw_semaphore;

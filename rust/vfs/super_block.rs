@@ -10,6 +10,7 @@ use super::{
     inode::{self, Iget, Inode, InodeCache, NewInode},
     jbd2::JournalSlot,
     stat::StatFs,
+    writeback::IoendWorkers,
 };
 use crate::bindings;
 use core::{
@@ -137,7 +138,11 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Whether the super block is read-only now.
     pub fn is_read_only(&self) -> bool {
         // SAFETY: reading the flags races at worst with a remount, like everywhere in the VFS.
-        unsafe { ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile() & bindings::REXT4_SB_RDONLY as usize != 0 }
+        unsafe {
+            ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile()
+                & bindings::REXT4_SB_RDONLY as usize
+                != 0
+        }
     }
 
     /// Makes the super block read-only from now on, without waiting for writers: for a file
@@ -306,12 +311,14 @@ static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 pub struct Registration<T: FileSystem> {
     slot: &'static TypeSlot,
     _cache: InodeCache<T>,
+    _workers: IoendWorkers,
 }
 
 impl<T: FileSystem> Registration<T> {
     /// Registers the file system under `name`. It must be the only registration of `T`.
     pub fn new(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
         let cache = InodeCache::new(name)?;
+        let workers = IoendWorkers::new()?;
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
         // SAFETY: the slot is ours, and static.
@@ -334,6 +341,7 @@ impl<T: FileSystem> Registration<T> {
         Ok(Self {
             slot,
             _cache: cache,
+            _workers: workers,
         })
     }
 }
@@ -505,10 +513,7 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
-    unsafe extern "C" fn statfs(
-        dentry: *mut bindings::dentry,
-        out: *mut bindings::kstatfs,
-    ) -> i32 {
+    unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, out: *mut bindings::kstatfs) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a dentry of a filled super block.
             let stat = T::statfs(unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) })?;
@@ -524,7 +529,10 @@ impl<T: FileSystem> SuperTable<T> {
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_options(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }
@@ -535,7 +543,10 @@ impl<T: FileSystem> SuperTable<T> {
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_stats(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_stats(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fallocate`: preallocating, punching holes, zeroing.
+//!
+//! All of it is done block by block of the tree, in steps that each are a transaction. A crash in
+//! between leaves a part of it done, which is what the call allows.
+
+use crate::{
+    dio::alignment::ByteRange,
+    disk::{extent::State, units::LogicalBlock},
+    error::{FsError, FsResult},
+    extent::{self, Progress},
+    group::Rights,
+    inode::{
+        allocate, check_supported, convert,
+        map::{self, Found},
+        store,
+        tree::{ReadTree, WriteTree},
+        truncate, Alone, DataKind,
+    },
+    journal::{credits, sync_point::Change},
+    vfs::{
+        file::{FallocateMode, OpenFile},
+        inode::{ExclusiveLock, Inode},
+        iomap,
+        jbd2::Credits,
+    },
+    Rext4,
+};
+use core::ops::Range;
+use kernel::error::code;
+
+/// Carries out a `fallocate` call.
+pub(crate) fn fallocate(
+    file: &OpenFile<'_, Rext4>,
+    mode: FallocateMode,
+    keep_size: bool,
+    offset: i64,
+    len: i64,
+) -> FsResult {
+    let inode = file.inode();
+    check_supported(inode)?;
+    let sb = inode.super_block();
+    let fs = sb.data();
+    fs.writing(sb)?;
+    if inode.data().kind() != DataKind::Extents {
+        return Err(FsError::unsupported());
+    }
+    let bytes = usize::try_from(len).map_err(|_| FsError::Kernel(code::EINVAL))?;
+    let range = ByteRange::new(offset, bytes, fs.layout.block_size())
+        .ok_or(FsError::Kernel(code::EFBIG))?;
+    let end = offset.saturating_add(len);
+    let lock = inode.lock();
+    if !keep_size && end > inode.size() {
+        inode.check_new_size(&lock, end)?;
+    }
+    file.modified()?;
+    match mode {
+        FallocateMode::Allocate => fill(inode, range.blocks())?,
+        FallocateMode::PunchHole | FallocateMode::ZeroRange => {
+            let _alone = Alone::new(inode, &lock);
+            let page_cache = inode.lock_page_cache();
+            // What is cached is not to be written back over what comes now.
+            inode.write_back(offset, end - 1)?;
+            clear_edges(inode, &lock, range, offset, end)?;
+            inode.drop_page_cache(&lock, offset, end - 1);
+            if mode == FallocateMode::PunchHole {
+                truncate::remove(inode, range.whole_blocks())?;
+            } else {
+                zero(inode, range.whole_blocks())?;
+                fill(inode, range.blocks())?;
+            }
+            drop(page_cache);
+        }
+    }
+    if !keep_size && end > inode.size() {
+        grow(inode, &lock, end)?;
+    }
+    Ok(())
+}
+
+/// Gives unwritten blocks to all holes in a range.
+fn fill(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let mut at = range.start;
+    while at < range.end {
+        let left = range.end.0 - at.0;
+        let len = match map::find(inode, at)? {
+            Found::Hole { len } => {
+                match allocate::fill_hole(inode, journal, at, len.min(left), |_| Ok(()))? {
+                    Found::Unwritten { len, .. } | Found::Written { len, .. } => len,
+                    // `fill_hole` gives none.
+                    Found::Hole { .. } => return Err(FsError::Kernel(code::EIO)),
+                }
+            }
+            Found::Written { len, .. } | Found::Unwritten { len, .. } => len,
+        };
+        at = LogicalBlock(at.0.saturating_add(len.min(left)));
+    }
+    Ok(())
+}
+
+/// Makes all written blocks in a range unwritten: they read as zeros.
+fn zero(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+    let mut at = range.start;
+    while at < range.end {
+        let left = range.end.0 - at.0;
+        let len = match map::find(inode, at)? {
+            Found::Written { len, .. } => {
+                let len = len.min(left);
+                unwrite(inode, at..LogicalBlock(at.0.saturating_add(len)))?;
+                len
+            }
+            Found::Hole { len } | Found::Unwritten { len, .. } => len.min(left),
+        };
+        at = LogicalBlock(at.0.saturating_add(len));
+    }
+    Ok(())
+}
+
+/// Makes a range that lies in one written extent unwritten.
+fn unwrite(inode: &Inode<Rext4>, mut range: Range<LogicalBlock>) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    loop {
+        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        // One extent becomes two, and each of these three where the longest unwritten one is
+        // shorter than the longest written one.
+        let handle = journal.start(credits::convert(depth, convert::STEP))?;
+        let mut root = inode.data().tree.write();
+        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
+        if extent::depth(&tree)? > depth {
+            continue;
+        }
+        let progress = extent::convert(
+            &mut tree,
+            range.clone(),
+            State::Unwritten,
+            convert::STEP as usize,
+        );
+        tree.store_inode()?;
+        drop(root);
+        handle.stop()?;
+        match progress? {
+            Progress::Done => return Ok(()),
+            Progress::More(start) => range.start = start,
+        }
+    }
+}
+
+/// Fills what a range has of blocks that are not wholly in it with zeros, in the page cache, and
+/// writes it out.
+fn clear_edges(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    range: ByteRange,
+    offset: i64,
+    end: i64,
+) -> FsResult {
+    let size = inode.super_block().data().layout.block_size();
+    let end = end.min(inode.size());
+    for block in range.partial_blocks().into_iter().flatten() {
+        let start = size.byte_of_logical(block) as i64;
+        let from = start.max(offset);
+        let to = (start + i64::from(size.bytes())).min(end);
+        if from < to {
+            iomap::zero_range(inode, lock, from, to - from)?;
+            inode.write_back(from, to - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets a larger size, over blocks that read as zeros.
+fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
+    crate::inode::size::clear_to_block_end(inode, lock, end)?;
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let handle = journal.start(Credits::new(credits::INODE))?;
+    inode.truncate_page_cache(lock, end);
+    let root = inode.data().tree.write();
+    inode.data().set_disk_size(end);
+    store::store(inode, &handle, &root)?;
+    inode.data().sync_point.note(&handle, Change::Data);
+    drop(root);
+    Ok(handle.stop()?)
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Giving blocks to a file: unwritten, so that nobody sees what was in them before.
+
+use super::{
+    map::{self, Found},
+    tree::{ReadTree, WriteTree},
+};
+use crate::{
+    disk::{
+        extent::{Extent, State},
+        units::{LogicalBlock, PhysicalBlock},
+    },
+    error::{euclean, FsError, FsResult},
+    extent::{self, Mapping, NodeStore},
+    group::Rights,
+    journal::credits,
+    vfs::{
+        direct_io,
+        inode::Inode,
+        jbd2::{Credits, Handle, Journal},
+    },
+    Rext4,
+};
+use kernel::error::code;
+
+/// Allocates blocks for a hole of which `wanted` blocks from `block` on are to be written, as
+/// unwritten; fewer if there is no room for them in a row. Somebody may have been faster; then it
+/// gives what is there now, and never a hole.
+///
+/// `first` is done within the same transaction before anything is allocated, with credits for
+/// [`credits::ORPHAN`] and the tree's lock held.
+pub(crate) fn fill_hole(
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+    block: LogicalBlock,
+    wanted: u32,
+    mut first: impl FnMut(&Handle<'_>) -> FsResult,
+) -> FsResult<Found> {
+    let groups = inode.super_block().data().groups()?;
+    match try_fill_hole(inode, journal, block, wanted, &mut first) {
+        // Blocks that were freed can be used when that is committed.
+        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => {
+            try_fill_hole(inode, journal, block, wanted, &mut first)
+        }
+        result => result,
+    }
+}
+
+fn try_fill_hole(
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+    block: LogicalBlock,
+    wanted: u32,
+    first: &mut impl FnMut(&Handle<'_>) -> FsResult,
+) -> FsResult<Found> {
+    let fs = inode.super_block().data();
+    let groups = fs.groups()?;
+    let block_size = fs.layout.block_size();
+    let options = fs.options();
+    let may_use_reserved = direct_io::may_use_reserved(options.reserved_uid, options.reserved_gid);
+    let rights = || {
+        if may_use_reserved {
+            Rights::Root
+        } else {
+            Rights::Normal
+        }
+    };
+    loop {
+        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        let handle = journal.start(credits::insert(depth).plus(Credits::new(credits::ORPHAN)))?;
+        let mut root = inode.data().tree.write();
+        let mut tree = WriteTree::new(inode, &mut root, &handle, rights());
+        if extent::depth(&tree)? > depth {
+            // It grew meanwhile: the credits may not do.
+            continue;
+        }
+        let hole = match extent::lookup(&tree, block)? {
+            Mapping::Hole(hole) => hole,
+            Mapping::Extent(_) => return map::find_in(&tree, block),
+        };
+        let wanted = wanted
+            .min(hole.end.0.saturating_sub(block.0))
+            .min(State::Unwritten.max_len());
+        first(&handle)?;
+        let goal = goal(inode, &tree, block, hole.first)?;
+        let run = groups.allocate(&handle, goal, wanted, rights())?;
+        let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
+            .ok_or(FsError::Kernel(euclean()))
+            .and_then(|extent| extent::insert(&mut tree, extent));
+        if let Err(e) = inserted {
+            // The tree is as it was; so is the disk when the blocks are given back.
+            groups.free(&handle, run.start, run.len)?;
+            return Err(e);
+        }
+        inode.add_bytes(u64::from(run.len) << block_size.bits());
+        tree.store_inode()?;
+        drop(root);
+        inode
+            .data()
+            .set_goal(PhysicalBlock(run.start.0.saturating_add(run.len.into())));
+        handle.stop()?;
+        return Ok(Found::Unwritten {
+            start: run.start,
+            len: run.len,
+        });
+    }
+}
+
+/// Where a block in a hole that starts at `hole` would go best: in a row with what is before the
+/// hole, or else where the last allocation of the file ended.
+fn goal<S: NodeStore<Error = FsError>>(
+    inode: &Inode<Rext4>,
+    tree: &S,
+    block: LogicalBlock,
+    hole: LogicalBlock,
+) -> FsResult<PhysicalBlock> {
+    let Some(before) = hole.checked_sub(1) else {
+        return Ok(inode.data().goal());
+    };
+    Ok(match extent::lookup(tree, before)? {
+        Mapping::Extent(extent) => extent
+            .map(before)
+            .and_then(|at| at.checked_add(1 + u64::from(block.0 - hole.0)))
+            .unwrap_or(inode.data().goal()),
+        Mapping::Hole(_) => inode.data().goal(),
+    })
+}

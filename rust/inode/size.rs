@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing the size of a file: truncation, both ways.
+//!
+//! The order matters for a crash in between. To shrink: first the rest of the last block is zeros on
+//! disk, then the size is smaller and the inode is on the list of orphans, in one transaction; then
+//! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
+//! of the old last block is zeros in the page cache, then the size is larger.
+
+use super::{check_supported, orphan, store, truncate, Alone, DataKind};
+use crate::{
+    error::{FsError, FsResult},
+    file::max_bytes,
+    journal::{credits, sync_point::Change},
+    vfs::{
+        inode::{ExclusiveLock, Inode},
+        iomap,
+        jbd2::Credits,
+    },
+    Rext4,
+};
+use kernel::error::code;
+
+/// Sets the size of a file, in bytes.
+pub(crate) fn set_size(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    new: i64,
+) -> FsResult {
+    check_supported(inode)?;
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    if inode.data().kind() != DataKind::Extents {
+        return Err(FsError::unsupported());
+    }
+    if new > max_bytes(inode) {
+        return Err(FsError::Kernel(code::EFBIG));
+    }
+    let old = inode.size();
+    let alone = Alone::new(inode, lock);
+    // Keeps page faults from bringing pages back that are beyond the new end.
+    let page_cache = inode.lock_page_cache();
+    if new > old {
+        clear_to_block_end(inode, lock, new)?;
+        inode.truncate_page_cache(lock, new);
+    } else {
+        let rest = rest_of_block(inode, new);
+        if rest != 0 {
+            iomap::zero_range(inode, lock, new, rest.min(old - new))?;
+            inode.write_back(new, new + rest - 1)?;
+        }
+        inode.truncate_page_cache(lock, new);
+    }
+    let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
+    let root = inode.data().tree.write();
+    inode.data().set_disk_size(new);
+    store::store(inode, &handle, &root)?;
+    inode.data().sync_point.note(&handle, Change::Data);
+    drop(root);
+    if new < old {
+        orphan::add(inode, &handle)?;
+    }
+    handle.stop()?;
+    // Blocks beyond the end that were preallocated go too, as with other file systems.
+    truncate::beyond_end(inode)?;
+    drop(page_cache);
+    drop(alone);
+    truncate::release_orphan(inode)
+}
+
+/// Fills the last block of a file behind its end with zeros, in the page cache, before the file
+/// grows to `new` bytes: what a mapping has left there must not come to light.
+pub(crate) fn clear_to_block_end(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    new: i64,
+) -> FsResult {
+    let end = inode.size();
+    let rest = rest_of_block(inode, end).min(new - end);
+    if rest > 0 {
+        iomap::zero_range(inode, lock, end, rest)?;
+    }
+    Ok(())
+}
+
+/// The number of bytes from byte `at` to the end of its block; none if it is the start of one.
+fn rest_of_block(inode: &Inode<Rext4>, at: i64) -> i64 {
+    let size = inode.super_block().data().layout.block_size();
+    let within = i64::from(size.within_block(u64::try_from(at).unwrap_or(0)));
+    if within == 0 {
+        0
+    } else {
+        i64::from(size.bytes()) - within
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files mapped into memory.
+//!
+//! C header: `include/linux/mm.h`
+
+use super::{iomap, super_block::FileSystem};
+use crate::bindings;
+use core::{marker::PhantomData, mem::MaybeUninit};
+
+/// The `vm_operations_struct` of files.
+struct Table<T: FileSystem>(PhantomData<T>);
+
+impl<T: FileSystem> Table<T> {
+    const TABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        fault: Some(bindings::filemap_fault),
+        map_pages: Some(bindings::filemap_map_pages),
+        page_mkwrite: Some(Self::page_mkwrite),
+        // SAFETY: all callbacks may be absent.
+        ..unsafe { MaybeUninit::<bindings::vm_operations_struct>::zeroed().assume_init() }
+    };
+
+    /// The first write to a page since it was clean: it gets its blocks now, so that writeback
+    /// can't meet a full disk.
+    unsafe extern "C" fn page_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: the VFS passes a fault in a mapping of an inode of ours; the table is static.
+        unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) }
+    }
+}
+
+/// `mmap_prepare` of the `file_operations`.
+///
+/// # Safety
+///
+/// Called by the VFS for a file of an inode of type `T`.
+pub(super) unsafe extern "C" fn prepare<T: FileSystem>(desc: *mut bindings::vm_area_desc) -> i32 {
+    // SAFETY: the VFS passes a valid description, whose operations are for us to set.
+    unsafe {
+        bindings::rext4_shim_file_accessed((*desc).file);
+        (*desc).vm_ops = &Table::<T>::TABLE;
+    }
+    0
+}

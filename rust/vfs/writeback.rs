@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing the page cache back through iomap, and what is done when that is complete.
+//!
+//! C headers: `include/linux/iomap.h`, `include/linux/writeback.h`
+//!
+//! iomap gathers what lies in a row into *ioends*. One that needs something done when it is on
+//! the device takes a value along for it, [`Writeback::Completion`], and is completed on a
+//! workqueue: ioends that are ready together for one inode and lie next to each other in the file
+//! are completed as one.
+//!
+//! ```text
+//!   writepages ──map──▶ ioend ──prepare (if it has to be completed)──▶ device
+//!                                                                        │ any context
+//!                              complete, in a task that may sleep ◀── queue of the inode
+//! ```
+
+use super::{
+    inode::Inode,
+    iomap::{self, IomapOperations},
+    super_block::FileSystem,
+};
+use crate::bindings;
+use core::{marker::PhantomData, ops::Range, ptr};
+use kernel::{
+    error::{from_result, to_result, Error},
+    prelude::*,
+    types::Opaque,
+};
+
+/// What a file system does about writeback.
+pub trait Writeback: IomapOperations {
+    /// What an ioend takes along that has to be completed.
+    type Completion: Send;
+
+    /// What the completion of a range of bytes will need; `None` if there is nothing to be done.
+    /// `unwritten` says whether the blocks were not written before. Called before it is submitted,
+    /// without a transaction.
+    fn prepare(
+        inode: &Inode<Self>,
+        bytes: &Range<u64>,
+        unwritten: bool,
+    ) -> Result<Option<KBox<Self::Completion>>>
+    where
+        Self: FileSystem;
+
+    /// A range of bytes is on the device. `completions` has what each of its ioends took along, the
+    /// first one being the range's own. An error is noted for `fsync`.
+    fn complete(
+        inode: &Inode<Self>,
+        bytes: Range<u64>,
+        unwritten: bool,
+        completion: &mut Self::Completion,
+    ) -> Result
+    where
+        Self: FileSystem;
+
+    /// The place of the file system's queue in an inode.
+    fn queue(inode: &Inode<Self>) -> &IoendQueue
+    where
+        Self: FileSystem;
+}
+
+/// The ioends of an inode that are on the device and have to be completed.
+#[pin_data]
+pub struct IoendQueue {
+    #[pin]
+    queue: Opaque<bindings::rext4_ioend_queue>,
+}
+
+// SAFETY: the queue has its own lock.
+unsafe impl Send for IoendQueue {}
+// SAFETY: see above.
+unsafe impl Sync for IoendQueue {}
+
+impl IoendQueue {
+    /// An empty queue, for inodes of type `T`.
+    pub fn new<T: FileSystem + Writeback>() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: the slot is valid for writes and stays where it is.
+            queue <- Opaque::ffi_init(|slot| unsafe {
+                bindings::rext4_shim_ioend_queue_init(slot, Some(work::<T>))
+            }),
+        })
+    }
+}
+
+/// The workqueue on which ioends are completed, as long as it lives. There is one in a module.
+pub(super) struct IoendWorkers(());
+
+impl IoendWorkers {
+    /// Makes the workqueue. Only [`super::super_block::Registration`] does, once at a time.
+    pub(super) fn new() -> Result<Self> {
+        // SAFETY: as the caller promises, there is none.
+        to_result(unsafe { bindings::rext4_shim_ioend_start() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for IoendWorkers {
+    fn drop(&mut self) {
+        // SAFETY: no mount is left, so nothing is queued any more.
+        unsafe { bindings::rext4_shim_ioend_stop() };
+    }
+}
+
+/// Completes what is in an inode's queue.
+///
+/// # Safety
+///
+/// Called on a workqueue with the work of a queue that is in use.
+unsafe extern "C" fn work<T: FileSystem + Writeback>(work: *mut bindings::work_struct) {
+    let mut ready = bindings::list_head::default();
+    // SAFETY: the work is a part of a queue, and the list is ours.
+    unsafe { bindings::rext4_shim_ioend_queue_take(work, &mut ready) };
+    loop {
+        // SAFETY: the list was filled with ioends that are ours to complete.
+        let ioend = unsafe { bindings::rext4_shim_ioend_next(&mut ready) };
+        if ioend.is_null() {
+            return;
+        }
+        // SAFETY: the ioend is on the device and not completed, so its inode is in use.
+        unsafe { complete::<T>(ioend) };
+    }
+}
+
+/// # Safety
+///
+/// `ioend` is ours to complete.
+unsafe fn complete<T: FileSystem + Writeback>(ioend: *mut bindings::iomap_ioend) {
+    // SAFETY: the ioend is valid, and so is its inode.
+    let (inode, start, len, unwritten) = unsafe {
+        (
+            Inode::<T>::from_raw((*ioend).io_inode),
+            (*ioend).io_offset as u64,
+            (*ioend).io_size as u64,
+            u32::from((*ioend).io_flags) & bindings::REXT4_IOEND_UNWRITTEN != 0,
+        )
+    };
+    // SAFETY: the ioend is valid.
+    let mut result = to_result(unsafe { bindings::rext4_shim_ioend_error(ioend) });
+    // SAFETY: `submit` put it there, and it is taken out once.
+    let completion = unsafe { ptr::replace(&mut (*ioend).io_private, ptr::null_mut()) };
+    if !completion.is_null() {
+        // SAFETY: see above.
+        let mut completion = unsafe { KBox::from_raw(completion.cast::<T::Completion>()) };
+        if result.is_ok() {
+            result = T::complete(inode, start..start + len, unwritten, &mut completion);
+        }
+    }
+    loop {
+        // Those that were merged into it brought what they need too.
+        // SAFETY: the ioend is valid, with its chain.
+        let more = unsafe { bindings::rext4_shim_ioend_take_private(ioend) };
+        if more.is_null() {
+            break;
+        }
+        // SAFETY: as above.
+        drop(unsafe { KBox::from_raw(more.cast::<T::Completion>()) });
+    }
+    let errno = result.err().map_or(0, Error::to_errno);
+    // SAFETY: the ioend is ours; it is not used after this.
+    unsafe { bindings::iomap_finish_ioends(ioend, errno) };
+}
+
+/// The `iomap_writeback_ops`.
+struct Table<T>(PhantomData<T>);
+
+impl<T: FileSystem + Writeback> Table<T> {
+    const TABLE: bindings::iomap_writeback_ops = bindings::iomap_writeback_ops {
+        writeback_range: Some(Self::range),
+        writeback_submit: Some(Self::submit),
+    };
+
+    unsafe extern "C" fn range(
+        context: *mut bindings::iomap_writepage_ctx,
+        folio: *mut bindings::folio,
+        offset: u64,
+        len: u32,
+        end: u64,
+    ) -> isize {
+        let map = || -> Result {
+            // SAFETY: iomap passes a valid context for an inode of ours.
+            let (inode, map) = unsafe {
+                (
+                    Inode::<T>::from_raw((*context).inode),
+                    &mut (*context).iomap,
+                )
+            };
+            let cached = map.offset as u64..map.offset as u64 + map.length;
+            if cached.contains(&offset) && map.validity_cookie == T::map_version(inode) {
+                return Ok(());
+            }
+            iomap::fill(inode, &T::map(inode, offset, u64::from(len))?, map);
+            Ok(())
+        };
+        match map() {
+            // SAFETY: the context has a mapping that holds the offset.
+            Ok(()) => unsafe {
+                bindings::iomap_add_to_ioend(context, folio, offset as i64, end as i64, len)
+            },
+            Err(e) => e.to_errno() as isize,
+        }
+    }
+
+    unsafe extern "C" fn submit(context: *mut bindings::iomap_writepage_ctx, error: i32) -> i32 {
+        // SAFETY: iomap passes a context with an ioend to be submitted.
+        let ioend = unsafe { (*context).wb_ctx.cast::<bindings::iomap_ioend>() };
+        let mut error = error;
+        if error == 0 {
+            // SAFETY: the ioend is valid, and so is its inode.
+            let (inode, start, len, unwritten) = unsafe {
+                (
+                    Inode::<T>::from_raw((*ioend).io_inode),
+                    (*ioend).io_offset as u64,
+                    (*ioend).io_size as u64,
+                    u32::from((*ioend).io_flags) & bindings::REXT4_IOEND_UNWRITTEN != 0,
+                )
+            };
+            match T::prepare(inode, &(start..start + len), unwritten) {
+                Ok(None) => {}
+                // SAFETY: the ioend is ours until it is submitted. The queue is in the inode, which
+                // is in use until the ioend is completed.
+                Ok(Some(completion)) => unsafe {
+                    (*ioend).io_private = KBox::into_raw(completion).cast();
+                    bindings::rext4_shim_ioend_complete_on(ioend, T::queue(inode).queue.get());
+                },
+                Err(e) => error = e.to_errno(),
+            }
+        }
+        // SAFETY: the context is valid. With an error the ioend is completed with it.
+        unsafe { bindings::iomap_ioend_writeback_submit(context, error) }
+    }
+}
+
+/// `writepages` of the `address_space_operations`.
+///
+/// # Safety
+///
+/// Called by the VFS with the mapping of an inode of type `T`.
+pub(super) unsafe extern "C" fn writepages<T: FileSystem + Writeback>(
+    mapping: *mut bindings::address_space,
+    control: *mut bindings::writeback_control,
+) -> i32 {
+    from_result(|| {
+        let mut context = bindings::iomap_writepage_ctx {
+            // SAFETY: the VFS passes a valid mapping.
+            inode: unsafe { (*mapping).host },
+            wbc: control,
+            ops: &Table::<T>::TABLE,
+            ..Default::default()
+        };
+        // SAFETY: the context is complete.
+        to_result(unsafe { bindings::iomap_writepages(&mut context) })?;
+        Ok(0)
+    })
+}
