@@ -240,11 +240,11 @@ pub(super) unsafe extern "C" fn llseek<T: FileSystem>(
     };
     let (max, end) = match T::last_position(dir, width) {
         Some(last) => (last, last),
-        // SAFETY: the super block of an inode is valid.
-        None => (
-            unsafe { (*dir.super_block().as_ptr()).s_maxbytes },
-            dir.size(),
-        ),
+        None => {
+            // SAFETY: the super block of an inode is valid.
+            let max = unsafe { (*dir.super_block().as_ptr()).s_maxbytes };
+            (max, dir.size())
+        }
     };
     // To ask for the position does not set it.
     if whence != bindings::SEEK_CUR as i32 || offset != 0 {
