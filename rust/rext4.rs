@@ -5,7 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`dio`] | direct reads and writes: the heart |
-//! | [`file`] | what an open file does |
+//! | [`mod@file`] | what an open file does |
 //! | [`dir`] | directories |
 //! | [`xattr`] | extended attributes and ACLs |
 //! | [`inode`] | inodes in memory and in the inode table |
@@ -20,6 +20,8 @@
 //! `unsafe` code is in [`vfs`] and [`bindings`] alone.
 
 #![deny(unsafe_code)]
+// The page is for those who read the code: nothing of a module is public.
+#![allow(rustdoc::private_intra_doc_links)]
 
 use kernel::prelude::*;
 

@@ -73,6 +73,9 @@ impl<T: FileSystem> Table<T> {
         }
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
         // SAFETY: the VFS passes a valid context.
         let options = unsafe { (*fc).fs_private };
@@ -82,6 +85,9 @@ impl<T: FileSystem> Table<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn parse_param(
         fc: *mut bindings::fs_context,
         param: *mut bindings::fs_parameter,
@@ -115,18 +121,24 @@ impl<T: FileSystem> Table<T> {
                 Err(Refused::Because(why)) => {
                     pr_err!("mount option \"{}\": {}\n", key, why);
                     // SAFETY: context and text are valid; the text is static.
-                    unsafe { bindings::rext4_shim_fc_error(fc, why.as_ptr().cast()) };
+                    unsafe { bindings::rext4_shim_fc_error(fc, why.as_char_ptr()) };
                     Err(code::EINVAL)
                 }
             }
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> i32 {
         // SAFETY: the VFS passes a valid context, which `fill_super` expects.
         unsafe { bindings::get_tree_bdev(fc, Some(fill_super::<T>)) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> i32 {
         from_result(|| {
             // SAFETY: at a remount the context's root belongs to a filled super block.

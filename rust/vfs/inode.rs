@@ -518,7 +518,7 @@ impl<T: FileSystem> InodeCache<T> {
         // SAFETY: name and constructor are static; size and alignment are those of the container.
         let cache = unsafe {
             bindings::rext4_shim_inode_cache_create(
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
                 size_of::<Container<T>>() as u32,
                 align_of::<Container<T>>() as u32,
                 Some(Self::construct),
@@ -538,6 +538,9 @@ impl<T: FileSystem> InodeCache<T> {
         Ok(Self(PhantomData))
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn construct(memory: *mut ffi::c_void) {
         // SAFETY: the slab allocator passes the memory of a container.
         unsafe {
@@ -605,9 +608,10 @@ fn unsupported<P>() -> *mut P {
 }
 
 impl<T: FileSystem> Tables<T> {
-    // SAFETY: all callbacks may be absent.
-    const EMPTY: bindings::inode_operations =
-        unsafe { MaybeUninit::<bindings::inode_operations>::zeroed().assume_init() };
+    const EMPTY: bindings::inode_operations = {
+        // SAFETY: all callbacks may be absent.
+        unsafe { MaybeUninit::<bindings::inode_operations>::zeroed().assume_init() }
+    };
 
     const SPECIAL: bindings::inode_operations = bindings::inode_operations {
         getattr: Some(Self::getattr),
@@ -645,6 +649,9 @@ impl<T: FileSystem> Tables<T> {
         ..Self::SPECIAL
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
@@ -662,6 +669,9 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_link(
         dentry: *mut bindings::dentry,
         inode: *mut bindings::inode,
@@ -683,6 +693,9 @@ impl<T: FileSystem> Tables<T> {
         text().unwrap_or_else(|e| e.to_ptr())
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn getattr(
         idmap: *mut bindings::mnt_idmap,
         path: *const bindings::path,
@@ -701,6 +714,9 @@ impl<T: FileSystem> Tables<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_inode_acl(
         inode: *mut bindings::inode,
         kind: i32,
@@ -719,6 +735,9 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn setattr(
         idmap: *mut bindings::mnt_idmap,
         dentry: *mut bindings::dentry,
@@ -754,6 +773,9 @@ impl<T: FileSystem> Tables<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn set_acl(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::dentry,
@@ -763,6 +785,9 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn create(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,
@@ -773,6 +798,9 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn link(
         _: *mut bindings::dentry,
         _: *mut bindings::inode,
@@ -781,10 +809,16 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn unlink(_: *mut bindings::inode, _: *mut bindings::dentry) -> i32 {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn symlink(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,
@@ -794,6 +828,9 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn mkdir(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,
@@ -803,6 +840,9 @@ impl<T: FileSystem> Tables<T> {
         unsupported()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn mknod(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,
@@ -813,6 +853,9 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn rename(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,
@@ -824,6 +867,9 @@ impl<T: FileSystem> Tables<T> {
         crate::error::eopnotsupp().to_errno()
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn tmpfile(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::inode,

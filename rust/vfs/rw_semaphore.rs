@@ -43,7 +43,7 @@ impl<T> RwSemaphore<T> {
         pin_init!(Self {
             // SAFETY: `slot` is valid for writes and stays where it is; name and key are static.
             sem <- Opaque::ffi_init(|slot| unsafe {
-                bindings::__init_rwsem(slot, name.as_ptr().cast(), key.as_ptr().cast())
+                bindings::__init_rwsem(slot, name.as_char_ptr(), key.as_ptr().cast())
             }),
             data: UnsafeCell::new(data),
         })

@@ -60,7 +60,7 @@ impl Attributes {
             if mask & bindings::STATX_BTIME != 0 {
                 out.result_mask |= bindings::STATX_BTIME;
                 out.btime.tv_sec = birth.seconds;
-                out.btime.tv_nsec = i64::from(birth.nanoseconds) as _;
+                out.btime.tv_nsec = birth.nanoseconds as isize;
             }
         }
         if mask & bindings::STATX_DIOALIGN != 0 {
@@ -98,15 +98,15 @@ pub struct StatFs {
 
 impl StatFs {
     pub(super) fn fill(&self, magic: u32, out: &mut bindings::kstatfs) {
-        out.f_type = magic as _;
-        out.f_bsize = self.block_size as _;
-        out.f_frsize = self.block_size as _;
+        out.f_type = magic as isize;
+        out.f_bsize = self.block_size as isize;
+        out.f_frsize = self.block_size as isize;
         out.f_blocks = self.blocks;
         out.f_bfree = self.free;
         out.f_bavail = self.available;
         out.f_files = self.inodes;
         out.f_ffree = self.free_inodes;
         out.f_fsid.val = self.id.map(|half| half as i32);
-        out.f_namelen = self.name_len as _;
+        out.f_namelen = self.name_len as isize;
     }
 }

@@ -324,7 +324,7 @@ impl<T: FileSystem> Registration<T> {
         // SAFETY: the slot is ours, and static.
         let result = to_result(unsafe {
             slot.fs.get().write(bindings::file_system_type {
-                name: name.as_ptr().cast(),
+                name: name.as_char_ptr(),
                 fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
                 init_fs_context: Some(fs_context::init_fs_context::<T>),
                 kill_sb: Some(kill_sb::<T>),
@@ -455,6 +455,9 @@ impl<T: FileSystem> SuperTable<T> {
         ..unsafe { core::mem::MaybeUninit::<bindings::super_operations>::zeroed().assume_init() }
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn write_inode(
         inode: *mut bindings::inode,
         wbc: *mut bindings::writeback_control,
@@ -471,6 +474,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
         // SAFETY: the VFS passes an inode of this file system that nobody else can reach; its
         // page cache has to be emptied before `clear_inode`, which has to come last.
@@ -483,12 +489,18 @@ impl<T: FileSystem> SuperTable<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: the VFS passes a filled super block, whose inodes were all evicted; nobody else
         // can reach it any more.
         unsafe { shut_down(SuperBlock::<T>::from_raw(sb)) };
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: i32) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -497,6 +509,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn freeze_fs(sb: *mut bindings::super_block) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -505,6 +520,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn unfreeze_fs(sb: *mut bindings::super_block) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -513,6 +531,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, out: *mut bindings::kstatfs) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a dentry of a filled super block.
@@ -523,6 +544,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn show_options(
         seq: *mut bindings::seq_file,
         root: *mut bindings::dentry,
@@ -537,6 +561,9 @@ impl<T: FileSystem> SuperTable<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn show_stats(
         seq: *mut bindings::seq_file,
         root: *mut bindings::dentry,
