@@ -180,6 +180,11 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             memory: sector,
             offset: sector,
         }),
+        // Or else tools would take a file whose data is in the inode for one hole.
+        more_blocks: match inode.data().kind() {
+            DataKind::Inline => (inode.size() as u64).div_ceil(512),
+            _ => 0,
+        },
         set: collect(false),
         known: collect(true),
     }

@@ -222,9 +222,10 @@ bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
 	return wbc->for_sync;
 }
 
-void rext4_shim_fc_error(struct fs_context *fc, const char *message)
+void rext4_shim_fc_error(struct fs_context *fc, const char *option,
+			 const char *why)
 {
-	errorf(fc, "%s", message);
+	errorf(fc, "%s: %s", option, why);
 }
 
 struct kmem_cache *rext4_shim_inode_cache_create(const char *name,

@@ -64,7 +64,9 @@ int rext4_shim_bh_sync(struct buffer_head *bh);
 /* Super blocks and mounting. */
 void rext4_shim_sb_force_rdonly(struct super_block *sb);
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
-void rext4_shim_fc_error(struct fs_context *fc, const char *message);
+/* Tells the mounter why an option is refused. */
+void rext4_shim_fc_error(struct fs_context *fc, const char *option,
+			 const char *why);
 
 /* Inodes. */
 struct kmem_cache *rext4_shim_inode_cache_create(const char *name,

@@ -15,8 +15,9 @@ use crate::{
         extent::LOGICAL_END,
         features::Feature,
         group_desc::GroupDescChecksum,
-        superblock::{OnError, State, Superblock, MAGIC},
+        superblock::{OnError, State, Superblock, SuperblockError, MAGIC},
         units::{InodeNumber, LogicalBlock},
+        Corrupt,
     },
     error::{eopnotsupp, euclean, FsError, FsResult},
     extent,
@@ -197,6 +198,14 @@ impl FileSystem for Rext4 {
 fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     match e {
         FsError::Kernel(errno) => errno,
+        // Not a damaged file system, but none of this kind: whoever tries one after the other has
+        // to be able to tell.
+        FsError::Corrupt(Corrupt::Superblock(SuperblockError::Magic(_))) => {
+            if !sb.is_silent() {
+                pr_err!("({}): error: there is no ext4 file system\n", sb.id());
+            }
+            code::EINVAL
+        }
         FsError::Corrupt(corrupt) => {
             if !sb.is_silent() {
                 pr_err!(
@@ -219,11 +228,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
     let first = Primary::read(sb.device(), first_size)?;
     let block_size = first.with(|superblock| {
         check_is_ext4(sb, superblock)?;
-        Ok::<_, FsError>(
-            superblock
-                .block_size()
-                .map_err(crate::disk::Corrupt::from)?,
-        )
+        Ok::<_, FsError>(superblock.block_size().map_err(Corrupt::from)?)
     })??;
     if block_size.bytes() < sb.device().logical_block_bytes() {
         pr_err!(
@@ -249,7 +254,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
     check_features(sb, &superblock)?;
     let layout = primary
         .with(|superblock| superblock.layout())?
-        .map_err(crate::disk::Corrupt::from)?;
+        .map_err(Corrupt::from)?;
     if !superblock.state.is_clean() || superblock.state.has_errors() {
         pr_warn!(
             "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
@@ -476,10 +481,18 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     if !inode.is_regular() || inode.links() == 0 {
         return Err(FsError::Kernel(euclean()));
     }
-    let mut unloaded = UnloadedJournal::of(inode)?;
+    let failed = |e: Error| {
+        pr_err!(
+            "({}): error: the journal can't be used: error {}; e2fsck can make it anew\n",
+            sb.id(),
+            e.to_errno()
+        );
+        FsError::Kernel(e)
+    };
+    let mut unloaded = UnloadedJournal::of(inode).map_err(failed)?;
     if !needs_recovery {
         // What is in it is older than the file system, which says that it was left clean.
-        unloaded.wipe(!sb.is_read_only())?;
+        unloaded.wipe(!sb.is_read_only()).map_err(failed)?;
     }
     let mut journal = unloaded.load().map_err(|e| {
         if e == eopnotsupp() {
@@ -488,8 +501,9 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
                  e2fsck can do it\n",
                 sb.id()
             );
+            return FsError::Kernel(e);
         }
-        FsError::Kernel(e)
+        failed(e)
     })?;
     let before = fs.layout;
     let failed_before = journal.recorded_error();
@@ -516,7 +530,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             superblock.verify_checksum(crc32c)?;
             superblock.layout()
         })?;
-        if after.map_err(crate::disk::Corrupt::from)? != before {
+        if after.map_err(Corrupt::from)? != before {
             pr_err!(
                 "({}): error: recovery has changed the geometry of the file system, mount it \
                  again\n",

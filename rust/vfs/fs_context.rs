@@ -120,8 +120,8 @@ impl<T: FileSystem> Table<T> {
                 Err(Refused::Unknown) => Err(no_param()),
                 Err(Refused::Because(why)) => {
                     pr_err!("mount option \"{}\": {}\n", key, why);
-                    // SAFETY: context and text are valid; the text is static.
-                    unsafe { bindings::rext4_shim_fc_error(fc, why.as_char_ptr()) };
+                    // SAFETY: context, name and text are terminated strings and valid.
+                    unsafe { bindings::rext4_shim_fc_error(fc, (*param).key, why.as_char_ptr()) };
                     Err(code::EINVAL)
                 }
             }

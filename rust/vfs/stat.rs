@@ -47,6 +47,8 @@ pub struct Attributes {
     pub birth: Option<Timestamp>,
     /// Direct I/O alignment; `None` where direct I/O is not possible.
     pub direct_io: Option<DirectIoAlignment>,
+    /// Space that the data takes up elsewhere than in blocks, in units of 512 bytes.
+    pub more_blocks: u64,
     /// `STATX_ATTR_` bits that are set.
     pub set: u64,
     /// `STATX_ATTR_` bits that the file system knows.
@@ -70,6 +72,7 @@ impl Attributes {
                 out.dio_offset_align = align.offset;
             }
         }
+        out.blocks += self.more_blocks;
         out.attributes |= self.set;
         out.attributes_mask |= self.known;
     }
