@@ -303,13 +303,26 @@ impl TypeSlot {
 /// As many names as one module can register.
 static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 
-/// A registered file system type; dropping it ends the registration.
+/// A name under which a file system type is registered; dropping it ends that.
 ///
 /// # Invariants
 ///
 /// The slot is taken by this value, and what is in it is registered.
+struct RegisteredName(&'static TypeSlot);
+
+impl Drop for RegisteredName {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
+        // exists, so nobody uses it any more.
+        unsafe { bindings::unregister_filesystem(self.0.fs.get()) };
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+/// A registered file system type; dropping it ends the registration. There is one in a module.
 pub struct Registration<T: FileSystem> {
-    slot: &'static TypeSlot,
+    // Dropped first: what is below must outlive all mounts.
+    names: KVec<RegisteredName>,
     _cache: InodeCache<T>,
     _workers: IoendWorkers,
 }
@@ -317,8 +330,22 @@ pub struct Registration<T: FileSystem> {
 impl<T: FileSystem> Registration<T> {
     /// Registers the file system under `name`. It must be the only registration of `T`.
     pub fn new(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
-        let cache = InodeCache::new(name)?;
-        let workers = IoendWorkers::new()?;
+        let mut registration = Self {
+            names: KVec::new(),
+            _cache: InodeCache::new(name)?,
+            _workers: IoendWorkers::new()?,
+        };
+        registration.add_name(name, module)?;
+        Ok(registration)
+    }
+
+    /// Registers it under one more name.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the name is taken, or there are too many.
+    pub fn add_name(&mut self, name: &'static CStr, module: &'static ThisModule) -> Result {
+        self.names.reserve(1, GFP_KERNEL)?;
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
         // SAFETY: the slot is ours, and static.
@@ -337,21 +364,9 @@ impl<T: FileSystem> Registration<T> {
             slot.taken.store(false, Ordering::Release);
             return Err(e);
         }
-        // INVARIANT: it was just registered.
-        Ok(Self {
-            slot,
-            _cache: cache,
-            _workers: workers,
-        })
-    }
-}
-
-impl<T: FileSystem> Drop for Registration<T> {
-    fn drop(&mut self) {
-        // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
-        // exists, so nobody uses it any more.
-        unsafe { bindings::unregister_filesystem(self.slot.fs.get()) };
-        self.slot.taken.store(false, Ordering::Release);
+        // INVARIANT: it was just registered. There is room for it.
+        let _ = self.names.push_within_capacity(RegisteredName(slot));
+        Ok(())
     }
 }
 
