@@ -47,7 +47,9 @@ class Filesystem:
     @property
     def name(self) -> str:
         """The device's name in kernel messages."""
-        return os.path.basename(os.path.realpath(self.device))
+        number = os.stat(self.device).st_rdev
+        where = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
+        return os.path.basename(os.path.realpath(where))
 
     def make(self, *options: str, size: str | None = None, fill: bool = False) -> Filesystem:
         """mke2fs with the default features, plus `options`.
