@@ -4,7 +4,7 @@
 //!
 //! The caller collects a [`Piece`] for each entry, since only it can get memory for them.
 
-use super::{record_for, DirBlock, DirBlockMut};
+use super::{record_for, DirBlock, DirBlockMut, DirError};
 
 /// An entry in use, as a piece to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,49 +50,50 @@ impl Split {
 }
 
 impl<'a> DirBlock<'a> {
-    /// The pieces of a block, each with the hash that `hash` gives its name. Ends at the first entry
-    /// with something wrong.
-    pub fn pieces<'f>(
+    /// The pieces of a block, each with the hash that `hash` gives its name. Ends behind the first
+    /// error.
+    pub fn pieces<F: Fn(&[u8]) -> u32>(
         &self,
-        hash: impl Fn(&[u8]) -> u32 + 'f,
-    ) -> impl Iterator<Item = Piece> + use<'a, 'f, impl Fn(&[u8]) -> u32 + 'f> {
-        self.entries().map_while(Result::ok).map(move |entry| Piece {
-            hash: hash(entry.name),
-            offset: entry.offset,
-            length: record_for(entry.name.len()),
+        hash: F,
+    ) -> impl Iterator<Item = Result<Piece, DirError>> + use<'a, F> {
+        self.entries().map(move |entry| {
+            entry.map(|entry| Piece {
+                hash: hash(entry.name),
+                offset: entry.offset,
+                length: record_for(entry.name.len()),
+            })
         })
     }
 }
 
 impl<'a> DirBlockMut<'a> {
     /// Makes `block` one with the entries of `source` that `pieces` name, one behind the other; what
-    /// is left is the end of the last one. Entries that have no room are left out.
+    /// is left is the end of the last one. Says whether there was room for all of them: there is if
+    /// they come from one block of the same size.
+    #[must_use = "entries without room are lost"]
     pub fn create_from(
         block: &'a mut [u8],
         inodes_count: u32,
         has_tail: bool,
         source: DirBlock<'_>,
-        pieces: impl Iterator<Item = Piece>,
-    ) -> Self {
+        pieces: &[Piece],
+    ) -> bool {
         let mut this = Self::create(block, inodes_count, has_tail);
         let end = this.as_block().entries.len();
-        let mut pieces = pieces
-            .filter_map(|piece| source.entry_at(piece.offset).ok())
-            .peekable();
-        let mut at = 0;
-        while let Some(entry) = pieces.next() {
-            let needed = record_for(entry.name.len());
-            let left = end.saturating_sub(at);
-            if needed > left {
-                break;
-            }
-            let length = match pieces.peek() {
-                Some(next) if left - needed >= record_for(next.name.len()) => needed,
-                _ => left,
-            };
-            this.write(at, length, entry.inode, entry.name, entry.file_type);
-            at += length;
+        let needed: usize = pieces.iter().map(|piece| piece.length).sum();
+        if needed > end {
+            return false;
         }
-        this
+        let mut at = 0;
+        for (number, piece) in pieces.iter().enumerate() {
+            let Ok(entry) = source.entry_at(piece.offset) else {
+                return false;
+            };
+            let is_last = number + 1 == pieces.len();
+            let length = if is_last { end - at } else { piece.length };
+            this.write(at, length, entry.inode, entry.name, entry.file_type);
+            at += piece.length;
+        }
+        true
     }
 }

@@ -7,16 +7,16 @@
 //! new node is made of the old one, then the old one gives up what it lost.
 
 use super::{
-    entry_length, is_root, node_entries, Entries, HtreeError, HtreeProblem, IndexFormat,
-    IndexTail, Root, BLOCK_MASK, DOT_LENGTH, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET,
-    ROOT_INFO_OFFSET,
+    entry_length, is_root, node_entries, Entries, HtreeError, HtreeProblem, IndexFormat, IndexTail,
+    Root, BLOCK_MASK, DOT_LENGTH, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, ROOT_INFO_OFFSET,
 };
 use crate::disk::units::LogicalBlock;
 
 /// The size of an entry, in bytes.
 const ENTRY_SIZE: usize = size_of::<super::IndexEntry>();
 /// Where the number of levels lies in the root.
-const LEVELS_OFFSET: usize = ROOT_INFO_OFFSET + core::mem::offset_of!(super::RootInfo, indirect_levels);
+const LEVELS_OFFSET: usize =
+    ROOT_INFO_OFFSET + core::mem::offset_of!(super::RootInfo, indirect_levels);
 
 /// The entries of `block`, a node of an index, the root or another.
 fn entries(block: &[u8], format: IndexFormat) -> Result<Entries<'_>, HtreeError> {
@@ -99,7 +99,10 @@ pub fn create_root(
     }
     let rest = u16::try_from(block.len().saturating_sub(dot)).unwrap_or(u16::MAX);
     put(block, dot + 4, &rest.to_le_bytes());
-    block.get_mut(ROOT_INFO_OFFSET..).unwrap_or_default().fill(0);
+    block
+        .get_mut(ROOT_INFO_OFFSET..)
+        .unwrap_or_default()
+        .fill(0);
     // A version, the size of these fields, no levels, no flags; before them a reserved word.
     put(block, ROOT_INFO_OFFSET + 4, &[hash_version, 8, 0, 0]);
     put_entry(block, ROOT_ENTRIES_OFFSET, 0, 0, leaf);
