@@ -73,6 +73,11 @@ impl BlockCopy {
         Self(KVVec::new())
     }
 
+    /// What was copied last.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Copies `buffer`.
     pub(super) fn take(&mut self, buffer: &crate::vfs::buffer::Buffer) -> FsResult<&[u8]> {
         self.0.resize(buffer.size(), 0, GFP_KERNEL)?;
@@ -161,7 +166,13 @@ impl Listing {
     }
 
     /// Adds an entry if its hash is not less than `from`.
-    fn add(&mut self, hash: NameHash, from: NameHash, entry: &Entry<'_>, kind: EntryType) -> FsResult {
+    fn add(
+        &mut self,
+        hash: NameHash,
+        from: NameHash,
+        entry: &Entry<'_>,
+        kind: EntryType,
+    ) -> FsResult {
         let Some(inode) = entry.inode.filter(|_| hash >= from) else {
             return Ok(());
         };
