@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`read`] | direct reads, with or without the inode's lock |
-//! | [`write`] | direct writes: which lock, and what surrounds the I/O |
+//! | [`mod@write`] | direct writes: which lock, and what surrounds the I/O |
 //! | [`get_block`] | where a write goes: unwritten blocks are allocated for holes |
 //! | [`io_end`] | what is done when the data is on the device |
 //! | [`alignment`] | what of a request covers whole blocks |

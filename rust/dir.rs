@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`block`] | the blocks of a directory, read and checked |
 //! | [`order`] | whether there is an index, and how names are hashed |
-//! | [`lookup`] | one name |
+//! | [`mod@lookup`] | one name |
 //! | [`listing`] | the names of a stretch of hashes, sorted |
 //! | [`position`] | hashes as positions of an open directory |
 //! | [`read`] | all names, from a position on |

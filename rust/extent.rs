@@ -8,11 +8,11 @@
 //!
 //! | operation | what it does |
 //! |---|---|
-//! | [`lookup`] | the extent that holds a block, or the hole around it |
+//! | [`lookup()`] | the extent that holds a block, or the hole around it |
 //! | [`next_extent`] | the first extent that ends behind a block |
-//! | [`insert`] | adds an extent in a hole |
-//! | [`convert`] | makes unwritten blocks written, or the other way round |
-//! | [`remove`] | removes what is mapped in a range, from its end on |
+//! | [`insert()`] | adds an extent in a hole |
+//! | [`convert()`] | makes unwritten blocks written, or the other way round |
+//! | [`remove()`] | removes what is mapped in a range, from its end on |
 //!
 //! # What a tree must be
 //!
@@ -37,9 +37,6 @@
 //!
 //! None here. The caller has the inode's tree for itself while it changes it, and keeps writers
 //! out while it reads: a reader-writer semaphore in the inode.
-
-// What is public is so for the host's tests, where this is a crate of its own.
-#![allow(unreachable_pub)]
 
 #[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
 pub mod check;
@@ -115,7 +112,7 @@ impl fmt::Display for TreeError {
 pub enum Progress {
     /// There is nothing left to do.
     Done,
-    /// The limit was reached. What [`convert`] has left to do starts here, what [`remove`] has
+    /// The limit was reached. What [`convert()`] has left to do starts here, what [`remove()`] has
     /// left to do ends here.
     More(LogicalBlock),
 }

@@ -138,11 +138,7 @@ impl InodeOperations for Rext4 {
         inode::symlink_text(inode).map_err(|e| Filesystem::errno(inode, "read a link", e))
     }
 
-    fn set_size(
-        inode: &Inode<Self>,
-        lock: &ExclusiveLock<'_, Self>,
-        bytes: i64,
-    ) -> Result {
+    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result {
         size::set_size(inode, lock, bytes)
             .map_err(|e| Filesystem::errno(inode, "change the size", e))
     }
@@ -184,6 +180,11 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             memory: sector,
             offset: sector,
         }),
+        // Or else tools would take a file whose data is in the inode for one hole.
+        more_blocks: match inode.data().kind() {
+            DataKind::Inline => (inode.size() as u64).div_ceil(512),
+            _ => 0,
+        },
         set: collect(false),
         known: collect(true),
     }

@@ -261,7 +261,9 @@ pub(crate) fn project(inode: &Inode<Rext4>) -> FsResult<u32> {
     let project = with_raw(inode, |bytes| {
         format::Inode::from_bytes(bytes).map(|raw| raw.project())
     })?;
-    Ok(project.map_err(|e| FsError::Corrupt(e.into()))?.unwrap_or(0))
+    Ok(project
+        .map_err(|e| FsError::Corrupt(e.into()))?
+        .unwrap_or(0))
 }
 
 /// Whether the file system can serve the inode's data.
@@ -271,8 +273,8 @@ pub(crate) fn project(inode: &Inode<Rext4>) -> FsResult<u32> {
 /// `EOPNOTSUPP`, with a message that says why, for block maps and inline data.
 pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
     let why = match inode.data().kind() {
-        DataKind::BlockMap => "its blocks are mapped without extents",
-        DataKind::Inline => "its data is in the inode (inline_data)",
+        DataKind::BlockMap => "can't be read, its blocks are mapped without extents",
+        DataKind::Inline => "can't be read, its data is in the inode (inline_data)",
         _ => return Ok(()),
     };
     let fs = inode.super_block().data();

@@ -180,12 +180,12 @@ impl Filesystem {
         self.primary.edit(handle, change)
     }
 
-    /// Says that an inode's data can't be served, once in a row for each inode.
+    /// Says what of an inode can't be served, once in a row for each inode.
     pub(crate) fn warn_once_per_inode(&self, inode: &Inode<Rext4>, why: &str) {
         let ino = u64::from(inode.ino());
         if self.warned.swap(ino, Ordering::Relaxed) != ino {
             pr_warn!(
-                "({}): warning: data of inode {} can't be used: {}\n",
+                "({}): warning: inode {}: {}\n",
                 inode.super_block().id(),
                 ino,
                 why

@@ -5,7 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`dio`] | direct reads and writes: the heart |
-//! | [`file`] | what an open file does |
+//! | [`mod@file`] | what an open file does |
 //! | [`dir`] | directories: what is in them |
 //! | [`namespace`] | names: making, linking, removing, moving |
 //! | [`xattr`] | extended attributes and ACLs |
@@ -21,6 +21,8 @@
 //! `unsafe` code is in [`vfs`] and [`bindings`] alone.
 
 #![deny(unsafe_code)]
+// The page is for those who read the code: nothing of a module is public.
+#![allow(rustdoc::private_intra_doc_links)]
 
 use kernel::prelude::*;
 
@@ -55,6 +57,12 @@ module! {
     description: "The ext4 file system in Rust",
     license: "GPL",
     alias: ["fs-rext4"],
+    params: {
+        as_ext4: u8 {
+            default: 0,
+            description: "1: register as ext4 too, which needs C ext4 not to be loaded",
+        },
+    },
 }
 
 /// The file system type.
@@ -67,8 +75,16 @@ struct Module {
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let mut registration = Registration::new(c"rext4", module)?;
+        if *module_parameters::as_ext4.value() != 0 {
+            registration.add_name(c"ext4", module).inspect_err(|_| {
+                pr_err!(
+                    "error: as_ext4: the name ext4 is taken; unload C ext4 first (rmmod ext4)\n"
+                )
+            })?;
+        }
         Ok(Self {
-            _registration: Registration::new(c"rext4", module)?,
+            _registration: registration,
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) mod readdir;
 pub(crate) mod rw_semaphore;
 pub(crate) mod stat;
 pub(crate) mod super_block;
+pub(crate) mod wait;
 mod write_through;
 pub(crate) mod writeback;
-pub(crate) mod wait;
 pub(crate) mod xattr;

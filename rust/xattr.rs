@@ -96,10 +96,10 @@ fn get(
         None => Ok(None),
         Some(Some(len)) => Ok(Some(len?)),
         Some(None) => {
-            inode
-                .super_block()
-                .data()
-                .warn_once_per_inode(inode, "an attribute lies in an inode of its own (ea_inode)");
+            inode.super_block().data().warn_once_per_inode(
+                inode,
+                "an attribute can't be read, it is in an inode of its own (ea_inode)",
+            );
             Err(FsError::unsupported())
         }
     }

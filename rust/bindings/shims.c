@@ -139,6 +139,20 @@ tid_t rext4_shim_journal_latest_tid(journal_t *journal)
 	return jbd2_get_latest_transaction(journal);
 }
 
+bool rext4_shim_journal_has_open(journal_t *journal, tid_t tid)
+{
+	transaction_t *running, *committing;
+	bool open;
+
+	read_lock(&journal->j_state_lock);
+	running = journal->j_running_transaction;
+	committing = journal->j_committing_transaction;
+	open = (running && running->t_tid == tid) ||
+	       (committing && committing->t_tid == tid);
+	read_unlock(&journal->j_state_lock);
+	return open;
+}
+
 void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_seconds,
 				  bool barriers, u32 min_batch_us, u32 max_batch_us)
 {
@@ -208,9 +222,10 @@ bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
 	return wbc->for_sync;
 }
 
-void rext4_shim_fc_error(struct fs_context *fc, const char *message)
+void rext4_shim_fc_error(struct fs_context *fc, const char *option,
+			 const char *why)
 {
-	errorf(fc, "%s", message);
+	errorf(fc, "%s: %s", option, why);
 }
 
 struct kmem_cache *rext4_shim_inode_cache_create(const char *name,

@@ -44,6 +44,8 @@ bool rext4_shim_journal_is_aborted(journal_t *journal);
 bool rext4_shim_journal_has_barriers(journal_t *journal);
 bool rext4_shim_journal_has_fast_commit(journal_t *journal);
 tid_t rext4_shim_journal_latest_tid(journal_t *journal);
+/* Whether this is the transaction that is running or that is being committed. */
+bool rext4_shim_journal_has_open(journal_t *journal, tid_t tid);
 /* A commit interval of 0 seconds is jbd2's default. */
 void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_seconds,
 				  bool barriers, u32 min_batch_us, u32 max_batch_us);
@@ -62,7 +64,9 @@ int rext4_shim_bh_sync(struct buffer_head *bh);
 /* Super blocks and mounting. */
 void rext4_shim_sb_force_rdonly(struct super_block *sb);
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
-void rext4_shim_fc_error(struct fs_context *fc, const char *message);
+/* Tells the mounter why an option is refused. */
+void rext4_shim_fc_error(struct fs_context *fc, const char *option,
+			 const char *why);
 
 /* Inodes. */
 struct kmem_cache *rext4_shim_inode_cache_create(const char *name,

@@ -70,7 +70,9 @@ mod tests {
 
     fn partial(start: i64, len: usize) -> [Option<u32>; 2] {
         match ByteRange::new(start, len, SIZE) {
-            Some(range) => range.partial_blocks().map(|block| block.map(|block| block.0)),
+            Some(range) => range
+                .partial_blocks()
+                .map(|block| block.map(|block| block.0)),
             None => panic!("no range"),
         }
     }
@@ -116,7 +118,7 @@ mod tests {
     fn what_is_in_no_file_is_no_range() {
         assert!(ByteRange::new(-1, 10, SIZE).is_none());
         assert!(ByteRange::new(0, 0, SIZE).is_none());
-        let last = (u32::MAX as i64) << 12;
+        let last = i64::from(u32::MAX) << 12;
         assert!(ByteRange::new(last - 4096, 4096, SIZE).is_some());
         assert!(ByteRange::new(last - 4096, 4097, SIZE).is_none());
         assert!(ByteRange::new(i64::MAX, usize::MAX, SIZE).is_none());

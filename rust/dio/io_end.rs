@@ -85,8 +85,10 @@ pub(crate) fn end_io(
         (Some(io_end), Some(range)) => {
             let blocks = range.blocks();
             fs.counters.add(Count::Conversion, 1);
-            fs.counters
-                .add(Count::ConvertedBlock, u64::from(blocks.end.0 - blocks.start.0));
+            fs.counters.add(
+                Count::ConvertedBlock,
+                u64::from(blocks.end.0 - blocks.start.0),
+            );
             if growing.is_none() && direct_io::is_deferred() {
                 fs.counters.add(Count::Deferred, 1);
             }

@@ -113,8 +113,7 @@ fn needs(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result<Needs> {
 
 fn find_needs(inode: &Inode<Rext4>, position: i64, bytes: usize) -> FsResult<Needs> {
     let size = inode.super_block().data().layout.block_size();
-    let range =
-        ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
+    let range = ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
     for block in range.partial_blocks().into_iter().flatten() {
         if !matches!(map::find(inode, block)?, Found::Written { .. }) {
             return Ok(Needs::Alone);

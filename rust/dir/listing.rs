@@ -123,7 +123,7 @@ impl Listing {
         from: NameHash,
     ) -> FsResult {
         self.clear();
-        self.add_leaf(blocks, hasher, ROOT, from)?;
+        self.add_leaf(blocks, hasher, ROOT, (0, None), from)?;
         self.sort(ROOT)
     }
 
@@ -138,17 +138,14 @@ impl Listing {
         from: NameHash,
     ) -> FsResult<Option<NameHash>> {
         self.clear();
-        let mut start = 0;
         let next = loop {
             let leaf = path.leaf();
-            let before = self.items.len();
-            self.add_leaf(blocks, hasher, leaf, from)?;
+            let start = path.start() & !1;
             let next = path.next(blocks)?;
-            self.check_place(leaf, before, start, next)?;
-            match next {
-                // Its lowest bit says that the next leaf goes on with the hash.
-                Some(hash) if hash & 1 != 0 => start = hash & !1,
-                other => break other,
+            self.add_leaf(blocks, hasher, leaf, (start, next), from)?;
+            // Its lowest bit says that the next leaf goes on with the hash.
+            if next.is_none_or(|hash| hash & 1 == 0) {
+                break next;
             }
             // A damaged index may lead to the same leaf for ever; but then names come twice.
             self.sort(leaf)?;
@@ -187,12 +184,16 @@ impl Listing {
         Ok(self.items.push(item, GFP_KERNEL)?)
     }
 
-    /// Adds the entries of a leaf.
+    /// Adds the entries of a leaf, in which the index has the hashes from `start` to `end`.
+    ///
+    /// Where a name lies in another leaf a lookup would not find it, and reading would meet it at
+    /// the wrong position.
     fn add_leaf(
         &mut self,
         blocks: &Blocks<'_>,
         hasher: &Hasher,
         number: LogicalBlock,
+        (start, end): (u32, Option<u32>),
         from: NameHash,
     ) -> FsResult {
         let mut copy = core::mem::take(&mut self.copy);
@@ -204,6 +205,15 @@ impl Listing {
                 b".." => DOT_DOT,
                 name => hasher.hash(name),
             };
+            let major = hash.major;
+            if major < start || end.is_some_and(|end| major >= end) {
+                let problem = DirectoryProblem::Misplaced {
+                    hash: major,
+                    start,
+                    end,
+                };
+                return Err(corrupt(number, problem));
+            }
             self.add(hash, from, &entry, entry_type(blocks, &entry))?;
         }
         self.copy = copy;
@@ -232,26 +242,6 @@ impl Listing {
         }
         self.copy = copy;
         Ok(())
-    }
-
-    /// Checks that the entries from number `first` on lie in the leaf where the index has them,
-    /// from `start` to `end`. Otherwise a lookup would not find them, and reading would meet them
-    /// at the wrong position.
-    fn check_place(
-        &self,
-        leaf: LogicalBlock,
-        first: usize,
-        start: u32,
-        end: Option<u32>,
-    ) -> FsResult {
-        let mut hashes = self.items.iter().skip(first).map(|item| item.hash.major);
-        match hashes.find(|&hash| hash < start || end.is_some_and(|end| hash >= end)) {
-            Some(hash) => Err(corrupt(
-                leaf,
-                DirectoryProblem::Misplaced { hash, start, end },
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Sorts the entries. No two of them may be the same; `leaf` is where this would be noticed.

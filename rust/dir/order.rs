@@ -73,9 +73,10 @@ fn root_hash(blocks: &Blocks<'_>) -> FsResult<Option<HashVersion>> {
         Ok(version) => Ok(Some(version)),
         Err(error) => match error.problem {
             HtreeProblem::HashVersion(_) | HtreeProblem::Flags(_) => {
-                blocks
-                    .fs()
-                    .warn_once_per_inode(blocks.dir(), "its index is of an unknown kind");
+                blocks.fs().warn_once_per_inode(
+                    blocks.dir(),
+                    "the directory's index is of an unknown kind, and not used",
+                );
                 Ok(None)
             }
             _ => Err(corrupt(ROOT, DirectoryProblem::Index(error))),

@@ -70,11 +70,7 @@ impl Resume {
 impl ReadDir for Rext4 {
     type Cursor = Cursor;
 
-    fn read_dir(
-        dir: &Inode<Self>,
-        cursor: &mut Cursor,
-        context: &mut DirContext<'_>,
-    ) -> Result {
+    fn read_dir(dir: &Inode<Self>, cursor: &mut Cursor, context: &mut DirContext<'_>) -> Result {
         read(dir, cursor, context).map_err(|e| Filesystem::errno(dir, "read a directory", e))
     }
 

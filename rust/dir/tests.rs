@@ -18,10 +18,19 @@ mod suite {
             DOT,
             NameHash { major: 0, minor: 9 },
             DOT_DOT,
-            NameHash { major: 2, minor: u32::MAX },
-            NameHash { major: 0x8000_0000, minor: 1 },
+            NameHash {
+                major: 2,
+                minor: u32::MAX,
+            },
+            NameHash {
+                major: 0x8000_0000,
+                minor: 1,
+            },
             // The largest that there is: 0xffff_fffe stands for the end.
-            NameHash { major: 0xffff_fffc, minor: u32::MAX },
+            NameHash {
+                major: 0xffff_fffc,
+                minor: u32::MAX,
+            },
         ];
         for width in WIDTHS {
             let positions = hashes.map(|hash| of_hash(hash, width));
@@ -32,7 +41,10 @@ mod suite {
 
     #[test]
     fn a_position_leads_back_to_its_hash() {
-        let hash = NameHash { major: 0xdead_beee, minor: 0x1234_5678 };
+        let hash = NameHash {
+            major: 0xdead_beee,
+            minor: 0x1234_5678,
+        };
         let wide = of_hash(hash, PositionWidth::Wide);
         assert_eq!(to_hash(wide, PositionWidth::Wide), Some(hash));
         let narrow = of_hash(hash, PositionWidth::Narrow);

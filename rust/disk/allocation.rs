@@ -201,6 +201,8 @@ impl<'a> SystemMap<'a> {
         rest.iter()
             .take_while(move |run| run.first.0 < end)
             .map(move |run| run.first.0.max(first.0)..run.end().min(end))
+            // No part of no blocks.
+            .filter(|own| !own.is_empty())
     }
 
     /// Checks that none of the blocks `first..first + count` is the file system's own.

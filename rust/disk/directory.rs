@@ -63,7 +63,10 @@ impl fmt::Display for DirectoryError {
                 hash,
                 start,
                 end: Some(end),
-            } => write!(f, "hash {hash:#010x} is not within {start:#010x} and {end:#010x}"),
+            } => write!(
+                f,
+                "hash {hash:#010x} is not within {start:#010x} and {end:#010x}"
+            ),
             DirectoryProblem::Misplaced { hash, start, .. } => {
                 write!(f, "hash {hash:#010x} is less than {start:#010x}")
             }

@@ -407,8 +407,7 @@ pub fn block_references(block: &[u8]) -> Result<u32, XattrError> {
 /// changed then.
 pub fn drop_reference(block: &mut [u8]) -> Result<u32, XattrError> {
     let fail = |problem| XattrError { offset: 0, problem };
-    let (header, _) =
-        BlockHeader::mut_from_prefix(block).map_err(|_| fail(XattrProblem::Short))?;
+    let (header, _) = BlockHeader::mut_from_prefix(block).map_err(|_| fail(XattrProblem::Short))?;
     let count = header.refcount.get();
     let left = count.checked_sub(1).ok_or(fail(XattrProblem::Header))?;
     header.refcount.set(left);

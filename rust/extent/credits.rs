@@ -38,7 +38,7 @@ use crate::disk::extent::MAX_DEPTH;
 /// What [`convert_new`] gives at most, whatever the depth.
 pub const CONVERT_NEW_MAX: u32 = convert_new(MAX_DEPTH);
 
-/// The most nodes that [`insert`](super::insert) allocates, and any other single splice.
+/// The most nodes that [`insert`](super::insert()) allocates, and any other single splice.
 pub const fn splice_new(depth: u16) -> u32 {
     if depth < MAX_DEPTH {
         depth as u32 + 1
@@ -47,14 +47,14 @@ pub const fn splice_new(depth: u16) -> u32 {
     }
 }
 
-/// The most nodes that [`insert`](super::insert) changes or allocates, and any other single
+/// The most nodes that [`insert`](super::insert()) changes or allocates, and any other single
 /// splice.
 pub const fn splice(depth: u16) -> u32 {
     depth as u32 + splice_new(depth)
 }
 
 /// The most nodes that a conversion of one range to written allocates, in however many calls of
-/// [`convert`](super::convert), if nothing else changes the tree in between.
+/// [`convert`](super::convert()), if nothing else changes the tree in between.
 pub const fn convert_new(depth: u16) -> u32 {
     if depth < MAX_DEPTH {
         2 * depth as u32 + 1
@@ -63,7 +63,7 @@ pub const fn convert_new(depth: u16) -> u32 {
     }
 }
 
-/// The most nodes that one call of [`convert`](super::convert) to written with this `limit`
+/// The most nodes that one call of [`convert`](super::convert()) to written with this `limit`
 /// changes or allocates.
 ///
 /// The new ones, the paths of the two splices that can change index nodes, and the leaf of each
@@ -81,7 +81,7 @@ pub const fn convert(depth: u16, limit: u32) -> u32 {
         .saturating_add(limit - paths)
 }
 
-/// The most nodes that one call of [`remove`](super::remove) with this `limit` changes,
+/// The most nodes that one call of [`remove`](super::remove()) with this `limit` changes,
 /// allocates or frees.
 ///
 /// Each extent is in a leaf, and each leaf on a path of its own at worst: what the path has below

@@ -124,7 +124,9 @@ fn complete(
 ) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     // The file may have been cut while this was under way.
-    let end = i64::try_from(bytes.end).unwrap_or(i64::MAX).min(inode.size());
+    let end = i64::try_from(bytes.end)
+        .unwrap_or(i64::MAX)
+        .min(inode.size());
     if unwritten && !bytes.is_empty() {
         let block = |byte: u64| LogicalBlock(u32::try_from(byte).unwrap_or(u32::MAX));
         let first = block(bytes.start >> size.bits());

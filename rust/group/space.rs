@@ -112,11 +112,6 @@ impl ConversionReserve {
             (ledger.promised == 0 && ledger.claimed == 0).then_some(None)
         })
     }
-
-    /// How many blocks are left.
-    pub(crate) fn left(&self) -> u32 {
-        self.left
-    }
 }
 
 impl Drop for ConversionReserve {

@@ -78,7 +78,7 @@ mod suite {
 
     #[test]
     fn search_passes_over_pinned_blocks() {
-        let bytes = free_runs(&[10..50]);
+        let bytes = free_runs(&[10..30, 30..50]);
         let mut first = [0; BYTES];
         BitmapMut::new(&mut first).fill(10..20, true);
         let mut second = [0; BYTES];
@@ -198,7 +198,6 @@ mod suite {
         let claim = Claim::new(&space, 20, &mut rights, || ()).ok_or(ENOSPC)?;
         assert_eq!(claim.blocks(), 11);
         claim.spend(3);
-        assert_eq!(reserve.left(), 8);
         let counts = space.ledger();
         assert_eq!((counts.free, counts.claimed, counts.promised), (697, 0, 8));
         drop(reserve);

@@ -80,7 +80,8 @@ fn load(
         if raw.links_count() == 0 && (raw.mode() == 0 || !may_be_unlinked) {
             return Err(stale());
         }
-        raw.check(&fs.layout).map_err(|e| FsError::Corrupt(e.into()))?;
+        raw.check(&fs.layout)
+            .map_err(|e| FsError::Corrupt(e.into()))?;
         take(&raw, new.inode().data(), sb)
     })?;
     let inode = new.inode();
@@ -103,17 +104,16 @@ pub(super) fn first_goal(sb: &SuperBlock<Rext4>, place: InodePlace) -> PhysicalB
 }
 
 /// Takes what is wanted out of the inode on disk. Must not sleep.
-fn take(
-    raw: &format::Inode<&[u8]>,
-    data: &InodeData,
-    sb: &SuperBlock<Rext4>,
-) -> FsResult<Common> {
+fn take(raw: &format::Inode<&[u8]>, data: &InodeData, sb: &SuperBlock<Rext4>) -> FsResult<Common> {
     let fs = sb.data();
     let layout = &fs.layout;
     let size = raw.size(layout);
     let flags = raw.flags();
     let mut device = 0;
-    let kind = match raw.content(layout).map_err(|e| FsError::Corrupt(e.into()))? {
+    let kind = match raw
+        .content(layout)
+        .map_err(|e| FsError::Corrupt(e.into()))?
+    {
         Content::Extents(_) => DataKind::Extents,
         Content::BlockMap => DataKind::BlockMap,
         Content::Inline => DataKind::Inline,

@@ -10,10 +10,7 @@ use crate::{
     },
     error::{FsError, FsResult},
     extent::{self, Mapping},
-    vfs::{
-        inode::Inode,
-        iomap,
-    },
+    vfs::{inode::Inode, iomap},
     Rext4,
 };
 
@@ -107,7 +104,10 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     if inode.data().kind() != DataKind::Extents {
         return Ok(end_of_file);
     }
-    let Some(block) = size.logical_of_byte(offset).filter(|block| *block < LOGICAL_END) else {
+    let Some(block) = size
+        .logical_of_byte(offset)
+        .filter(|block| *block < LOGICAL_END)
+    else {
         return Ok(end_of_file);
     };
     let root = inode.data().tree.read();

@@ -209,7 +209,10 @@ pub(crate) fn remove(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
         edit_slot(&state, handle, block, |orphans| orphans.clear(slot))?;
         let _ = state.slots.remove(index);
     } else if let Some(index) = state.list.iter().position(|listed| *listed == own) {
-        let next = index.checked_sub(1).and_then(|i| state.list.get(i)).copied();
+        let next = index
+            .checked_sub(1)
+            .and_then(|i| state.list.get(i))
+            .copied();
         match state.list.get(index + 1) {
             Some(&before) => store::edit_next_orphan(sb, handle, before, next)?,
             None => fs.edit_primary(handle, |superblock| superblock.set_last_orphan(next))?,
@@ -248,8 +251,7 @@ fn edit_slot(
         .get(index)
         .ok_or_else(|| FsError::Kernel(euclean()))?;
     handle.write(&block.buffer)?.edit(|bytes| {
-        let mut orphans =
-            OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
+        let mut orphans = OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
         change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()))?;
         if let Some(seed) = state.seed {
             orphans.update_checksum(seed, block.at);

@@ -7,7 +7,7 @@
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
 //! of the old last block is zeros in the page cache, then the size is larger.
 
-use super::{check_supported, Alone, orphan, store, truncate, DataKind};
+use super::{check_supported, orphan, store, truncate, Alone, DataKind};
 use crate::{
     error::{FsError, FsResult},
     file::max_bytes,

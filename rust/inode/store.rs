@@ -4,14 +4,14 @@
 
 use super::{load, number, seed, DataKind};
 use crate::{
-    disk::{
-        extent::ROOT_SIZE,
-        inode as format,
-        units::InodeNumber,
-    },
+    disk::{extent::ROOT_SIZE, inode as format, units::InodeNumber},
     error::{FsError, FsResult},
     journal::{credits, sync_point::Change},
-    vfs::{inode::Inode, jbd2::{Credits, Handle}, stat::Timestamp},
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Handle},
+        stat::Timestamp,
+    },
     Rext4,
 };
 use core::sync::atomic::Ordering;
@@ -40,11 +40,7 @@ pub(crate) fn write_inode(inode: &Inode<Rext4>, wait: bool) -> FsResult {
 
 /// Brings the inode table up to date with the inode in memory, whose `i_block` is `root`. Needs
 /// credits for one block.
-pub(crate) fn store(
-    inode: &Inode<Rext4>,
-    handle: &Handle<'_>,
-    root: &[u8; ROOT_SIZE],
-) -> FsResult {
+pub(crate) fn store(inode: &Inode<Rext4>, handle: &Handle<'_>, root: &[u8; ROOT_SIZE]) -> FsResult {
     edit(inode, handle, |raw| {
         let layout = &inode.super_block().data().layout;
         let (uid, gid) = inode.owner();

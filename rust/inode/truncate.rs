@@ -46,7 +46,11 @@ fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, 
     } else {
         0
     };
-    Ok((depth, step, credits.plus(Credits::new(0).with_revokes(revokes))))
+    Ok((
+        depth,
+        step,
+        credits.plus(Credits::new(0).with_revokes(revokes)),
+    ))
 }
 
 /// Removes and frees what is mapped in a range of logical blocks, from its end on.

@@ -55,7 +55,7 @@ pub(crate) const fn insert(depth: u16) -> Credits {
     .with_revokes(nodes)
 }
 
-/// One call of [`extent::convert`](crate::extent::convert) with this `limit`, and the inode's size
+/// One call of [`extent::convert()`] with this `limit`, and the inode's size
 /// and orphan entry after it.
 ///
 /// Each new node, with an allocation of its own; nodes that are emptied by merging, which are
@@ -79,7 +79,7 @@ const fn groups_per_extent(layout: &Layout) -> u32 {
     State::Written.max_len().div_ceil(layout.blocks_per_group()) + 1
 }
 
-/// One call of [`extent::remove`](crate::extent::remove) with this `limit`, which frees at most as
+/// One call of [`extent::remove()`] with this `limit`, which frees at most as
 /// many runs of data. There are no more bitmaps than groups, and no more blocks of descriptors than
 /// there are.
 pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {

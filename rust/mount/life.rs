@@ -15,8 +15,9 @@ use crate::{
         extent::LOGICAL_END,
         features::Feature,
         group_desc::GroupDescChecksum,
-        superblock::{OnError, State, Superblock, MAGIC},
+        superblock::{OnError, State, Superblock, SuperblockError, MAGIC},
         units::{InodeNumber, LogicalBlock},
+        Corrupt,
     },
     error::{eopnotsupp, euclean, FsError, FsResult},
     extent,
@@ -197,6 +198,14 @@ impl FileSystem for Rext4 {
 fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     match e {
         FsError::Kernel(errno) => errno,
+        // Not a damaged file system, but none of this kind: whoever tries one after the other has
+        // to be able to tell.
+        FsError::Corrupt(Corrupt::Superblock(SuperblockError::Magic(_))) => {
+            if !sb.is_silent() {
+                pr_err!("({}): error: there is no ext4 file system\n", sb.id());
+            }
+            code::EINVAL
+        }
         FsError::Corrupt(corrupt) => {
             if !sb.is_silent() {
                 pr_err!(
@@ -210,10 +219,7 @@ fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     }
 }
 
-fn fill_super(
-    sb: &NewSuperBlock<'_, Rext4>,
-    options: &Options,
-) -> FsResult<Pin<KBox<Filesystem>>> {
+fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<KBox<Filesystem>>> {
     // Any device can read the super block in units of its sectors, and of 1 KiB at least.
     let first_size = sb.device().logical_block_bytes().max(1024);
     sb.set_block_size(first_size)?;
@@ -222,7 +228,7 @@ fn fill_super(
     let first = Primary::read(sb.device(), first_size)?;
     let block_size = first.with(|superblock| {
         check_is_ext4(sb, superblock)?;
-        Ok::<_, FsError>(superblock.block_size().map_err(crate::disk::Corrupt::from)?)
+        Ok::<_, FsError>(superblock.block_size().map_err(Corrupt::from)?)
     })??;
     if block_size.bytes() < sb.device().logical_block_bytes() {
         pr_err!(
@@ -248,7 +254,7 @@ fn fill_super(
     check_features(sb, &superblock)?;
     let layout = primary
         .with(|superblock| superblock.layout())?
-        .map_err(crate::disk::Corrupt::from)?;
+        .map_err(Corrupt::from)?;
     if !superblock.state.is_clean() || superblock.state.has_errors() {
         pr_warn!(
             "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
@@ -278,7 +284,10 @@ fn fill_super(
         sb.enable_posix_acl();
     }
     let word = |at: usize| {
-        let bytes = superblock.uuid.get(at..).and_then(|rest| rest.first_chunk());
+        let bytes = superblock
+            .uuid
+            .get(at..)
+            .and_then(|rest| rest.first_chunk());
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
     };
     // As C ext4 makes it: both halves of the UUID, one over the other.
@@ -343,25 +352,25 @@ fn read_facts(superblock: &Superblock) -> Facts {
         None => GroupDescChecksum::None,
     };
     Facts {
-            features,
-            seed,
-            hash: HashSettings {
-                seed: superblock.hash_seed(),
-                default_version: superblock.default_hash_version(),
-                signedness: superblock
-                    .hash_signedness()
-                    .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
-            },
-            on_damage: match superblock.on_error() {
-                OnError::Continue => OnDamage::Continue,
-                OnError::RemountReadOnly => OnDamage::RemountReadOnly,
-                OnError::Panic => OnDamage::Panic,
-            },
-            state: superblock.state(),
-            uuid: *superblock.uuid(),
-            journal: superblock.journal_inode(),
-            external_journal: superblock.journal_device().is_some(),
-            descriptor_checksum,
+        features,
+        seed,
+        hash: HashSettings {
+            seed: superblock.hash_seed(),
+            default_version: superblock.default_hash_version(),
+            signedness: superblock
+                .hash_signedness()
+                .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
+        },
+        on_damage: match superblock.on_error() {
+            OnError::Continue => OnDamage::Continue,
+            OnError::RemountReadOnly => OnDamage::RemountReadOnly,
+            OnError::Panic => OnDamage::Panic,
+        },
+        state: superblock.state(),
+        uuid: *superblock.uuid(),
+        journal: superblock.journal_inode(),
+        external_journal: superblock.journal_device().is_some(),
+        descriptor_checksum,
     }
 }
 
@@ -432,7 +441,10 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     }
     let root = inode::get(sb, InodeNumber::ROOT)?;
     if !root.is_directory() {
-        pr_err!("({}): error: can't mount: the root is no directory\n", sb.id());
+        pr_err!(
+            "({}): error: can't mount: the root is no directory\n",
+            sb.id()
+        );
         return Err(FsError::Kernel(euclean()));
     }
     pr_info!(
@@ -469,10 +481,18 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     if !inode.is_regular() || inode.links() == 0 {
         return Err(FsError::Kernel(euclean()));
     }
-    let mut unloaded = UnloadedJournal::of(inode)?;
+    let failed = |e: Error| {
+        pr_err!(
+            "({}): error: the journal can't be used: error {}; e2fsck can make it anew\n",
+            sb.id(),
+            e.to_errno()
+        );
+        FsError::Kernel(e)
+    };
+    let mut unloaded = UnloadedJournal::of(inode).map_err(failed)?;
     if !needs_recovery {
         // What is in it is older than the file system, which says that it was left clean.
-        unloaded.wipe(!sb.is_read_only())?;
+        unloaded.wipe(!sb.is_read_only()).map_err(failed)?;
     }
     let mut journal = unloaded.load().map_err(|e| {
         if e == eopnotsupp() {
@@ -481,8 +501,9 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
                  e2fsck can do it\n",
                 sb.id()
             );
+            return FsError::Kernel(e);
         }
-        FsError::Kernel(e)
+        failed(e)
     })?;
     let before = fs.layout;
     let failed_before = journal.recorded_error();
@@ -509,7 +530,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             superblock.verify_checksum(crc32c)?;
             superblock.layout()
         })?;
-        if after.map_err(crate::disk::Corrupt::from)? != before {
+        if after.map_err(Corrupt::from)? != before {
             pr_err!(
                 "({}): error: recovery has changed the geometry of the file system, mount it \
                  again\n",
@@ -535,12 +556,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
     let reserved = fs
         .primary
         .with(|superblock| superblock.reserved_blocks_count())?;
-    let mut groups = Groups::load(
-        sb.device(),
-        &fs.layout,
-        fs.descriptor_checksum,
-        reserved,
-    )?;
+    let mut groups = Groups::load(sb.device(), &fs.layout, fs.descriptor_checksum, reserved)?;
     let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
     if let (Some(number), false) = (journal, fs.options().noload) {
         let inode = inode::get(sb, number)?;
@@ -548,7 +564,9 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         groups.protect(runs.into_iter())?;
     }
     // mke2fs notes it; an older one did not.
-    let noted = fs.primary.with(|superblock| superblock.overhead_clusters())?;
+    let noted = fs
+        .primary
+        .with(|superblock| superblock.overhead_clusters())?;
     let overhead = match noted {
         0 => groups.system().blocks(),
         noted => u64::from(noted),
@@ -627,7 +645,10 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let fs = sb.data();
     let old = fs.options();
     if old.noload != options.noload {
-        pr_err!("({}): error: noload can't be changed by a remount\n", sb.id());
+        pr_err!(
+            "({}): error: noload can't be changed by a remount\n",
+            sb.id()
+        );
         return Err(FsError::Kernel(code::EINVAL));
     }
     if old.acl != options.acl {
@@ -683,7 +704,11 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
 fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
-        if fs.primary.with(|superblock| superblock.journal_inode())?.is_none() {
+        if fs
+            .primary
+            .with(|superblock| superblock.journal_inode())?
+            .is_none()
+        {
             pr_err!(
                 "({}): error: can't become writable without a journal\n",
                 sb.id()

@@ -109,15 +109,33 @@ const WITHOUT_MEANING: &[&str] = &[
 const REFUSED: &[(&str, &CStr)] = &[
     ("dax", c"DAX is not supported"),
     ("nouid32", c"user IDs always have 32 bits"),
-    ("grpid", c"new files always get their group as System V does"),
-    ("bsdgroups", c"new files always get their group as System V does"),
+    (
+        "grpid",
+        c"new files always get their group as System V does",
+    ),
+    (
+        "bsdgroups",
+        c"new files always get their group as System V does",
+    ),
     ("discard", c"freed blocks can't be discarded yet"),
-    ("journal_async_commit", c"the journal's commit block always waits for the blocks before it"),
-    ("nojournal_checksum", c"the journal has checksums where metadata has them"),
+    (
+        "journal_async_commit",
+        c"the journal's commit block always waits for the blocks before it",
+    ),
+    (
+        "nojournal_checksum",
+        c"the journal has checksums where metadata has them",
+    ),
     ("journal_dev", c"external journals are not supported"),
     ("journal_path", c"external journals are not supported"),
-    ("sb", c"only the primary super block can be used; e2fsck restores it from a copy"),
-    ("noblock_validity", c"blocks are always checked against the places of metadata"),
+    (
+        "sb",
+        c"only the primary super block can be used; e2fsck restores it from a copy",
+    ),
+    (
+        "noblock_validity",
+        c"blocks are always checked against the places of metadata",
+    ),
     ("quota", c"quotas are not supported yet"),
     ("usrquota", c"quotas are not supported yet"),
     ("grpquota", c"quotas are not supported yet"),
@@ -127,8 +145,14 @@ const REFUSED: &[(&str, &CStr)] = &[
     ("jqfmt", c"quotas are not supported yet"),
     ("test_dummy_encryption", c"encryption is not supported"),
     ("inlinecrypt", c"encryption is not supported"),
-    ("debug_want_extra_isize", c"the super block says how large new inodes are"),
-    ("max_dir_size_kb", c"the size of directories can't be limited"),
+    (
+        "debug_want_extra_isize",
+        c"the super block says how large new inodes are",
+    ),
+    (
+        "max_dir_size_kb",
+        c"the size of directories can't be limited",
+    ),
     ("abort", c"an abort for tests can't be asked for at mount"),
     ("fc_debug_force", c"fast commits are not supported"),
     ("fc_debug_max_replay", c"fast commits are not supported"),

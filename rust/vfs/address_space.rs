@@ -33,6 +33,9 @@ impl<T: FileSystem> Table<T> {
         &Self::TABLE
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn read_folio(
         _file: *mut bindings::file,
         folio: *mut bindings::folio,
@@ -42,11 +45,17 @@ impl<T: FileSystem> Table<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn readahead(request: *mut bindings::readahead_control) {
         // SAFETY: the VFS passes a request for an inode of ours; the table is static.
         unsafe { bindings::rext4_shim_iomap_readahead(request, &iomap::Table::<T>::READ) };
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn bmap(
         mapping: *mut bindings::address_space,
         block: bindings::sector_t,

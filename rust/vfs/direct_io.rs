@@ -85,7 +85,7 @@ pub trait DirectIo: FileSystem {
     /// write. May sleep.
     ///
     /// `growing` is the inode's lock if the write went beyond the end of the file; it is held by
-    /// the task that wrote, which is in the middle of [`write`].
+    /// the task that wrote, which is in the middle of [`write()`].
     fn end_io(
         inode: &Inode<Self>,
         io_end: Option<KBox<Self::IoEnd>>,
@@ -222,6 +222,9 @@ unsafe fn wanted(inode: *mut bindings::inode, map: *mut bindings::buffer_head) -
     blocks.clamp(1, 1 << 20) as u32
 }
 
+/// # Safety
+///
+/// Called by the kernel alone, with what it passes to this callback.
 unsafe extern "C" fn get_block_read<T: DirectIo>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
@@ -242,6 +245,9 @@ unsafe extern "C" fn get_block_read<T: DirectIo>(
     })
 }
 
+/// # Safety
+///
+/// Called by the kernel alone, with what it passes to this callback.
 unsafe extern "C" fn get_block_write<T: DirectIo>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
@@ -284,6 +290,9 @@ unsafe extern "C" fn get_block_write<T: DirectIo>(
     })
 }
 
+/// # Safety
+///
+/// Called by the kernel alone, with what it passes to this callback.
 unsafe extern "C" fn end_io<T: DirectIo>(
     kiocb: *mut bindings::kiocb,
     offset: i64,
@@ -298,9 +307,10 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     // SAFETY: no precondition: complains if this is where one must not sleep.
     unsafe { bindings::rext4_shim_might_sleep() };
     from_result(|| {
-        // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
-        let io_end = (!private.is_null())
-            .then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
+        let io_end = (!private.is_null()).then(|| {
+            // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
+            unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) }
+        });
         // SAFETY: `write` put it there, and is waiting for us: the lock is held.
         let growing = unsafe { growing.cast::<ExclusiveLock<'_, T>>().as_ref() };
         // SAFETY: the request is completed after this, and keeps its file open until then.

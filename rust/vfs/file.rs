@@ -291,9 +291,10 @@ fn uncount(result: Result<usize>) -> isize {
 pub(super) struct Table<T: FileSystem>(PhantomData<T>);
 
 impl<T: FileSystem> Table<T> {
-    // SAFETY: all callbacks may be absent.
-    const EMPTY: bindings::file_operations =
-        unsafe { MaybeUninit::<bindings::file_operations>::zeroed().assume_init() };
+    const EMPTY: bindings::file_operations = {
+        // SAFETY: all callbacks may be absent.
+        unsafe { MaybeUninit::<bindings::file_operations>::zeroed().assume_init() }
+    };
 
     const REGULAR: bindings::file_operations = bindings::file_operations {
         llseek: Some(Self::llseek),
@@ -331,6 +332,9 @@ impl<T: FileSystem> Table<T> {
         &Self::DIRECTORY
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes an inode of ours.
@@ -341,6 +345,9 @@ impl<T: FileSystem> Table<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn read_iter(
         kiocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
@@ -354,6 +361,9 @@ impl<T: FileSystem> Table<T> {
         uncount(T::read(&mut kiocb, &mut iter))
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn write_iter(
         kiocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
@@ -367,6 +377,9 @@ impl<T: FileSystem> Table<T> {
         uncount(T::write(&mut kiocb, &mut iter))
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: i32) -> i64 {
         // SAFETY: the VFS passes a file of an inode of ours.
         let inode = unsafe { bindings::rext4_shim_file_inode(file) };
@@ -397,6 +410,9 @@ impl<T: FileSystem> Table<T> {
         unsafe { bindings::vfs_setpos(file, found, max) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn fsync(
         file: *mut bindings::file,
         start: i64,
@@ -414,6 +430,9 @@ impl<T: FileSystem> Table<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn fallocate(
         file: *mut bindings::file,
         mode: i32,

@@ -68,9 +68,14 @@ impl<T: FileSystem> Table<T> {
         get_tree: Some(Self::get_tree),
         reconfigure: Some(Self::reconfigure),
         // SAFETY: all callbacks may be absent.
-        ..unsafe { core::mem::MaybeUninit::<bindings::fs_context_operations>::zeroed().assume_init() }
+        ..unsafe {
+            core::mem::MaybeUninit::<bindings::fs_context_operations>::zeroed().assume_init()
+        }
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
         // SAFETY: the VFS passes a valid context.
         let options = unsafe { (*fc).fs_private };
@@ -80,6 +85,9 @@ impl<T: FileSystem> Table<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn parse_param(
         fc: *mut bindings::fs_context,
         param: *mut bindings::fs_parameter,
@@ -112,19 +120,25 @@ impl<T: FileSystem> Table<T> {
                 Err(Refused::Unknown) => Err(no_param()),
                 Err(Refused::Because(why)) => {
                     pr_err!("mount option \"{}\": {}\n", key, why);
-                    // SAFETY: context and text are valid; the text is static.
-                    unsafe { bindings::rext4_shim_fc_error(fc, why.as_ptr().cast()) };
+                    // SAFETY: context, name and text are terminated strings and valid.
+                    unsafe { bindings::rext4_shim_fc_error(fc, (*param).key, why.as_char_ptr()) };
                     Err(code::EINVAL)
                 }
             }
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> i32 {
         // SAFETY: the VFS passes a valid context, which `fill_super` expects.
         unsafe { bindings::get_tree_bdev(fc, Some(fill_super::<T>)) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> i32 {
         from_result(|| {
             // SAFETY: at a remount the context's root belongs to a filled super block.
@@ -132,12 +146,8 @@ impl<T: FileSystem> Table<T> {
             // SAFETY: the super block is valid.
             to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
             // SAFETY: the options are ours, and the flags are those asked for.
-            let (options, flags) = unsafe {
-                (
-                    &*(*fc).fs_private.cast::<T::Options>(),
-                    (*fc).sb_flags,
-                )
-            };
+            let (options, flags) =
+                unsafe { (&*(*fc).fs_private.cast::<T::Options>(), (*fc).sb_flags) };
             T::reconfigure(sb, options, flags & bindings::REXT4_SB_RDONLY != 0)?;
             Ok(0)
         })

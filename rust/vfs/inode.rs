@@ -7,12 +7,11 @@
 use super::{
     address_space,
     dentry::Dentry,
-    file,
-    iomap, namespace,
+    file, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
     readdir,
-    super_block::{FileSystem, SuperBlock},
     stat::{Attributes, Timestamp},
+    super_block::{FileSystem, SuperBlock},
     writeback, xattr,
 };
 use crate::bindings;
@@ -437,7 +436,7 @@ impl<T: FileSystem> InodeCache<T> {
         // SAFETY: name and constructor are static; size and alignment are those of the container.
         let cache = unsafe {
             bindings::rext4_shim_inode_cache_create(
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
                 size_of::<Container<T>>() as u32,
                 align_of::<Container<T>>() as u32,
                 Some(Self::construct),
@@ -457,6 +456,9 @@ impl<T: FileSystem> InodeCache<T> {
         Ok(Self(PhantomData))
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn construct(memory: *mut ffi::c_void) {
         // SAFETY: the slab allocator passes the memory of a container.
         unsafe {
@@ -485,10 +487,8 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
     // SAFETY: the cache lives while the file system type is registered.
-    let memory = unsafe {
-        bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire))
-    }
-    .cast::<Container<T>>();
+    let memory = unsafe { bindings::rext4_shim_alloc_inode(sb, CACHE.load(Ordering::Acquire)) }
+        .cast::<Container<T>>();
     if memory.is_null() {
         return ptr::null_mut();
     }
@@ -558,9 +558,10 @@ pub(super) unsafe fn set_callbacks<T: FileSystem>(
 }
 
 impl<T: FileSystem> Tables<T> {
-    // SAFETY: all callbacks may be absent.
-    const EMPTY: bindings::inode_operations =
-        unsafe { MaybeUninit::<bindings::inode_operations>::zeroed().assume_init() };
+    const EMPTY: bindings::inode_operations = {
+        // SAFETY: all callbacks may be absent.
+        unsafe { MaybeUninit::<bindings::inode_operations>::zeroed().assume_init() }
+    };
 
     const SPECIAL: bindings::inode_operations = bindings::inode_operations {
         getattr: Some(Self::getattr),
@@ -598,6 +599,9 @@ impl<T: FileSystem> Tables<T> {
         ..Self::SPECIAL
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
@@ -615,6 +619,9 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_link(
         dentry: *mut bindings::dentry,
         inode: *mut bindings::inode,
@@ -636,6 +643,9 @@ impl<T: FileSystem> Tables<T> {
         text().unwrap_or_else(|e| e.to_ptr())
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn getattr(
         idmap: *mut bindings::mnt_idmap,
         path: *const bindings::path,
@@ -654,6 +664,9 @@ impl<T: FileSystem> Tables<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn get_inode_acl(
         inode: *mut bindings::inode,
         kind: i32,
@@ -672,6 +685,9 @@ impl<T: FileSystem> Tables<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn setattr(
         idmap: *mut bindings::mnt_idmap,
         dentry: *mut bindings::dentry,
@@ -701,14 +717,15 @@ impl<T: FileSystem> Tables<T> {
             ours.mark_dirty();
             if asked & bindings::ATTR_MODE != 0 {
                 // SAFETY: as above.
-                to_result(unsafe {
-                    bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode)
-                })?;
+                to_result(unsafe { bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode) })?;
             }
             Ok(0)
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn set_acl(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::dentry,

@@ -95,6 +95,9 @@ impl<T: FileSystem> Table<T> {
         iomap_next: None,
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn begin(
         inode: *mut bindings::inode,
         offset: i64,
@@ -113,6 +116,9 @@ impl<T: FileSystem> Table<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn begin_write(
         inode: *mut bindings::inode,
         offset: i64,
@@ -136,6 +142,9 @@ impl<T: FileSystem> Table<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn is_valid(
         inode: *mut bindings::inode,
         map: *const bindings::iomap,
@@ -144,6 +153,9 @@ impl<T: FileSystem> Table<T> {
         unsafe { (*map).validity_cookie == T::map_version(Inode::<T>::from_raw(inode)) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn begin_xattr(
         inode: *mut bindings::inode,
         offset: i64,
@@ -155,8 +167,7 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: iomap passes an inode of ours.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map_xattr(inode, offset as u64)?
-                .ok_or(kernel::error::code::ENOENT)?;
+            let map = T::map_xattr(inode, offset as u64)?.ok_or(kernel::error::code::ENOENT)?;
             // SAFETY: iomap passes a structure to fill.
             let out = unsafe { &mut *out };
             fill(inode, &map, out);

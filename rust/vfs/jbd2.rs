@@ -152,10 +152,13 @@ impl Journal {
     /// was given up or the device fails.
     pub(crate) fn commit_and_flush(&self, tid: Tid, device: &BlockDevice) -> Result {
         Self::must_not_have_handle()?;
-        // SAFETY: the journal is valid. `tid` came from it, so it is committed, committing or
-        // running, as this function wants.
-        let flushes = !self.is_committed(tid)
-            && unsafe { bindings::jbd2_trans_will_send_data_barrier(self.as_ptr(), tid.0) != 0 };
+        // SAFETY: the journal is valid.
+        let open = unsafe { bindings::rext4_shim_journal_has_open(self.as_ptr(), tid.0) };
+        // A number that is older may compare as younger, after numbers have wrapped.
+        let flushes = open && {
+            // SAFETY: as above. The function wants a transaction that is open, or was just now.
+            unsafe { bindings::jbd2_trans_will_send_data_barrier(self.as_ptr(), tid.0) != 0 }
+        };
         let committed = self.commit(tid);
         // SAFETY: the journal is valid.
         let barriers = unsafe { bindings::rext4_shim_journal_has_barriers(self.as_ptr()) };

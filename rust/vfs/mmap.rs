@@ -22,6 +22,10 @@ impl<T: FileSystem> Table<T> {
 
     /// The first write to a page since it was clean: it gets its blocks now, so that writeback
     /// can't meet a full disk.
+    ///
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn page_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: the VFS passes a fault in a mapping of an inode of ours; the table is static.
         unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) }

@@ -203,8 +203,12 @@ pub(super) unsafe extern "C" fn iterate_shared<T: FileSystem>(
 ) -> i32 {
     from_result(|| {
         // SAFETY: the VFS passes an open file of an inode of ours.
-        let (dir, width) =
-            unsafe { (Inode::<T>::from_raw((*file).f_inode), PositionWidth::of(file)) };
+        let (dir, width) = unsafe {
+            (
+                Inode::<T>::from_raw((*file).f_inode),
+                PositionWidth::of(file),
+            )
+        };
         // INVARIANT: the VFS passes a context for this call alone.
         let mut context = DirContext {
             context: NonNull::new(context).ok_or(kernel::error::code::EINVAL)?,
@@ -228,11 +232,19 @@ pub(super) unsafe extern "C" fn llseek<T: FileSystem>(
     whence: i32,
 ) -> bindings::loff_t {
     // SAFETY: the VFS passes an open file of an inode of ours.
-    let (dir, width) = unsafe { (Inode::<T>::from_raw((*file).f_inode), PositionWidth::of(file)) };
+    let (dir, width) = unsafe {
+        (
+            Inode::<T>::from_raw((*file).f_inode),
+            PositionWidth::of(file),
+        )
+    };
     let (max, end) = match T::last_position(dir, width) {
         Some(last) => (last, last),
-        // SAFETY: the super block of an inode is valid.
-        None => (unsafe { (*dir.super_block().as_ptr()).s_maxbytes }, dir.size()),
+        None => {
+            // SAFETY: the super block of an inode is valid.
+            let max = unsafe { (*dir.super_block().as_ptr()).s_maxbytes };
+            (max, dir.size())
+        }
     };
     // To ask for the position does not set it.
     if whence != bindings::SEEK_CUR as i32 || offset != 0 {

@@ -43,7 +43,7 @@ impl<T> RwSemaphore<T> {
         pin_init!(Self {
             // SAFETY: `slot` is valid for writes and stays where it is; name and key are static.
             sem <- Opaque::ffi_init(|slot| unsafe {
-                bindings::__init_rwsem(slot, name.as_ptr().cast(), key.as_ptr().cast())
+                bindings::__init_rwsem(slot, name.as_char_ptr(), key.as_ptr().cast())
             }),
             data: UnsafeCell::new(data),
         })
@@ -134,11 +134,7 @@ impl<T> Drop for WriteGuard<'_, T> {
 /// Initialises an [`RwSemaphore`] with a lock class of its own.
 macro_rules! new_rw_semaphore {
     ($data:expr, $name:expr) => {
-        $crate::vfs::rw_semaphore::RwSemaphore::new(
-            $data,
-            $name,
-            ::kernel::static_lock_class!(),
-        )
+        $crate::vfs::rw_semaphore::RwSemaphore::new($data, $name, ::kernel::static_lock_class!())
     };
 }
 pub(crate) use new_rw_semaphore;

@@ -47,6 +47,8 @@ pub struct Attributes {
     pub birth: Option<Timestamp>,
     /// Direct I/O alignment; `None` where direct I/O is not possible.
     pub direct_io: Option<DirectIoAlignment>,
+    /// Space that the data takes up elsewhere than in blocks, in units of 512 bytes.
+    pub more_blocks: u64,
     /// `STATX_ATTR_` bits that are set.
     pub set: u64,
     /// `STATX_ATTR_` bits that the file system knows.
@@ -60,7 +62,7 @@ impl Attributes {
             if mask & bindings::STATX_BTIME != 0 {
                 out.result_mask |= bindings::STATX_BTIME;
                 out.btime.tv_sec = birth.seconds;
-                out.btime.tv_nsec = i64::from(birth.nanoseconds) as _;
+                out.btime.tv_nsec = birth.nanoseconds as isize;
             }
         }
         if mask & bindings::STATX_DIOALIGN != 0 {
@@ -70,6 +72,7 @@ impl Attributes {
                 out.dio_offset_align = align.offset;
             }
         }
+        out.blocks += self.more_blocks;
         out.attributes |= self.set;
         out.attributes_mask |= self.known;
     }
@@ -98,15 +101,15 @@ pub struct StatFs {
 
 impl StatFs {
     pub(super) fn fill(&self, magic: u32, out: &mut bindings::kstatfs) {
-        out.f_type = magic as _;
-        out.f_bsize = self.block_size as _;
-        out.f_frsize = self.block_size as _;
+        out.f_type = magic as isize;
+        out.f_bsize = self.block_size as isize;
+        out.f_frsize = self.block_size as isize;
         out.f_blocks = self.blocks;
         out.f_bfree = self.free;
         out.f_bavail = self.available;
         out.f_files = self.inodes;
         out.f_ffree = self.free_inodes;
         out.f_fsid.val = self.id.map(|half| half as i32);
-        out.f_namelen = self.name_len as _;
+        out.f_namelen = self.name_len as isize;
     }
 }

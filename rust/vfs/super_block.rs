@@ -139,7 +139,11 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Whether the super block is read-only now.
     pub fn is_read_only(&self) -> bool {
         // SAFETY: reading the flags races at worst with a remount, like everywhere in the VFS.
-        unsafe { ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile() & bindings::REXT4_SB_RDONLY as usize != 0 }
+        unsafe {
+            ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile()
+                & bindings::REXT4_SB_RDONLY as usize
+                != 0
+        }
     }
 
     /// Makes the super block read-only from now on, without waiting for writers: for a file
@@ -300,13 +304,26 @@ impl TypeSlot {
 /// As many names as one module can register.
 static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 
-/// A registered file system type; dropping it ends the registration.
+/// A name under which a file system type is registered; dropping it ends that.
 ///
 /// # Invariants
 ///
 /// The slot is taken by this value, and what is in it is registered.
+struct RegisteredName(&'static TypeSlot);
+
+impl Drop for RegisteredName {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
+        // exists, so nobody uses it any more.
+        unsafe { bindings::unregister_filesystem(self.0.fs.get()) };
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+/// A registered file system type; dropping it ends the registration. There is one in a module.
 pub struct Registration<T: FileSystem> {
-    slot: &'static TypeSlot,
+    // Dropped first: what is below must outlive all mounts.
+    names: KVec<RegisteredName>,
     _cache: InodeCache<T>,
     _workers: IoendWorkers,
 }
@@ -314,14 +331,28 @@ pub struct Registration<T: FileSystem> {
 impl<T: FileSystem> Registration<T> {
     /// Registers the file system under `name`. It must be the only registration of `T`.
     pub fn new(name: &'static CStr, module: &'static ThisModule) -> Result<Self> {
-        let cache = InodeCache::new(name)?;
-        let workers = IoendWorkers::new()?;
+        let mut registration = Self {
+            names: KVec::new(),
+            _cache: InodeCache::new(name)?,
+            _workers: IoendWorkers::new()?,
+        };
+        registration.add_name(name, module)?;
+        Ok(registration)
+    }
+
+    /// Registers it under one more name.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the name is taken, or there are too many.
+    pub fn add_name(&mut self, name: &'static CStr, module: &'static ThisModule) -> Result {
+        self.names.reserve(1, GFP_KERNEL)?;
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
         // SAFETY: the slot is ours, and static.
         let result = to_result(unsafe {
             slot.fs.get().write(bindings::file_system_type {
-                name: name.as_ptr().cast(),
+                name: name.as_char_ptr(),
                 fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
                 init_fs_context: Some(fs_context::init_fs_context::<T>),
                 kill_sb: Some(kill_sb::<T>),
@@ -334,21 +365,9 @@ impl<T: FileSystem> Registration<T> {
             slot.taken.store(false, Ordering::Release);
             return Err(e);
         }
-        // INVARIANT: it was just registered.
-        Ok(Self {
-            slot,
-            _cache: cache,
-            _workers: workers,
-        })
-    }
-}
-
-impl<T: FileSystem> Drop for Registration<T> {
-    fn drop(&mut self) {
-        // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
-        // exists, so nobody uses it any more.
-        unsafe { bindings::unregister_filesystem(self.slot.fs.get()) };
-        self.slot.taken.store(false, Ordering::Release);
+        // INVARIANT: it was just registered. There is room for it.
+        let _ = self.names.push_within_capacity(RegisteredName(slot));
+        Ok(())
     }
 }
 
@@ -452,6 +471,9 @@ impl<T: FileSystem> SuperTable<T> {
         ..unsafe { core::mem::MaybeUninit::<bindings::super_operations>::zeroed().assume_init() }
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn write_inode(
         inode: *mut bindings::inode,
         wbc: *mut bindings::writeback_control,
@@ -468,6 +490,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
         // SAFETY: the VFS passes an inode of this file system that nobody else can reach; its
         // page cache has to be emptied before `clear_inode`, which has to come last.
@@ -487,12 +512,18 @@ impl<T: FileSystem> SuperTable<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: the VFS passes a filled super block, whose inodes were all evicted; nobody else
         // can reach it any more.
         unsafe { shut_down(SuperBlock::<T>::from_raw(sb)) };
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: i32) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -501,6 +532,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn freeze_fs(sb: *mut bindings::super_block) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -509,6 +543,9 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn unfreeze_fs(sb: *mut bindings::super_block) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a filled super block.
@@ -517,10 +554,10 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
-    unsafe extern "C" fn statfs(
-        dentry: *mut bindings::dentry,
-        out: *mut bindings::kstatfs,
-    ) -> i32 {
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, out: *mut bindings::kstatfs) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes a dentry of a filled super block.
             let stat = T::statfs(unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) })?;
@@ -530,24 +567,36 @@ impl<T: FileSystem> SuperTable<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn show_options(
         seq: *mut bindings::seq_file,
         root: *mut bindings::dentry,
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_options(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn show_stats(
         seq: *mut bindings::seq_file,
         root: *mut bindings::dentry,
     ) -> i32 {
         // SAFETY: the VFS passes a valid seq file and a dentry of a filled super block.
         unsafe {
-            T::show_stats(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq.cast()));
+            T::show_stats(
+                SuperBlock::from_raw((*root).d_sb),
+                SeqFile::from_raw(seq.cast()),
+            );
         }
         0
     }

@@ -172,6 +172,9 @@ impl<T: FileSystem + Writeback> Table<T> {
         writeback_submit: Some(Self::submit),
     };
 
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn range(
         context: *mut bindings::iomap_writepage_ctx,
         folio: *mut bindings::folio,
@@ -203,10 +206,10 @@ impl<T: FileSystem + Writeback> Table<T> {
         }
     }
 
-    unsafe extern "C" fn submit(
-        context: *mut bindings::iomap_writepage_ctx,
-        error: i32,
-    ) -> i32 {
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn submit(context: *mut bindings::iomap_writepage_ctx, error: i32) -> i32 {
         // SAFETY: iomap passes a context with an ioend to be submitted.
         let ioend = unsafe { (*context).wb_ctx.cast::<bindings::iomap_ioend>() };
         let mut error = error;
@@ -258,4 +261,3 @@ pub(super) unsafe extern "C" fn writepages<T: FileSystem + Writeback>(
         Ok(0)
     })
 }
-

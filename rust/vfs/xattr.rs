@@ -54,6 +54,9 @@ pub enum Namespace {
 }
 
 impl Namespace {
+    /// All, in the order of their declaration.
+    const ALL: [Self; 3] = [Self::User, Self::Trusted, Self::Security];
+
     const fn prefix(self) -> &'static CStr {
         match self {
             Self::User => c"user.",
@@ -169,12 +172,8 @@ impl<T: FileSystem> Table<T> {
     const TRUSTED: bindings::xattr_handler = Self::handler(Namespace::Trusted);
     const SECURITY: bindings::xattr_handler = Self::handler(Namespace::Security);
 
-    const HANDLERS: &'static [*const bindings::xattr_handler; 4] = &[
-        &Self::USER,
-        &Self::TRUSTED,
-        &Self::SECURITY,
-        ptr::null(),
-    ];
+    const HANDLERS: &'static [*const bindings::xattr_handler; 4] =
+        &[&Self::USER, &Self::TRUSTED, &Self::SECURITY, ptr::null()];
 
     /// What `s_xattr` of a super block of type `T` points to.
     pub(super) fn handlers() -> *const *const bindings::xattr_handler {
@@ -183,29 +182,36 @@ impl<T: FileSystem> Table<T> {
 
     const fn handler(namespace: Namespace) -> bindings::xattr_handler {
         bindings::xattr_handler {
-            prefix: namespace.prefix().as_ptr().cast(),
-            get: Some(match namespace {
-                Namespace::User => Self::get_user,
-                Namespace::Trusted => Self::get_trusted,
-                Namespace::Security => Self::get_security,
-            }),
+            prefix: namespace.prefix().to_bytes_with_nul().as_ptr().cast(),
+            flags: namespace as i32,
+            get: Some(Self::get),
             // Without a `set` the VFS answers EOPNOTSUPP.
             // SAFETY: all callbacks may be absent, and so may `name` where there is a prefix.
             ..unsafe { MaybeUninit::<bindings::xattr_handler>::zeroed().assume_init() }
         }
     }
 
+    /// `get` of all handlers.
+    ///
     /// # Safety
     ///
-    /// As for `get` of `struct xattr_handler`, on an inode of a file system of type `T`.
-    unsafe fn get(
-        namespace: Namespace,
+    /// Called by the VFS with one of [`Self::HANDLERS`], an inode of type `T`, a terminated name,
+    /// and `memory` of `size` bytes or none.
+    unsafe extern "C" fn get(
+        handler: *const bindings::xattr_handler,
+        _dentry: *mut bindings::dentry,
         inode: *mut bindings::inode,
         name: *const ffi::c_char,
         memory: *mut ffi::c_void,
         size: usize,
     ) -> i32 {
         from_result(|| {
+            // SAFETY: the VFS passes the handler that it called us by.
+            let number = unsafe { (*handler).flags };
+            let namespace = usize::try_from(number)
+                .ok()
+                .and_then(|number| Namespace::ALL.get(number))
+                .ok_or(code::EINVAL)?;
             // INVARIANT: where there is memory the VFS gives `size` bytes of it for this call.
             let mut sink = ValueSink {
                 memory: NonNull::new(memory.cast()),
@@ -213,47 +219,10 @@ impl<T: FileSystem> Table<T> {
                 _call: PhantomData,
             };
             // SAFETY: the VFS passes an inode of ours, and a terminated name.
-            let (inode, name) =
-                unsafe { (Inode::<T>::from_raw(inode), CStr::from_char_ptr(name)) };
-            let len = T::get_xattr(inode, namespace, name.to_bytes(), &mut sink)?;
+            let (inode, name) = unsafe { (Inode::<T>::from_raw(inode), CStr::from_char_ptr(name)) };
+            let len = T::get_xattr(inode, *namespace, name.to_bytes(), &mut sink)?;
             i32::try_from(len).map_err(|_| code::ERANGE)
         })
-    }
-
-    unsafe extern "C" fn get_user(
-        _: *const bindings::xattr_handler,
-        _: *mut bindings::dentry,
-        inode: *mut bindings::inode,
-        name: *const ffi::c_char,
-        memory: *mut ffi::c_void,
-        size: usize,
-    ) -> i32 {
-        // SAFETY: passed on from the VFS.
-        unsafe { Self::get(Namespace::User, inode, name, memory, size) }
-    }
-
-    unsafe extern "C" fn get_trusted(
-        _: *const bindings::xattr_handler,
-        _: *mut bindings::dentry,
-        inode: *mut bindings::inode,
-        name: *const ffi::c_char,
-        memory: *mut ffi::c_void,
-        size: usize,
-    ) -> i32 {
-        // SAFETY: passed on from the VFS.
-        unsafe { Self::get(Namespace::Trusted, inode, name, memory, size) }
-    }
-
-    unsafe extern "C" fn get_security(
-        _: *const bindings::xattr_handler,
-        _: *mut bindings::dentry,
-        inode: *mut bindings::inode,
-        name: *const ffi::c_char,
-        memory: *mut ffi::c_void,
-        size: usize,
-    ) -> i32 {
-        // SAFETY: passed on from the VFS.
-        unsafe { Self::get(Namespace::Security, inode, name, memory, size) }
     }
 }
 

@@ -35,13 +35,15 @@ pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
     let handle = journal.start(Credits::new(blocks).with_revokes(1))?;
     // The count is lowered and looked at in one step: two inodes that share the block may be
     // deleted at the same time.
-    let left = handle.write(&buffer)?.edit(|bytes| -> Result<u32, Corrupt> {
-        let left = drop_reference(bytes)?;
-        if let Some(seed) = fs.seed {
-            update_checksum(bytes, block, seed)?;
-        }
-        Ok(left)
-    })??;
+    let left = handle
+        .write(&buffer)?
+        .edit(|bytes| -> Result<u32, Corrupt> {
+            let left = drop_reference(bytes)?;
+            if let Some(seed) = fs.seed {
+                update_checksum(bytes, block, seed)?;
+            }
+            Ok(left)
+        })??;
     if left == 0 {
         handle.forget(buffer)?;
         fs.groups()?.free(&handle, block, 1)?;

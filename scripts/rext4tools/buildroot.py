@@ -75,6 +75,10 @@ def _make(target: Path) -> None:
         )
     finally:
         archive.unlink(missing_ok=True)
+    # The host's files are put over these; they have to be there, as files.
+    for name in ("etc/resolv.conf", "etc/hosts"):
+        (target / name).unlink(missing_ok=True)
+        (target / name).touch()
 
 
 def path() -> Path:

@@ -45,6 +45,7 @@ class Options:
     load_module: bool = True
     module_args: str = ""
     append: str = ""
+    kunit: bool = False  # run the module's KUnit suites when it is loaded
     kill_after: float | None = None  # seconds after KILL_TIMER was printed
     command: list[str] = dataclasses.field(default_factory=list)
     interactive: bool = False
@@ -203,7 +204,7 @@ def _words(
     """The command line of QEMU."""
     append = (
         "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on loglevel=7 "
-        "log_buf_len=4M " + options.append
+        f"log_buf_len=4M kunit.enable={int(options.kunit)} {options.append}"
     )
     words = [
         "qemu-system-x86_64", "-machine", "pc", *qemu.accelerator(target),

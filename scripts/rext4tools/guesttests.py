@@ -33,6 +33,8 @@ from .report import FAIL, PASS, SKIP, Report
 DIRECTORY = TOP / "tests" / "guest"
 # KASAN under TCG is some times slower.
 SLOWER = {"stock": 1, "debug": 1, "kasan": 5}
+# Seconds that a guest may take until it begins with a test.
+START = 300
 _HEADER = re.compile(r"# ([a-z-]+): (.+)")
 _FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "host"}
 _MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
@@ -110,7 +112,7 @@ class Stream(io.RawIOBase):
         self._lines: list[str] = []
         self.current: Test | None = None
         self._since = 0.0
-        self._idle_since = time.monotonic()
+        self._idle_since: float | None = None  # until the guest has been started
 
     def writable(self) -> bool:
         return True
@@ -173,7 +175,9 @@ class Stream(io.RawIOBase):
         """Whether the running test hangs so that its own time limit did not end it."""
         now = time.monotonic()
         if self.current is None:
-            return "no test began" if now > self._idle_since + 120 else None
+            if self._idle_since is None:
+                self._idle_since = now
+            return f"no test began in {START} s" if now > self._idle_since + START else None
         limit = self.current.timeout + 30
         return f"{self.current.name} hangs" if now > self._since + limit else None
 
@@ -181,7 +185,7 @@ class Stream(io.RawIOBase):
         """The guest is gone: the running test, or else the next one, has failed."""
         if self.current is None:
             self.current = next(iter(self._waiting.values()))
-            self._since = self._idle_since
+            self._since = self._idle_since or time.monotonic()
         self._result(FAIL, "the guest failed", reason)
 
 

@@ -83,7 +83,9 @@ def kunit(report: Report, kernel: str = "debug") -> None:
     start = time.monotonic()
     sink = io.BytesIO()
     reasons: list[str] = []
-    options = guest.Options(kernel=kernel, command=["dmesg"], timeout=300 * SLOWER[kernel])
+    options = guest.Options(
+        kernel=kernel, kunit=True, command=["dmesg"], timeout=300 * SLOWER[kernel]
+    )
     status = guest.run(options, sink, log_name="kunit", tell=reasons.append)
     output = sink.getvalue().decode(errors="replace")
     results = ktap.parse(output.splitlines())

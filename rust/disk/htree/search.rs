@@ -43,6 +43,8 @@ pub struct Path {
     /// How many of them there are, from 1 to `MAX_LEVELS`.
     depth: usize,
     leaf: LogicalBlock,
+    /// The hash of the last entry on the way that has one.
+    start: u32,
     format: IndexFormat,
 }
 
@@ -91,6 +93,12 @@ impl Path {
         self.leaf
     }
 
+    /// The hash that the names in the leaf have at least; the lowest bit says that names of the leaf
+    /// before may go on in it.
+    pub fn start(&self) -> u32 {
+        self.start
+    }
+
     /// The nodes on the way, from the root down, each with the number of the entry that was taken.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (LogicalBlock, usize)> + '_ {
         let steps = self.steps.get(..self.depth).unwrap_or_default();
@@ -108,27 +116,26 @@ impl Path {
         reader: &N,
         hash: NameHash,
     ) -> Result<bool, N::Error> {
-        let Some((next, start)) = self.advance(reader)? else {
+        let Some(next) = self.advance(reader)? else {
             return Ok(false);
         };
-        let goes_on = start & !1 == hash.major;
+        let goes_on = next.start & !1 == hash.major;
         if goes_on {
             *self = next;
         }
         Ok(goes_on)
     }
 
-    /// Goes on to the next leaf, and returns the hash that its names have at least; the lowest bit
-    /// says that names of the leaf before may go on in it. `None` if this was the last leaf.
+    /// Goes on to the next leaf, and returns its [`Self::start`]. `None` if this was the last leaf.
     ///
     /// # Errors
     ///
     /// Those of the reader, and whatever is wrong with the nodes on the way.
     pub fn next<N: NodeReader>(&mut self, reader: &N) -> Result<Option<u32>, N::Error> {
         let next = self.advance(reader)?;
-        Ok(next.map(|(path, start)| {
+        Ok(next.map(|path| {
             *self = path;
-            start
+            self.start
         }))
     }
 
@@ -146,6 +153,7 @@ impl Path {
             steps: [Step::default(); MAX_LEVELS],
             depth,
             leaf: LogicalBlock(0),
+            start: 0,
             format,
         };
         path.descend(reader, 0, found, target)?;
@@ -164,6 +172,10 @@ impl Path {
         loop {
             if let Some(step) = self.steps.get_mut(level) {
                 *step = found.step;
+            }
+            // A node's first entry has no hash: what the entry above it says holds.
+            if found.step.position > 0 {
+                self.start = found.hash;
             }
             let above = self.steps.iter().take(level + 1);
             if above.clone().any(|step| step.node == found.child) {
@@ -195,8 +207,8 @@ impl Path {
         Ok(found)
     }
 
-    /// The way to the next leaf and the hash that its names have at least.
-    fn advance<N: NodeReader>(&self, reader: &N) -> Result<Option<(Self, u32)>, N::Error> {
+    /// The way to the next leaf.
+    fn advance<N: NodeReader>(&self, reader: &N) -> Result<Option<Self>, N::Error> {
         // The lowest node that has another entry behind the one taken.
         let steps = self.steps.iter().take(self.depth).enumerate();
         let Some((level, step)) = steps.rev().find(|(_, step)| step.position + 1 < step.count)
@@ -204,11 +216,10 @@ impl Path {
             return Ok(None);
         };
         let found = self.read(reader, step.node, Target::Position(step.position + 1))?;
-        let start = found.hash;
         let mut next = *self;
         // Below it the first entries.
         next.descend(reader, level, found, Target::Position(0))?;
-        Ok(Some((next, start)))
+        Ok(Some(next))
     }
 }
 

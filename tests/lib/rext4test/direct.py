@@ -80,3 +80,16 @@ def judge_sizes(filesystem: Filesystem, sizes: dict[str, int]) -> None:
         for name, size in sizes.items():
             found = (top / name).stat().st_size
             check(found == size, f"{name}: C ext4 says {found} bytes, not {size}")
+
+
+def aligned(length: int, byte: int = 0x42) -> mmap.mmap:
+    """Memory for direct I/O, full of one byte."""
+    memory = mmap.mmap(-1, length)
+    memory.write(bytes([byte]) * length)
+    memory.seek(0)
+    return memory
+
+
+def merge_logs(logs: Iterable[Path], target: Path) -> None:
+    """One log of writes to disjoint parts of one file, made side by side."""
+    target.write_text("".join(log.read_text(encoding="ascii") for log in logs), encoding="ascii")

@@ -52,11 +52,15 @@ class Filesystem:
     def make(self, *options: str, size: str | None = None, fill: bool = False) -> Filesystem:
         """mke2fs with the default features, plus `options`.
 
-        `fill` poisons the whole device first, and keeps mke2fs from discarding that.
+        Blocks are of 4 KiB, which mke2fs takes by default on anything but a
+        small disk. `fill` poisons the whole device first, and keeps mke2fs from
+        discarding that.
         """
         if fill:
             poison(self.device)
         words = ["mke2fs", "-q", "-F", "-t", "ext4"]
+        if "-b" not in options:
+            words += ["-b", "4096"]
         if fill:
             words += ["-E", "nodiscard"]
         run(*words, *options, self.device, *([size] if size else []))

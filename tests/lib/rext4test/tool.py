@@ -77,6 +77,11 @@ class Background:
         if self._process.returncode not in (0, -signal.SIGTERM):
             _result(self._words, self._process.returncode, output, errors)
 
+    def kill(self, number: int) -> None:
+        """A signal, and the end."""
+        self._process.send_signal(number)
+        self._process.communicate()
+
     def finish(self) -> dict:
         """Wait for its end; its findings."""
         output, errors = self._process.communicate()

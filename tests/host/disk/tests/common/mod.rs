@@ -3,7 +3,7 @@
 //! What several tests need.
 
 /// Writes a little-endian number of `size` bytes.
-fn put(bytes: &mut [u8], offset: usize, size: usize, value: u64) {
+pub fn put(bytes: &mut [u8], offset: usize, size: usize, value: u64) {
     bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
 }
 
