@@ -11,7 +11,7 @@
 //!                └─ pinned   freed, but not for good yet
 //! ```
 //!
-//! [`allocate`], [`free`] and [`inodes`] are the operations; [`search`] looks for a place within a
+//! [`allocate`], [`free`], [`inodes`] and [`new_inode`] are the operations; [`search`] looks for a place within a
 //! group.
 //!
 //! # Locks
@@ -27,6 +27,7 @@ mod descriptors;
 mod free;
 mod inodes;
 mod ledger;
+mod new_inode;
 mod pinned;
 mod search;
 mod space;
@@ -35,6 +36,7 @@ mod space;
 mod tests;
 
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
+pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, Rights};
 
 use crate::{
@@ -125,6 +127,7 @@ pub(crate) struct Groups {
     system: KVVec<SystemRun>,
     space: Arc<Space>,
     free_inodes: Atomic<u64>,
+    directories: Atomic<u64>,
     shards: KVec<Pin<KBox<Mutex<Shard>>>>,
     /// Damage that was found and worked around, and that nobody has been told of: the first of it.
     damage: Pin<KBox<Mutex<Option<Corrupt>>>>,
@@ -160,11 +163,12 @@ impl Groups {
     ) -> FsResult<Self> {
         let descriptors = Descriptors::load(device, layout, checksum)?;
         let mut system = KVVec::new();
-        let (mut free_blocks, mut free_inodes) = (0u64, 0u64);
+        let (mut free_blocks, mut free_inodes, mut directories) = (0u64, 0u64, 0u64);
         for group in layout.groups() {
             let summary = descriptors.summary(layout, group)?;
             free_blocks += u64::from(summary.free_blocks);
             free_inodes += u64::from(summary.free_inodes);
+            directories += u64::from(summary.used_dirs);
             for run in descriptors.system_runs(layout, group)? {
                 system.push(run, GFP_KERNEL)?;
             }
@@ -176,6 +180,7 @@ impl Groups {
             system,
             space: Space::new(ledger)?,
             free_inodes: Atomic::new(free_inodes),
+            directories: Atomic::new(directories),
             shards: new_shards(layout.group_count() as usize)?,
             damage: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
             has_damage: Atomic::new(false),

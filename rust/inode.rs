@@ -7,6 +7,7 @@
 //! | [`load`] | from the inode table into memory |
 //! | [`store`] | back, within a transaction |
 //! | [`tree`] | the inode's extent tree over buffers and journal |
+//! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
 //! | [`allocate`] | blocks for holes |
 //! | [`convert`] | from unwritten to written, and the size on disk |
@@ -21,6 +22,7 @@
 
 pub(crate) mod allocate;
 pub(crate) mod convert;
+pub(crate) mod create;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
@@ -33,13 +35,15 @@ use crate::{
     disk::{
         checksum::InodeSeed,
         extent::ROOT_SIZE,
-        inode::InodeFlags,
+        inode::{self as format, InodeFlags},
         units::{InodeNumber, LogicalBlock, PhysicalBlock},
     },
     error::{FsError, FsResult},
+    group::Rights,
     journal::sync_point::SyncPoint,
     vfs::{
         buffer::Buffer,
+        direct_io,
         inode::{ExclusiveLock, Inode},
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
@@ -234,6 +238,32 @@ pub(crate) fn seed(inode: &Inode<Rext4>) -> Option<InodeSeed> {
     let fs = inode.super_block().data();
     fs.seed
         .map(|seed| seed.inode(number(inode), inode.generation()))
+}
+
+/// Whether the inode's blocks go through the journal: those of directories and symbolic links do.
+pub(crate) fn holds_metadata(inode: &Inode<Rext4>) -> bool {
+    !inode.is_regular()
+}
+
+/// What blocks the calling process may have for an inode: also those kept for the super-user, or
+/// not.
+pub(crate) fn rights(inode: &Inode<Rext4>) -> Rights<'static> {
+    let options = inode.super_block().data().options();
+    if direct_io::may_use_reserved(options.reserved_uid, options.reserved_gid) {
+        Rights::Root
+    } else {
+        Rights::Normal
+    }
+}
+
+/// The project that an inode's space is counted for; zero if it has none.
+pub(crate) fn project(inode: &Inode<Rext4>) -> FsResult<u32> {
+    let project = with_raw(inode, |bytes| {
+        format::Inode::from_bytes(bytes).map(|raw| raw.project())
+    })?;
+    Ok(project
+        .map_err(|e| FsError::Corrupt(e.into()))?
+        .unwrap_or(0))
 }
 
 /// Whether the file system can serve the inode's data.

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`dio`] | direct reads and writes: the heart |
 //! | [`mod@file`] | what an open file does |
-//! | [`dir`] | directories |
+//! | [`dir`] | directories: what is in them |
+//! | [`namespace`] | names: making, linking, removing, moving |
 //! | [`xattr`] | extended attributes and ACLs |
 //! | [`inode`] | inodes in memory and in the inode table |
 //! | [`extent`] | extent trees |
@@ -41,6 +42,7 @@ mod group;
 mod inode;
 mod journal;
 mod mount;
+mod namespace;
 // What is `pub` in it is for any file system, so not all of it is used by this one.
 #[allow(unsafe_code, dead_code, unreachable_pub)]
 mod vfs;

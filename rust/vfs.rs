@@ -5,8 +5,8 @@
 //! A file system is a type that implements [`super_block::FileSystem`] and, beside it, a trait for
 //! each table of callbacks it wants to serve: [`inode::InodeOperations`],
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
-//! [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows ext4: another file system could be written over
-//! it. All `unsafe` code of the crate is here and in [`crate::bindings`].
+//! [`namespace::NameSpace`], [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows
+//! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
 pub(crate) mod block_device;
@@ -20,7 +20,10 @@ pub(crate) mod inode;
 pub(crate) mod iomap;
 pub(crate) mod jbd2;
 mod mmap;
+pub(crate) mod namespace;
+pub(crate) mod new_inode;
 pub(crate) mod posix_acl;
+pub(crate) mod random;
 pub(crate) mod readdir;
 pub(crate) mod rw_semaphore;
 pub(crate) mod stat;

@@ -13,6 +13,7 @@
 #include <linux/statfs.h>
 #include <linux/stat.h>
 #include <linux/seq_file.h>
+#include <linux/random.h>
 #include <linux/posix_acl.h>
 #include <linux/pagemap.h>
 #include <linux/namei.h>

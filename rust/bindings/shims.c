@@ -272,6 +272,61 @@ void rext4_shim_inode_touch(struct inode *inode)
 	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 }
 
+void rext4_shim_inode_changed(struct inode *inode)
+{
+	inode_set_ctime_current(inode);
+	inode_inc_iversion(inode);
+}
+
+struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
+				   umode_t mode)
+{
+	struct posix_acl *access = NULL, *inherited = NULL;
+	struct inode *inode;
+	int err;
+
+	/* Also what takes the umask away, where the VFS leaves that to us. */
+	err = posix_acl_create(dir, &mode, &inherited, &access);
+	if (err)
+		return ERR_PTR(err);
+	if (access || inherited) {
+		posix_acl_release(access);
+		posix_acl_release(inherited);
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+	inode = new_inode(dir->i_sb);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	inode_init_owner(idmap, inode, dir, mode);
+	simple_inode_init_ts(inode);
+	return inode;
+}
+
+bool rext4_shim_is_dirsync(const struct inode *inode)
+{
+	return IS_DIRSYNC(inode);
+}
+
+bool rext4_shim_start_internal_write(struct super_block *sb)
+{
+	if (journal_current_handle())
+		return false;
+	sb_start_intwrite(sb);
+	return true;
+}
+
+void rext4_shim_end_internal_write(struct super_block *sb)
+{
+	sb_end_intwrite(sb);
+}
+
+int rext4_shim_finish_tmpfile(struct file *file, struct inode *inode)
+{
+	d_mark_tmpfile(file, inode);
+	d_instantiate(file->f_path.dentry, inode);
+	return finish_open_simple(file, 0);
+}
+
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid)
 {
 	i_uid_write(inode, uid);

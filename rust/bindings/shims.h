@@ -83,6 +83,20 @@ void rext4_shim_pagecache_lock(struct inode *inode);
 void rext4_shim_pagecache_unlock(struct inode *inode);
 /* Sets the times of change of data and inode to now. */
 void rext4_shim_inode_touch(struct inode *inode);
+/* Sets the time of change of the inode to now, and counts the change. */
+void rext4_shim_inode_changed(struct inode *inode);
+/*
+ * An inode without a number, with owner and mode as dir and the caller give
+ * them, and times of now; or an error pointer: -EOPNOTSUPP if it has to have
+ * an ACL.
+ */
+struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
+				   umode_t mode);
+bool rext4_shim_is_dirsync(const struct inode *inode);
+/* Keeps a freeze away, unless the task has a handle, which does so as well. */
+bool rext4_shim_start_internal_write(struct super_block *sb);
+void rext4_shim_end_internal_write(struct super_block *sb);
+int rext4_shim_finish_tmpfile(struct file *file, struct inode *inode);
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
 u64 rext4_shim_iversion_peek(const struct inode *inode);
 void rext4_shim_iversion_set(struct inode *inode, u64 version);

@@ -9,7 +9,7 @@ use crate::{
     disk::{
         checksum::InodeSeed,
         directory::{DirectoryError, DirectoryProblem},
-        dirent::{self, DirBlock},
+        dirent::{self, DirBlock, DirBlockMut, DirError},
         features::Feature,
         htree::{self, search::NodeReader, HtreeError, IndexFormat, Root},
         inode::InodeFlags,
@@ -20,7 +20,7 @@ use crate::{
     inode,
     journal::kinds::{DIRECTORY_INDEX, DIRECTORY_LEAF},
     mount::Filesystem,
-    vfs::{buffer::Buffer, inode::Inode},
+    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle},
     Rext4,
 };
 
@@ -110,6 +110,11 @@ impl<'a> Blocks<'a> {
         inode::read_block(self.dir, block)?.ok_or(corrupt(block, DirectoryProblem::Hole))
     }
 
+    /// Whether blocks of entries have a place for a checksum.
+    pub(super) fn has_tails(&self) -> bool {
+        self.seed.is_some()
+    }
+
     /// The entries in `bytes`, which are a block of entries.
     pub(super) fn entries<'b>(&self, bytes: &'b [u8]) -> DirBlock<'b> {
         DirBlock::new(bytes, self.fs().layout.inodes_count(), self.seed.is_some())
@@ -162,6 +167,47 @@ impl<'a> Blocks<'a> {
         let buffer = self.read(number)?;
         let checked = buffer.verify_once(DIRECTORY_INDEX, |bytes| self.check_index(number, bytes));
         Ok(checked.map(|()| buffer))
+    }
+
+    /// Changes the entries of a block that [`Self::leaf`] or [`Self::linear`] gave, and its checksum.
+    /// Needs a credit.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the block, with nothing changed. Errors of [`Handle::write`].
+    pub(super) fn edit_entries<R>(
+        &self,
+        handle: &Handle<'_>,
+        number: LogicalBlock,
+        buffer: &Buffer,
+        change: impl FnOnce(&mut DirBlockMut<'_>) -> Result<R, DirError>,
+    ) -> FsResult<R> {
+        let is_index = buffer.with(|bytes| self.looks_like_index(number, bytes));
+        let has_tail = self.seed.is_some() && !is_index;
+        let inodes = self.fs().layout.inodes_count();
+        let edited = handle.write(buffer)?.edit(|bytes| {
+            let result = change(&mut DirBlockMut::new(bytes, inodes, has_tail))
+                .map_err(DirectoryProblem::Entries)?;
+            if is_index {
+                self.seal_index(bytes).map_err(DirectoryProblem::Index)?;
+            } else {
+                self.seal_leaf(bytes).map_err(DirectoryProblem::Entries)?;
+            }
+            Ok(result)
+        })?;
+        edited.map_err(|problem| corrupt(number, problem))
+    }
+
+    /// Brings the checksum of a block of entries up to date.
+    pub(super) fn seal_leaf(&self, bytes: &mut [u8]) -> Result<(), DirError> {
+        self.seed
+            .map_or(Ok(()), |seed| dirent::update_checksum(bytes, seed))
+    }
+
+    /// Brings the checksum of a node of the index up to date.
+    pub(super) fn seal_index(&self, bytes: &mut [u8]) -> Result<(), HtreeError> {
+        self.seed
+            .map_or(Ok(()), |seed| htree::update_checksum(bytes, seed))
     }
 
     fn looks_like_index(&self, number: LogicalBlock, bytes: &[u8]) -> bool {

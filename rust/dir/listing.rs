@@ -73,6 +73,11 @@ impl BlockCopy {
         Self(KVVec::new())
     }
 
+    /// What was copied last.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Copies `buffer`.
     pub(super) fn take(&mut self, buffer: &crate::vfs::buffer::Buffer) -> FsResult<&[u8]> {
         self.0.resize(buffer.size(), 0, GFP_KERNEL)?;

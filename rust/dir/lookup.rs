@@ -21,9 +21,11 @@ use crate::{
 use kernel::{error::Error, sync::aref::ARef};
 
 /// Where a name was found.
-struct Found {
-    block: LogicalBlock,
-    inode: InodeNumber,
+pub(super) struct Found {
+    /// The block of the directory.
+    pub(super) block: LogicalBlock,
+    /// The inode that it stands for.
+    pub(super) inode: InodeNumber,
 }
 
 /// The inode that `name` leads to, or `None` if there is no such name. The directory is locked, at
@@ -57,7 +59,8 @@ fn errno(number: u32) -> FsError {
     FsError::Kernel(Error::from_errno(-(number as i32)))
 }
 
-fn find(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
+/// Where a name is.
+pub(super) fn find(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
     match Order::of(blocks)? {
         Order::Indexed(hasher) => find_indexed(blocks, &hasher, name),
         Order::OneBlock(_) => {

@@ -5,9 +5,10 @@
 //! An entry has 8 bytes and the name, and is a multiple of 4 long; one with inode zero is unused.
 //! The last one reaches to the end of the block, or, if the file system has checksums, to the
 //! last 12 bytes, which look like an unused entry and hold the checksum. This file is about
-//! looking; changes are in `edit`. Source: `Documentation/filesystems/ext4/directory.rst`.
+//! looking; changes are in `edit`, and `split` makes two blocks of one. Source: `Documentation/filesystems/ext4/directory.rst`.
 
 mod edit;
+mod split;
 
 use super::checksum::InodeSeed;
 use super::error::ChecksumMismatch;
@@ -19,6 +20,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub use edit::DirBlockMut;
+pub use split::{Piece, Split};
 
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 255;

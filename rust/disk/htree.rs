@@ -7,9 +7,11 @@
 //! looks like one unused entry. The leaves are ordinary directory blocks. Names with equal hashes
 //! may go on in the next leaf, which has the lowest bit of its hash set then.
 //!
-//! This file has the format of one node, [`search`] the way through the tree, [`hash`] the hashes.
+//! This file has the format of one node, [`edit`] the changes to nodes, [`search`] the way through
+//! the tree, [`hash`] the hashes.
 //! Source: "Hash Tree Directories" in `Documentation/filesystems/ext4/directory.rst`.
 
+pub mod edit;
 pub mod hash;
 pub mod search;
 
@@ -152,6 +154,17 @@ pub struct IndexFormat {
     pub large_directories: bool,
 }
 
+impl IndexFormat {
+    /// How many levels of nodes there may be between the root and the leaves.
+    pub const fn max_indirect_levels(self) -> usize {
+        if self.large_directories {
+            2
+        } else {
+            1
+        }
+    }
+}
+
 /// The entries of a node: checked to be there, as many as the node says and in order.
 #[derive(Clone, Copy)]
 pub struct Entries<'a>(&'a [IndexEntry]);
@@ -260,8 +273,7 @@ impl<'a> Root<'a> {
         if info.flags & 1 != 0 {
             return Err(HtreeError::new(HtreeProblem::Flags(info.flags)));
         }
-        let most = if format.large_directories { 2 } else { 1 };
-        if info.indirect_levels > most {
+        if usize::from(info.indirect_levels) > format.max_indirect_levels() {
             return Err(HtreeError::new(HtreeProblem::Levels(info.indirect_levels)));
         }
         Ok(Self {

@@ -208,7 +208,7 @@ impl Groups {
 
 /// All groups, in the order in which they are looked at: the goal's, those behind it and before it
 /// which have their metadata together with it, then those behind, then those before.
-fn visiting_order(
+pub(super) fn visiting_order(
     goal: GroupNumber,
     layout: &crate::disk::layout::Layout,
 ) -> impl Iterator<Item = GroupNumber> {

@@ -29,6 +29,7 @@ pub(super) struct GroupSummary {
     pub(super) inode_table: PhysicalBlock,
     pub(super) free_blocks: u32,
     pub(super) free_inodes: u32,
+    pub(super) used_dirs: u32,
     /// The inodes at the end of the table that were never used.
     pub(super) unused_inodes: u32,
     /// The block bitmap was never written.
@@ -82,7 +83,7 @@ impl Descriptors {
 
     /// Whether the flags for parts that were never written, and the number of never used inodes,
     /// mean something: they do not without a checksum, as nobody keeps them right then.
-    fn has_lazy_parts(&self) -> bool {
+    pub(super) fn has_lazy_parts(&self) -> bool {
         !matches!(self.checksum, GroupDescChecksum::None)
     }
 
@@ -116,6 +117,7 @@ impl Descriptors {
             inode_table: desc.inode_table(),
             free_blocks: desc.free_blocks(),
             free_inodes: desc.free_inodes(),
+            used_dirs: desc.used_dirs(),
             unused_inodes: if lazy { desc.unused_inodes() } else { 0 },
             blocks_uninit: lazy && desc.flags().has(GroupFlags::BLOCK_UNINIT),
             inodes_uninit: lazy && desc.flags().has(GroupFlags::INODE_UNINIT),

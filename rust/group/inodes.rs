@@ -143,6 +143,9 @@ impl Groups {
                 }
             })?;
         self.free_inodes.add(1u64, Relaxed);
+        if is_directory {
+            self.directories.fetch_sub(1u64, Relaxed);
+        }
         Ok(())
     }
 }

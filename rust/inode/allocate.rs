@@ -4,6 +4,7 @@
 
 use super::{
     map::{self, Found},
+    rights,
     tree::{ReadTree, WriteTree},
 };
 use crate::{
@@ -13,10 +14,8 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     extent::{self, Mapping, NodeStore},
-    group::Rights,
     journal::credits,
     vfs::{
-        direct_io,
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
     },
@@ -57,20 +56,11 @@ fn try_fill_hole(
     let fs = inode.super_block().data();
     let groups = fs.groups()?;
     let block_size = fs.layout.block_size();
-    let options = fs.options();
-    let may_use_reserved = direct_io::may_use_reserved(options.reserved_uid, options.reserved_gid);
-    let rights = || {
-        if may_use_reserved {
-            Rights::Root
-        } else {
-            Rights::Normal
-        }
-    };
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
         let handle = journal.start(credits::insert(depth).plus(Credits::new(credits::ORPHAN)))?;
         let mut root = inode.data().tree.write();
-        let mut tree = WriteTree::new(inode, &mut root, &handle, rights());
+        let mut tree = WriteTree::new(inode, &mut root, &handle, rights(inode));
         if extent::depth(&tree)? > depth {
             // It grew meanwhile: the credits may not do.
             continue;
@@ -84,7 +74,7 @@ fn try_fill_hole(
             .min(State::Unwritten.max_len());
         first(&handle)?;
         let goal = goal(inode, &tree, block, hole.first)?;
-        let run = groups.allocate(&handle, goal, wanted, rights())?;
+        let run = groups.allocate(&handle, goal, wanted, rights(inode))?;
         let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
             .ok_or(FsError::Kernel(euclean()))
             .and_then(|extent| extent::insert(&mut tree, extent));

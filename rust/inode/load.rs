@@ -13,7 +13,8 @@ use crate::{
     error::{FsError, FsResult},
     vfs::{
         buffer::Buffer,
-        inode::{Common, Iget, Inode, NewInode},
+        inode::Inode,
+        new_inode::{Common, Iget, NewInode},
         stat::Timestamp,
         super_block::SuperBlock,
     },
@@ -98,7 +99,7 @@ fn load(
 }
 
 /// Where an inode's first block would go best: in its own group.
-fn first_goal(sb: &SuperBlock<Rext4>, place: InodePlace) -> PhysicalBlock {
+pub(super) fn first_goal(sb: &SuperBlock<Rext4>, place: InodePlace) -> PhysicalBlock {
     sb.data().layout.first_block(place.group)
 }
 
@@ -158,7 +159,7 @@ fn from_disk(time: format::Timestamp) -> Timestamp {
 }
 
 /// The VFS's flags for those on disk.
-fn vfs_flags(flags: InodeFlags) -> u32 {
+pub(super) fn vfs_flags(flags: InodeFlags) -> u32 {
     let pairs = [
         (InodeFlags::SYNC, bindings::S_SYNC),
         (InodeFlags::APPEND, bindings::S_APPEND),

@@ -14,6 +14,7 @@ use crate::{
     },
     Rext4,
 };
+use core::sync::atomic::Ordering;
 
 /// Writes an inode within a transaction of its own, and says when it is on disk: with `wait` when
 /// this returns, else when that transaction is.
@@ -87,6 +88,13 @@ pub(crate) fn edit<R>(
     })?
 }
 
+/// Sets a flag of an inode, in memory and in the inode table. Needs credits for one block.
+pub(crate) fn set_flag(inode: &Inode<Rext4>, handle: &Handle<'_>, flag: u32) -> FsResult {
+    edit(inode, handle, |raw| raw.set_flags(raw.flags().with(flag)))?;
+    inode.data().flags.fetch_or(flag, Ordering::Relaxed);
+    Ok(())
+}
+
 /// Changes the link to the next orphan of an inode that is not in memory. Needs credits for one
 /// block.
 pub(crate) fn edit_next_orphan(
@@ -109,7 +117,7 @@ pub(crate) fn edit_next_orphan(
     })?
 }
 
-fn to_disk(time: Timestamp) -> format::Timestamp {
+pub(super) fn to_disk(time: Timestamp) -> format::Timestamp {
     format::Timestamp {
         seconds: time.seconds,
         nanoseconds: time.nanoseconds,

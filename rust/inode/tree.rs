@@ -233,6 +233,13 @@ impl NodeStoreMut for WriteTree<'_, '_> {
 
     fn free_data(&mut self, removed: Extent) -> FsResult {
         let sb = self.inode.super_block();
+        if super::holds_metadata(self.inode) {
+            let size = sb.data().layout.block_size().bytes();
+            for block in (removed.physical().0..).take(removed.len() as usize) {
+                self.handle
+                    .forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
+            }
+        }
         sb.data()
             .groups()?
             .free(self.handle, removed.physical(), removed.len())?;

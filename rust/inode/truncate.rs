@@ -25,6 +25,8 @@ use kernel::prelude::*;
 
 /// Extents removed in one step at most.
 const STEP: u32 = 16;
+/// Blocks of metadata removed in one step at most: each is revoked.
+const METADATA_STEP: u32 = 256;
 
 /// The depth of the tree, how many extents are removed in one step, and what that can change.
 fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, Credits)> {
@@ -39,7 +41,16 @@ fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, 
         step /= 2;
         credits = credits::remove(depth, step, layout);
     }
-    Ok((depth, step, credits))
+    let revokes = if super::holds_metadata(inode) {
+        METADATA_STEP
+    } else {
+        0
+    };
+    Ok((
+        depth,
+        step,
+        credits.plus(Credits::new(0).with_revokes(revokes)),
+    ))
 }
 
 /// Removes and frees what is mapped in a range of logical blocks, from its end on.
@@ -72,6 +83,21 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
             Progress::More(end) => range.end = end,
         }
     }
+}
+
+/// Removes and frees all blocks of a directory or symbolic link, from the end on.
+fn remove_metadata(inode: &Inode<Rext4>) -> FsResult {
+    let size = inode.super_block().data().layout.block_size();
+    let blocks = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
+    // Checked when the inode was loaded.
+    let mut end = u32::try_from(blocks).unwrap_or(u32::MAX);
+    while let Some(start) = end.checked_sub(1) {
+        let start = start - start % METADATA_STEP;
+        remove(inode, LogicalBlock(start)..LogicalBlock(end))?;
+        end = start;
+    }
+    // There should be nothing beyond the end.
+    remove(inode, LogicalBlock(0)..LOGICAL_END)
 }
 
 /// Removes and frees everything past the end of the file.
@@ -153,7 +179,11 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     let fs = sb.data();
     super::check_supported(inode)?;
     if inode.data().kind() == DataKind::Extents {
-        remove(inode, LogicalBlock(0)..LOGICAL_END)?;
+        if super::holds_metadata(inode) {
+            remove_metadata(inode)?;
+        } else {
+            remove(inode, LogicalBlock(0)..LOGICAL_END)?;
+        }
     }
     crate::xattr::release_block(inode)?;
     let journal = fs.writing(sb)?;

@@ -25,6 +25,17 @@ pub(crate) const ALLOCATE: u32 = 2 * GROUP;
 /// One call of [`Groups::free_inode`](crate::group::Groups::free_inode).
 pub(crate) const FREE_INODE: u32 = GROUP;
 
+/// One call of [`Groups::allocate_inode`](crate::group::Groups::allocate_inode): the group's inode
+/// bitmap, its block bitmap if it was never used, and the block that holds its descriptor.
+pub(crate) const ALLOCATE_INODE: u32 = 3;
+
+/// Removing one entry of a directory, or having it stand for another inode: the block that it is in.
+pub(crate) const CHANGE_ENTRY: u32 = 1;
+
+/// Making an inode: its number, its place in the table, and the list of orphans, which it comes on
+/// if it can't get its name.
+pub(crate) const CREATE_INODE: u32 = ALLOCATE_INODE + INODE + ORPHAN;
+
 /// Adding an inode to the orphans, or taking it off: the block of the orphan file, or else the
 /// super block and the inode before it in the list. The inode itself is not counted.
 pub(crate) const ORPHAN: u32 = 2;
@@ -84,4 +95,28 @@ pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {
             .saturating_add(ORPHAN),
     )
     .with_revokes(touched)
+}
+
+/// Adding a block to a directory or symbolic link whose extent tree has this depth: as
+/// [`insert`], and the block.
+pub(crate) const fn add_block(depth: u16) -> Credits {
+    insert(depth).plus(Credits::new(1))
+}
+
+/// Adding a name to a directory whose extent tree has this depth.
+///
+/// At worst the directory is a full index two levels deep below its root (`large_dir`) with no room
+/// anywhere on the path: a new node each for the root's entries and for half of those of the two
+/// nodes below it, and a new leaf. (An index that is just made needs a leaf, and when that is full
+/// another one, which is less.) The extent tree gets one level deeper at most: a new root has room
+/// for three more. What changes beside that is the path, the leaf and the inode, which is in
+/// [`insert`].
+pub(crate) const fn add_entry(depth: u16) -> Credits {
+    let block = add_block(depth.saturating_add(1));
+    let path = crate::disk::htree::MAX_LEVELS as u32;
+    block
+        .plus(block)
+        .plus(block)
+        .plus(block)
+        .plus(Credits::new(path + 1))
 }

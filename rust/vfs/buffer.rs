@@ -253,6 +253,11 @@ impl FreshBuffer {
             .ok_or(code::ENOMEM)
     }
 
+    /// The buffer as it is, for functions of C that do not look at its contents.
+    pub(super) fn into_unread(self) -> Buffer {
+        self.0
+    }
+
     /// Fills the block with zeros and forgets what was known of its former contents.
     ///
     /// `join` takes it into a transaction before that: a buffer must not be filled before the

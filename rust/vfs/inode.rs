@@ -7,7 +7,7 @@
 use super::{
     address_space,
     dentry::Dentry,
-    file, iomap,
+    file, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
     readdir,
     stat::{Attributes, Timestamp},
@@ -31,7 +31,14 @@ use kernel::{
 
 /// What the VFS asks of inodes.
 pub trait InodeOperations:
-    Sized + Send + Sync + 'static + file::FileOperations + writeback::Writeback + readdir::ReadDir
+    Sized
+    + Send
+    + Sync
+    + 'static
+    + file::FileOperations
+    + writeback::Writeback
+    + readdir::ReadDir
+    + namespace::NameSpace
 {
     /// Finds `name` in a directory. The directory is locked, at least shared.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Option<ARef<Inode<Self>>>>
@@ -162,6 +169,31 @@ impl<T: FileSystem> Inode<T> {
     pub fn generation(&self) -> u32 {
         // SAFETY: set once, when the inode was filled.
         unsafe { (*self.as_ptr()).i_generation }
+    }
+
+    /// Sets the number of links; the caller orders changes, by the VFS's locks of directories.
+    pub fn set_links(&self, links: u32) {
+        // SAFETY: the inode is valid. The function keeps count of the inodes without links.
+        unsafe { bindings::set_nlink(self.as_ptr(), links) };
+    }
+
+    /// Notes that the inode was changed: its time of change is now, its change counter goes up.
+    pub fn note_change(&self) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_inode_changed(self.as_ptr()) };
+    }
+
+    /// Notes that the inode's data was changed too.
+    pub fn note_data_change(&self) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_inode_touch(self.as_ptr()) };
+        self.note_change();
+    }
+
+    /// Whether changes of this directory are to be durable when they return.
+    pub fn is_dirsync(&self) -> bool {
+        // SAFETY: the inode and its super block are valid.
+        unsafe { bindings::rext4_shim_is_dirsync(self.as_ptr()) }
     }
 
     /// Number of links.
@@ -343,6 +375,18 @@ impl<T: FileSystem> Inode<T> {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ExclusiveLock<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
 
+impl<'a, T: FileSystem> ExclusiveLock<'a, T> {
+    /// The lock that the VFS has taken and will give back.
+    ///
+    /// # Safety
+    ///
+    /// `inode` is locked exclusively by this task for all of `'a`.
+    pub(super) unsafe fn of_vfs(inode: &'a Inode<T>) -> ManuallyDrop<Self> {
+        // INVARIANT: the caller's promise.
+        ManuallyDrop::new(Self(inode, NotThreadSafe))
+    }
+}
+
 impl<T: FileSystem> Drop for ExclusiveLock<'_, T> {
     fn drop(&mut self) {
         // SAFETY: by the type invariant the lock is held.
@@ -377,132 +421,6 @@ impl<T: FileSystem> Drop for PageCacheLock<'_, T> {
     fn drop(&mut self) {
         // SAFETY: by the type invariant the lock is held.
         unsafe { bindings::rext4_shim_pagecache_unlock(self.0.as_ptr()) };
-    }
-}
-
-/// What [`SuperBlock::iget`] found.
-pub enum Iget<T: FileSystem> {
-    /// The inode is in use already.
-    Cached(ARef<Inode<T>>),
-    /// The inode has to be read; until then everybody else waits for it.
-    New(NewInode<T>),
-}
-
-/// What everybody knows of an inode, to be set while it is filled.
-pub struct Common {
-    /// Type and permission bits.
-    pub mode: u16,
-    /// Owner, as a number of the initial user name space.
-    pub uid: u32,
-    /// Group, likewise.
-    pub gid: u32,
-    /// Number of links.
-    pub links: u32,
-    /// Size in bytes.
-    pub size: i64,
-    /// Space used, in units of 512 bytes.
-    pub blocks: u64,
-    /// Time of last access.
-    pub atime: Timestamp,
-    /// Time of last change of the data.
-    pub mtime: Timestamp,
-    /// Time of last change of the inode.
-    pub ctime: Timestamp,
-    /// Generation, for NFS.
-    pub generation: u32,
-    /// The change counter.
-    pub version: u64,
-    /// The VFS's `S_` flags.
-    pub flags: u32,
-    /// Device number of a device node.
-    pub device: u32,
-}
-
-/// An inode that is being filled.
-///
-/// Dropped without [`NewInode::publish`] it becomes a bad inode for those who wait for it.
-///
-/// # Invariants
-///
-/// The inode is `I_NEW`, and only the owner of this value changes it.
-pub struct NewInode<T: FileSystem>(Option<ARef<Inode<T>>>);
-
-impl<T: FileSystem> NewInode<T> {
-    pub(super) fn new(inode: ARef<Inode<T>>) -> Self {
-        Self(Some(inode))
-    }
-
-    /// The inode, for its number and the file system's own data.
-    pub fn inode(&self) -> &Inode<T> {
-        match &self.0 {
-            Some(inode) => inode,
-            // `publish` and `drop` take the reference out, and both end the value's life.
-            None => unreachable!(),
-        }
-    }
-
-    /// Sets the common fields and, by the type in the mode, the callbacks, and lets everybody use
-    /// the inode.
-    ///
-    /// Fails with `EINVAL` where the mode has no known type.
-    pub fn publish(mut self, common: &Common) -> Result<ARef<Inode<T>>> {
-        let raw = self.inode().as_ptr();
-        let kind = u32::from(common.mode) & bindings::S_IFMT;
-        // SAFETY: by the type invariant nobody else changes the inode.
-        unsafe {
-            (*raw).i_mode = common.mode;
-            bindings::rext4_shim_i_set_owner(raw, common.uid, common.gid);
-            bindings::set_nlink(raw, common.links);
-            bindings::rext4_shim_i_size_write(raw, common.size);
-            (*raw).i_blocks = common.blocks;
-            (*raw).i_atime_sec = common.atime.seconds;
-            (*raw).i_atime_nsec = common.atime.nanoseconds;
-            (*raw).i_mtime_sec = common.mtime.seconds;
-            (*raw).i_mtime_nsec = common.mtime.nanoseconds;
-            (*raw).i_ctime_sec = common.ctime.seconds;
-            (*raw).i_ctime_nsec = common.ctime.nanoseconds;
-            (*raw).i_generation = common.generation;
-            (*raw).i_flags = common.flags;
-            bindings::rext4_shim_iversion_set(raw, common.version);
-        }
-        // SAFETY: as above, and the tables are static.
-        unsafe {
-            match kind {
-                bindings::S_IFREG => {
-                    (*raw).i_op = &Tables::<T>::REGULAR;
-                    (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::regular();
-                    (*(*raw).i_mapping).a_ops = address_space::Table::<T>::table();
-                    bindings::rext4_shim_mapping_set_large_folios((*raw).i_mapping);
-                }
-                bindings::S_IFDIR => {
-                    (*raw).i_op = &Tables::<T>::DIRECTORY;
-                    (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::directory();
-                }
-                bindings::S_IFLNK => {
-                    (*raw).i_op = &Tables::<T>::SYMLINK;
-                }
-                bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK => {
-                    (*raw).i_op = &Tables::<T>::SPECIAL;
-                    bindings::init_special_inode(raw, common.mode, common.device);
-                }
-                _ => return Err(code::EINVAL),
-            }
-            bindings::unlock_new_inode(raw);
-        }
-        match self.0.take() {
-            Some(inode) => Ok(inode),
-            // The reference is taken out here and in `drop` alone.
-            None => Err(code::EINVAL),
-        }
-    }
-}
-
-impl<T: FileSystem> Drop for NewInode<T> {
-    fn drop(&mut self) {
-        if let Some(inode) = self.0.take() {
-            // SAFETY: the inode is I_NEW; `iget_failed` takes over our reference.
-            unsafe { bindings::iget_failed(ARef::into_raw(inode).as_ptr().cast()) };
-        }
     }
 }
 
@@ -602,9 +520,41 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
 /// The `inode_operations` of each kind of inode.
 struct Tables<T: FileSystem>(PhantomData<T>);
 
-/// The error pointer for an operation that the file system does not have.
-fn unsupported<P>() -> *mut P {
-    crate::error::eopnotsupp().to_ptr()
+/// Sets an inode's callbacks by the type in `mode`, and the number of the device that a node stands
+/// for. Fails with `EINVAL` where there is no such type.
+///
+/// # Safety
+///
+/// `raw` is a valid inode of a super block of type `T`, which nobody else changes.
+pub(super) unsafe fn set_callbacks<T: FileSystem>(
+    raw: *mut bindings::inode,
+    mode: u16,
+    device: u32,
+) -> Result {
+    // SAFETY: the caller's promise, and the tables are static.
+    unsafe {
+        match u32::from(mode) & bindings::S_IFMT {
+            bindings::S_IFREG => {
+                (*raw).i_op = &Tables::<T>::REGULAR;
+                (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::regular();
+                (*(*raw).i_mapping).a_ops = address_space::Table::<T>::table();
+                bindings::rext4_shim_mapping_set_large_folios((*raw).i_mapping);
+            }
+            bindings::S_IFDIR => {
+                (*raw).i_op = &Tables::<T>::DIRECTORY;
+                (*raw).__bindgen_anon_3.i_fop = file::Table::<T>::directory();
+            }
+            bindings::S_IFLNK => {
+                (*raw).i_op = &Tables::<T>::SYMLINK;
+            }
+            bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK => {
+                (*raw).i_op = &Tables::<T>::SPECIAL;
+                bindings::init_special_inode(raw, mode, device);
+            }
+            _ => return Err(code::EINVAL),
+        }
+    }
+    Ok(())
 }
 
 impl<T: FileSystem> Tables<T> {
@@ -636,15 +586,15 @@ impl<T: FileSystem> Tables<T> {
 
     const DIRECTORY: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(Self::lookup),
-        create: Some(Self::create),
-        link: Some(Self::link),
-        unlink: Some(Self::unlink),
-        symlink: Some(Self::symlink),
-        mkdir: Some(Self::mkdir),
-        rmdir: Some(Self::unlink),
-        mknod: Some(Self::mknod),
-        rename: Some(Self::rename),
-        tmpfile: Some(Self::tmpfile),
+        create: Some(namespace::create::<T>),
+        link: Some(namespace::link::<T>),
+        unlink: Some(namespace::unlink::<T>),
+        symlink: Some(namespace::symlink::<T>),
+        mkdir: Some(namespace::mkdir::<T>),
+        rmdir: Some(namespace::rmdir::<T>),
+        mknod: Some(namespace::mknod::<T>),
+        rename: Some(namespace::rename::<T>),
+        tmpfile: Some(namespace::tmpfile::<T>),
         fiemap: Some(iomap::fiemap::<T>),
         ..Self::SPECIAL
     };
@@ -781,100 +731,6 @@ impl<T: FileSystem> Tables<T> {
         _: *mut bindings::dentry,
         _: *mut bindings::posix_acl,
         _: i32,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn create(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: bindings::umode_t,
-        _: bool,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn link(
-        _: *mut bindings::dentry,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn unlink(_: *mut bindings::inode, _: *mut bindings::dentry) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn symlink(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: *const ffi::c_char,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn mkdir(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: bindings::umode_t,
-    ) -> *mut bindings::dentry {
-        unsupported()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn mknod(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: bindings::umode_t,
-        _: bindings::dev_t,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn rename(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: *mut bindings::inode,
-        _: *mut bindings::dentry,
-        _: u32,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn tmpfile(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::inode,
-        _: *mut bindings::file,
-        _: bindings::umode_t,
     ) -> i32 {
         crate::error::eopnotsupp().to_errno()
     }

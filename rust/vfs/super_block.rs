@@ -7,8 +7,9 @@
 use super::{
     block_device::BlockDevice,
     fs_context::{self, MountOptions},
-    inode::{self, Iget, Inode, InodeCache, NewInode},
+    inode::{self, Inode, InodeCache},
     jbd2::JournalSlot,
+    new_inode::{Iget, NewInode},
     stat::StatFs,
     writeback::IoendWorkers,
 };
@@ -498,7 +499,14 @@ impl<T: FileSystem> SuperTable<T> {
         unsafe {
             bindings::truncate_inode_pages_final(&mut (*inode).i_data);
             if !bindings::is_bad_inode(inode) {
+                let sb = (*inode).i_sb;
+                // The last reference may be given up by somebody who keeps no freeze away.
+                let started = (*inode).__bindgen_anon_1.i_nlink == 0
+                    && bindings::rext4_shim_start_internal_write(sb);
                 T::evict_inode(Inode::from_raw(inode));
+                if started {
+                    bindings::rext4_shim_end_internal_write(sb);
+                }
             }
             bindings::clear_inode(inode);
         }

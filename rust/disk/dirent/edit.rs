@@ -27,6 +27,38 @@ struct Room {
     shortened: Option<(usize, usize)>,
 }
 
+impl DirBlock<'_> {
+    /// Whether there is room for an entry with a name of `name` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found wrong before the room was found.
+    pub fn has_room(&self, name: usize) -> Result<bool, DirError> {
+        Ok(self.find_room(record_for(name))?.is_some())
+    }
+
+    /// The first room of at least `wanted` bytes: an unused entry, or the end of a used one.
+    fn find_room(&self, wanted: usize) -> Result<Option<Room>, DirError> {
+        for entry in self.records() {
+            let entry = entry?;
+            let used = match entry.inode {
+                Some(_) => record_for(entry.name.len()),
+                None => 0,
+            };
+            // The length was checked to be enough for the name.
+            let length = entry.record_length.saturating_sub(used);
+            if length >= wanted {
+                return Ok(Some(Room {
+                    offset: entry.offset.saturating_add(used),
+                    length,
+                    shortened: (used != 0).then_some((entry.offset, used)),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl<'a> DirBlockMut<'a> {
     /// The entries of `block`, all of it. See [`DirBlock::new`].
     pub fn new(block: &'a mut [u8], inodes_count: u32, has_tail: bool) -> Self {
@@ -98,7 +130,7 @@ impl<'a> DirBlockMut<'a> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Ok(false);
         }
-        let Some(room) = self.find_room(record_for(name.len()))? else {
+        let Some(room) = self.as_block().find_room(record_for(name.len()))? else {
             return Ok(false);
         };
         if let Some((offset, length)) = room.shortened {
@@ -107,27 +139,6 @@ impl<'a> DirBlockMut<'a> {
         let file_type = file_type.map_or(0, FileType::entry_number);
         self.write(room.offset, room.length, Some(inode), name, file_type);
         Ok(true)
-    }
-
-    /// The first room of at least `wanted` bytes: an unused entry, or the end of a used one.
-    fn find_room(&self, wanted: usize) -> Result<Option<Room>, DirError> {
-        for entry in self.as_block().records() {
-            let entry = entry?;
-            let used = match entry.inode {
-                Some(_) => record_for(entry.name.len()),
-                None => 0,
-            };
-            // The length was checked to be enough for the name.
-            let length = entry.record_length.saturating_sub(used);
-            if length >= wanted {
-                return Ok(Some(Room {
-                    offset: entry.offset.saturating_add(used),
-                    length,
-                    shortened: (used != 0).then_some((entry.offset, used)),
-                }));
-            }
-        }
-        Ok(None)
     }
 
     /// Makes the entry with this name stand for another inode, and says whether there is one.
@@ -203,7 +214,7 @@ impl<'a> DirBlockMut<'a> {
     }
 
     /// Writes a whole entry, with zeros behind the name.
-    fn write(
+    pub(super) fn write(
         &mut self,
         offset: usize,
         length: usize,

@@ -99,6 +99,12 @@ impl Path {
         self.start
     }
 
+    /// The nodes on the way, from the root down, each with the number of the entry that was taken.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (LogicalBlock, usize)> + '_ {
+        let steps = self.steps.get(..self.depth).unwrap_or_default();
+        steps.iter().map(|step| (step.node, step.position))
+    }
+
     /// Goes on to the next leaf if that can hold names with `hash` as well, and says whether it
     /// did. If not, this stays the way to the leaf before.
     ///

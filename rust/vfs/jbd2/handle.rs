@@ -234,6 +234,16 @@ impl<'j> Handle<'j> {
         result
     }
 
+    /// The same for a block that need not be in memory: of one that was not changed of late, only
+    /// older versions in the journal matter.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::forget`].
+    pub(crate) fn forget_block(&self, fresh: FreshBuffer) -> Result {
+        self.forget(fresh.into_unread())
+    }
+
     fn must_work(&self) -> Result {
         // SAFETY: the handle is valid.
         if unsafe { bindings::rext4_shim_handle_is_aborted(self.as_ptr()) } {
@@ -258,6 +268,12 @@ pub(crate) struct BufferMut<'a> {
 }
 
 impl BufferMut<'_> {
+    /// Forgets what the contents were found to be, as they become something else.
+    pub(crate) fn forget_kinds(&self) {
+        // SAFETY: the buffer is valid.
+        unsafe { bindings::rext4_shim_bh_clear_kinds(self.buffer.as_ptr()) };
+    }
+
     /// The buffer, to look at.
     pub(crate) fn buffer(&self) -> &Buffer {
         self.buffer

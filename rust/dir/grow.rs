@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! New blocks of directories and symbolic links.
+//!
+//! They are metadata: their contents go through the journal, so that they can be written ones at
+//! once, in the same transaction in which they are filled.
+
+use crate::{
+    disk::{
+        dirent::{self, DirBlockMut},
+        extent::{Extent, State},
+        features::Feature,
+        units::{InodeNumber, LogicalBlock, PhysicalBlock},
+        Corrupt,
+    },
+    error::{euclean, FsError, FsResult},
+    extent,
+    inode::{self, tree::WriteTree},
+    vfs::{
+        buffer::{Buffer, FreshBuffer},
+        inode::Inode,
+        jbd2::Handle,
+        namespace::Directory,
+        new_inode::NewInode,
+    },
+    Rext4,
+};
+
+/// Allocates block `number` of an inode that holds metadata, all zeros, and stores the inode. Its
+/// size is the caller's matter. Needs [`add_block`](crate::journal::credits::add_block) credits.
+///
+/// # Errors
+///
+/// `ENOSPC` and damage, with nothing changed.
+pub(crate) fn add_block(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    number: LogicalBlock,
+) -> FsResult<Buffer> {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let groups = fs.groups()?;
+    let size = fs.layout.block_size();
+    let data = inode.data();
+    let mut root = data.tree.write();
+    let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
+    let run = groups.allocate(handle, data.goal(), 1, inode::rights(inode))?;
+    let made = || -> FsResult<Buffer> {
+        let fresh = FreshBuffer::get(sb.device(), run.start.0, size.bytes())?;
+        Ok(handle.create(fresh)?)
+    };
+    let inserted = made().and_then(|buffer| {
+        let extent = Extent::new(number, run.start, run.len, State::Written)
+            .ok_or(FsError::Kernel(euclean()))?;
+        extent::insert(&mut tree, extent)?;
+        Ok(buffer)
+    });
+    let buffer = match inserted {
+        Ok(buffer) => buffer,
+        Err(e) => {
+            // The tree is as it was; so is the disk when the block is given back.
+            groups.free(handle, run.start, run.len)?;
+            return Err(e);
+        }
+    };
+    inode.add_bytes(u64::from(size.bytes()));
+    tree.store_inode()?;
+    drop(root);
+    data.set_goal(PhysicalBlock(run.start.0.saturating_add(1)));
+    Ok(buffer)
+}
+
+/// Adds a block at the end of a directory, and stores the directory with its new size. The block is
+/// to be filled in the same transaction. Needs [`add_block`](crate::journal::credits::add_block)
+/// credits.
+///
+/// # Errors
+///
+/// `ENOSPC` and damage, with nothing changed.
+pub(super) fn append(
+    dir: &Directory<'_, Rext4>,
+    handle: &Handle<'_>,
+) -> FsResult<(LogicalBlock, Buffer)> {
+    let fs = dir.super_block().data();
+    let size = fs.layout.block_size();
+    let old = u64::try_from(dir.size()).unwrap_or(0);
+    let new = old.saturating_add(u64::from(size.bytes()));
+    // Only large directories have the upper half of the size.
+    if new > u64::from(u32::MAX) && !fs.features.has(Feature::LARGE_DIR) {
+        return Err(FsError::NO_SPACE);
+    }
+    let number = size.logical_of_byte(old).ok_or(FsError::NO_SPACE)?;
+    // The size is stored together with the block.
+    dir.set_size(dir.lock(), new as i64);
+    let added = add_block(dir, handle, number);
+    if added.is_err() {
+        dir.set_size(dir.lock(), old as i64);
+    }
+    Ok((number, added?))
+}
+
+/// Gives a new directory its first block, with `.` and `..`. Needs
+/// [`add_block`](crate::journal::credits::add_block) credits for a tree of depth 0.
+///
+/// # Errors
+///
+/// `ENOSPC` and damage; the inode has no block then.
+pub(crate) fn make_first(
+    new: &NewInode<Rext4>,
+    handle: &Handle<'_>,
+    parent: InodeNumber,
+) -> FsResult {
+    let inode = new.inode();
+    let fs = inode.super_block().data();
+    let seed = inode::seed(inode);
+    new.set_size(i64::from(fs.layout.block_size().bytes()));
+    let buffer = add_block(inode, handle, LogicalBlock(0))?;
+    handle
+        .write(&buffer)?
+        .edit(|bytes| {
+            DirBlockMut::create_first(
+                bytes,
+                fs.layout.inodes_count(),
+                seed.is_some(),
+                inode::number(inode),
+                parent,
+                fs.features.has(Feature::FILETYPE),
+            );
+            seed.map_or(Ok(()), |seed| dirent::update_checksum(bytes, seed))
+        })?
+        .map_err(|e| FsError::Corrupt(Corrupt::from(e)))
+}

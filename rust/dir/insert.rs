@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Adding a name to a directory.
+
+use super::{
+    block::{corrupt, Blocks, ROOT},
+    change::entry_type,
+    grow,
+    order::Order,
+    split,
+};
+use crate::{
+    disk::{
+        directory::DirectoryProblem,
+        dirent::DirBlockMut,
+        htree::{hash::Hasher, search::Path},
+        units::LogicalBlock,
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    inode,
+    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, namespace::Directory},
+    Rext4,
+};
+
+/// A name that is to be added.
+struct NewName<'a> {
+    name: &'a [u8],
+    inode: &'a Inode<Rext4>,
+}
+
+/// Has `name`, which is not in the directory, stand for `inode`. The directory's times are left to
+/// the caller. Needs [`add_entry`](crate::journal::credits::add_entry) credits.
+///
+/// # Errors
+///
+/// `ENOSPC` if there are no blocks left, or the index is as deep as it may be and full; no name was
+/// added then, though there may be more room for other ones. `EOPNOTSUPP` for an index of an unknown
+/// kind. Damage, errors of the journal.
+pub(crate) fn insert(
+    dir: &Directory<'_, Rext4>,
+    handle: &Handle<'_>,
+    name: &[u8],
+    inode: &Inode<Rext4>,
+) -> FsResult {
+    let new = NewName { name, inode };
+    let blocks = Blocks::new(dir)?;
+    match Order::of(&blocks)? {
+        Order::Indexed(hasher) => insert_indexed(dir, handle, &hasher, &new),
+        Order::OneBlock(hasher) => {
+            if try_leaf(&blocks, handle, ROOT, &new)? {
+                return Ok(());
+            }
+            split::make_index(dir, handle)?;
+            insert_indexed(dir, handle, &hasher, &new)
+        }
+        Order::Linear if blocks.is_indexed() => Err(FsError::unsupported()),
+        Order::Linear => insert_linear(dir, handle, &blocks, &new),
+    }
+}
+
+/// Adds the name to a block if there is room, and says whether there was.
+fn try_leaf(
+    blocks: &Blocks<'_>,
+    handle: &Handle<'_>,
+    number: LogicalBlock,
+    new: &NewName<'_>,
+) -> FsResult<bool> {
+    let buffer = blocks.leaf(number)?;
+    // Looked at first, as to change the block costs a credit.
+    let has_room = buffer
+        .with(|bytes| blocks.entries(bytes).has_room(new.name.len()))
+        .map_err(|e| corrupt(number, DirectoryProblem::Entries(e)))?;
+    if !has_room {
+        return Ok(false);
+    }
+    add(blocks, handle, number, &buffer, new)
+}
+
+fn add(
+    blocks: &Blocks<'_>,
+    handle: &Handle<'_>,
+    number: LogicalBlock,
+    buffer: &Buffer,
+    new: &NewName<'_>,
+) -> FsResult<bool> {
+    let (own, kind) = (inode::number(new.inode), entry_type(blocks, new.inode));
+    blocks.edit_entries(handle, number, buffer, |block| {
+        block.insert(new.name, own, kind)
+    })
+}
+
+fn insert_linear(
+    dir: &Directory<'_, Rext4>,
+    handle: &Handle<'_>,
+    blocks: &Blocks<'_>,
+    new: &NewName<'_>,
+) -> FsResult {
+    for number in (0..blocks.count()).map(LogicalBlock) {
+        if try_leaf(blocks, handle, number, new)? {
+            return Ok(());
+        }
+    }
+    let (number, buffer) = grow::append(dir, handle)?;
+    let inodes = blocks.fs().layout.inodes_count();
+    handle
+        .write(&buffer)?
+        .edit(|bytes| {
+            DirBlockMut::create(bytes, inodes, blocks.has_tails());
+            blocks.seal_leaf(bytes)
+        })?
+        .map_err(|e| FsError::Corrupt(Corrupt::from(e)))?;
+    if !add(&Blocks::new(dir)?, handle, number, &buffer, new)? {
+        // An empty block has room for the longest name.
+        return Err(FsError::NO_SPACE);
+    }
+    Ok(())
+}
+
+fn insert_indexed(
+    dir: &Directory<'_, Rext4>,
+    handle: &Handle<'_>,
+    hasher: &Hasher,
+    new: &NewName<'_>,
+) -> FsResult {
+    let hash = hasher.hash(new.name);
+    // Each round takes the path one step nearer to a leaf with room, with one new block: as many as
+    // `credits::add_entry` allows for.
+    for round in 0.. {
+        let blocks = Blocks::new(dir)?;
+        let path = Path::to_hash(&blocks, blocks.index_format(), hash)?;
+        if try_leaf(&blocks, handle, path.leaf(), new)? {
+            return Ok(());
+        }
+        if round == split::MOST_NEW_BLOCKS {
+            break;
+        }
+        split::make_room(dir, handle, &blocks, hasher, &path)?;
+    }
+    // Not reached: half a leaf has room for the longest name.
+    Err(FsError::NO_SPACE)
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocating inodes.
+//!
+//! What is in one directory is read together, so files come into the group of their directory, or
+//! near it. So do directories, but not without limits: a group full of directories has no room for
+//! their files. Those right below the root, which have little to do with each other, are spread over
+//! the whole device. The idea is Orlov's, the limits are those of C ext4.
+
+use super::{allocate::visiting_order, descriptors::GroupSummary, Groups};
+use crate::{
+    disk::{
+        allocation::AllocationError,
+        bitmap::{Bitmap, BitmapMut},
+        group_desc::{GroupFlags, GroupPart},
+        units::{GroupNumber, InodeNumber},
+        Corrupt,
+    },
+    error::{FsError, FsResult},
+    vfs::{
+        buffer::{Buffer, FreshBuffer},
+        jbd2::Handle,
+    },
+};
+use kernel::{error::code::EIO, sync::atomic::Relaxed};
+
+/// Where a new inode should lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Siting {
+    /// That of a directory, which should lie near this group unless that is crowded.
+    Directory(GroupNumber),
+    /// That of a directory which has nothing to do with its neighbours: wherever there is most
+    /// room, looked for from this group on.
+    Apart(GroupNumber),
+    /// That of anything else, as near to this group as can be.
+    Near(GroupNumber),
+}
+
+/// What groups have on average.
+struct Average {
+    directories: u64,
+    free_inodes: u64,
+    free_blocks: u64,
+}
+
+impl Groups {
+    /// Allocates an inode. What its place in the inode table holds means nothing.
+    ///
+    /// Needs [`ALLOCATE_INODE`](crate::journal::credits::ALLOCATE_INODE) credits.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there is none. A damaged bitmap is noted once, see [`Self::take_damage`], and its
+    /// group is left alone from then on. Errors of [`Handle::write`].
+    pub(crate) fn allocate_inode(
+        &self,
+        handle: &Handle<'_>,
+        siting: Siting,
+    ) -> FsResult<InodeNumber> {
+        let (start, is_directory) = match siting {
+            Siting::Directory(group) | Siting::Apart(group) => (group, true),
+            Siting::Near(group) => (group, false),
+        };
+        let start = GroupNumber(start.0 % self.layout.group_count().max(1));
+        if let Some(group) = self.favourite(siting, start)? {
+            if let Some(inode) = self.take_inode(handle, group, is_directory)? {
+                return Ok(inode);
+            }
+        }
+        // First where there is room for data too.
+        for needs_blocks in [true, false] {
+            for group in visiting_order(start, &self.layout) {
+                let summary = self.summary(group)?;
+                if summary.free_inodes == 0 || (needs_blocks && summary.free_blocks == 0) {
+                    continue;
+                }
+                if let Some(inode) = self.take_inode(handle, group, is_directory)? {
+                    return Ok(inode);
+                }
+            }
+        }
+        Err(FsError::NO_SPACE)
+    }
+
+    /// The group that suits best, if it matters which one.
+    fn favourite(&self, siting: Siting, start: GroupNumber) -> FsResult<Option<GroupNumber>> {
+        let average = self.average();
+        match siting {
+            Siting::Near(_) => Ok(None),
+            Siting::Directory(_) => self.uncrowded(start, &average),
+            Siting::Apart(_) => self.emptiest(start, &average),
+        }
+    }
+
+    fn average(&self) -> Average {
+        let groups = u64::from(self.layout.group_count().max(1));
+        Average {
+            directories: self.directories.load(Relaxed) / groups,
+            free_inodes: self.free_inodes() / groups,
+            free_blocks: self.free_blocks() / groups,
+        }
+    }
+
+    /// Of the groups with at least as much room as others have, the one with fewest directories.
+    fn emptiest(&self, start: GroupNumber, average: &Average) -> FsResult<Option<GroupNumber>> {
+        let mut best: Option<(GroupNumber, u32)> = None;
+        let groups = self.layout.group_count();
+        for group in (start.0..groups).chain(0..start.0).map(GroupNumber) {
+            let summary = self.summary(group)?;
+            let has_room = summary.free_inodes > 0
+                && u64::from(summary.free_inodes) >= average.free_inodes
+                && u64::from(summary.free_blocks) >= average.free_blocks;
+            let is_better = best.is_none_or(|(_, fewest)| summary.used_dirs < fewest);
+            if has_room && is_better {
+                best = Some((group, summary.used_dirs));
+            }
+        }
+        Ok(best.map(|(group, _)| group))
+    }
+
+    /// The nearest group that does not have many more directories, or much less room, than others.
+    fn uncrowded(&self, start: GroupNumber, average: &Average) -> FsResult<Option<GroupNumber>> {
+        let inodes = u64::from(self.layout.inodes_per_group());
+        let most_directories = average.directories + inodes / 16;
+        let least_inodes = average.free_inodes.saturating_sub(inodes / 4).max(1);
+        let least_blocks = average
+            .free_blocks
+            .saturating_sub(u64::from(self.layout.blocks_per_group()) / 4);
+        for group in visiting_order(start, &self.layout) {
+            let summary = self.summary(group)?;
+            if u64::from(summary.used_dirs) < most_directories.max(1)
+                && u64::from(summary.free_inodes) >= least_inodes
+                && u64::from(summary.free_blocks) >= least_blocks
+            {
+                return Ok(Some(group));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the first free inode of a group, if it has one.
+    fn take_inode(
+        &self,
+        handle: &Handle<'_>,
+        group: GroupNumber,
+        is_directory: bool,
+    ) -> FsResult<Option<InodeNumber>> {
+        let mut state = self.lock(group)?;
+        let summary = self.summary(group)?;
+        if state.bad_inodes || summary.free_inodes == 0 {
+            return Ok(None);
+        }
+        let found = self
+            .inode_bitmap_to_change(handle, group, &summary)
+            .and_then(|bitmap| {
+                let index = self.free_index(group, &bitmap)?;
+                Ok((bitmap, index))
+            });
+        let (bitmap, index) = match found {
+            Ok(found) => found,
+            Err(FsError::Corrupt(corrupt)) => {
+                state.bad_inodes = true;
+                self.note_damage(corrupt);
+                return Ok(None);
+            }
+            // The next group may be readable.
+            Err(error) if error.is(EIO) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let inode = self
+            .layout
+            .inode_at(group, index)
+            .ok_or(AllocationError::BadGroup { group })
+            .map_err(Corrupt::from)?;
+
+        if summary.blocks_uninit {
+            // Whoever sees a group in use takes its block bitmap for written too.
+            match self.block_bitmap(handle, group, &summary) {
+                Ok(_) => {}
+                Err(FsError::Corrupt(corrupt)) => {
+                    self.condemn_blocks(&mut state, summary.free_blocks);
+                    self.note_damage(corrupt);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let bits = handle.write(&bitmap)?;
+        let descriptor = handle.write(self.descriptors.buffer(&self.layout, group)?)?;
+        bits.edit(|bytes| BitmapMut::new(bytes).set_range(index..index + 1))?
+            .map_err(Corrupt::from)?;
+        let lazy = self.descriptors.has_lazy_parts();
+        let inodes = self.layout.inodes_per_group();
+        let part = (GroupPart::InodeBitmap, &bitmap);
+        self.descriptors
+            .edit(&self.layout, group, &descriptor, part, |desc| {
+                desc.set_free_inodes(desc.free_inodes().saturating_sub(1));
+                if is_directory {
+                    desc.set_used_dirs(desc.used_dirs().saturating_add(1));
+                }
+                // Those before this one are in use, or were: the first free one was taken.
+                let behind = inodes.saturating_sub(index + 1);
+                if lazy && (summary.inodes_uninit || desc.unused_inodes() > behind) {
+                    desc.set_unused_inodes(behind);
+                }
+            })?;
+        self.free_inodes.fetch_sub(1u64, Relaxed);
+        if is_directory {
+            self.directories.add(1u64, Relaxed);
+        }
+        Ok(Some(inode))
+    }
+
+    /// The first free inode of a group, counted from its first one.
+    fn free_index(&self, group: GroupNumber, bitmap: &Buffer) -> FsResult<u32> {
+        // Some inodes of the first group are reserved, whatever the bitmap says.
+        let first = match group.0 {
+            0 => self.layout.first_inode().0.saturating_sub(1),
+            _ => 0,
+        };
+        let inodes = self.layout.inodes_per_group();
+        bitmap
+            .with(|bytes| Bitmap::new(bytes).next_clear(first..inodes))
+            .ok_or_else(|| Corrupt::from(AllocationError::BadGroup { group }).into())
+    }
+
+    /// The inode bitmap of a group, checked, or made if it was never written. The group is locked.
+    fn inode_bitmap_to_change(
+        &self,
+        handle: &Handle<'_>,
+        group: GroupNumber,
+        summary: &GroupSummary,
+    ) -> FsResult<Buffer> {
+        let device = handle.journal().device();
+        if !summary.inodes_uninit {
+            return self.inode_bitmap(device, group, summary);
+        }
+        let size = self.layout.block_size().bytes();
+        let bitmap = handle.create(FreshBuffer::get(device, summary.inode_bitmap.0, size)?)?;
+        let inodes = self.layout.inodes_per_group();
+        let descriptor = handle.write(self.descriptors.buffer(&self.layout, group)?)?;
+        handle.write(&bitmap)?.edit(|bytes| {
+            // What there are no inodes for counts as used.
+            let mut bits = BitmapMut::new(bytes);
+            let end = bits.as_bitmap().bits();
+            bits.fill(inodes..end, true);
+        })?;
+        let part = (GroupPart::InodeBitmap, &bitmap);
+        self.descriptors
+            .edit(&self.layout, group, &descriptor, part, |desc| {
+                let flags = desc.flags().0 & !GroupFlags::INODE_UNINIT;
+                desc.set_flags(GroupFlags(flags));
+                desc.set_unused_inodes(inodes);
+            })?;
+        Ok(bitmap)
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names taken away. What has none left is an orphan, and freed when nobody uses it any more.
+
+use super::{drop_subdirectory, end, errno, journal_of, store};
+use crate::{
+    dir,
+    error::FsResult,
+    inode::{self, orphan},
+    journal::credits,
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Handle},
+        namespace::Directory,
+    },
+    Rext4,
+};
+
+/// Removing one name: the entry, the directory, and the inode, which may become an orphan.
+pub(super) const REMOVE: u32 =
+    credits::CHANGE_ENTRY + credits::INODE + credits::INODE + credits::ORPHAN;
+
+/// Removes a name of an inode that is no directory.
+///
+/// # Errors
+///
+/// Damage, errors of the journal.
+pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext4>) -> FsResult {
+    let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
+    dir::remove(dir, &handle, name, inode::number(inode))?;
+    dir.note_data_change();
+    store(dir, &handle)?;
+    lose_link(inode, &handle)?;
+    end(handle, &[&**dir])
+}
+
+/// Removes a directory.
+///
+/// # Errors
+///
+/// `ENOTEMPTY`, damage, errors of the journal.
+pub(super) fn remove_directory(
+    dir: &Directory<'_, Rext4>,
+    name: &[u8],
+    removed: &Directory<'_, Rext4>,
+) -> FsResult {
+    if !dir::is_empty(removed)? {
+        return Err(errno(crate::bindings::ENOTEMPTY));
+    }
+    let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
+    dir::remove(dir, &handle, name, inode::number(removed))?;
+    drop_subdirectory(dir);
+    dir.note_data_change();
+    store(dir, &handle)?;
+    lose_link(removed, &handle)?;
+    end(handle, &[&**dir])
+}
+
+/// Takes a link from an inode whose name is gone; all of them from a directory. Needs credits for
+/// the inode and [`credits::ORPHAN`].
+pub(super) fn lose_link(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+    inode.set_links(if inode.is_directory() {
+        0
+    } else {
+        // More names than links are damage, which e2fsck finds.
+        inode.links().saturating_sub(1)
+    });
+    inode.note_change();
+    if inode.links() == 0 {
+        orphan::add(inode, handle)?;
+    }
+    store(inode, handle)
+}

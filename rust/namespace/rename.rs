@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names moved and exchanged.
+//!
+//! What could go wrong is looked at first: that both names are what the VFS takes them for, and that
+//! the `..` of a directory that is moved can be read. Then comes what may find no space, and when
+//! that is done nothing is left but changes of entries that were there a moment ago.
+
+use super::{
+    add_subdirectory, check_project, check_subdirectories, depth, drop_subdirectory, end, errno,
+    remove::{lose_link, REMOVE},
+    store,
+};
+use crate::{
+    dir,
+    error::{euclean, FsError, FsResult},
+    inode::{
+        self,
+        create::{undo, NewContent},
+    },
+    journal::credits,
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Handle, Journal},
+        namespace::{Creation, Rename, RenameKind},
+        new_inode::NewInode,
+    },
+    Rext4,
+};
+
+/// Does what the VFS asks for.
+///
+/// # Errors
+///
+/// `ENOTEMPTY`, `EMLINK`, `EXDEV` where only files of another project may be, `ENOSPC`; nothing was
+/// changed then. Damage, errors of the journal.
+pub(super) fn rename(rename: &Rename<'_, Rext4>, journal: &Journal) -> FsResult {
+    if !rename.is_within_directory() {
+        check_project(&rename.to, rename.inode)?;
+    }
+    match (&rename.kind, rename.target) {
+        (RenameKind::Exchange, Some(target)) => exchange(rename, target, journal),
+        (RenameKind::Exchange, None) => Err(FsError::Kernel(euclean())),
+        // Two names of one inode: both stay.
+        (_, Some(target)) if inode::number(target) == inode::number(rename.inode) => Ok(()),
+        (RenameKind::Move, _) => relocate(rename, None, journal),
+        (RenameKind::Whiteout(wanted), _) => relocate(rename, Some(wanted), journal),
+    }
+}
+
+/// Whether a directory comes to another parent.
+fn gets_new_parent(rename: &Rename<'_, Rext4>, inode: &Inode<Rext4>) -> bool {
+    inode.is_directory() && !rename.is_within_directory()
+}
+
+/// Checks that the names are what the VFS takes them for.
+fn check(rename: &Rename<'_, Rext4>) -> FsResult {
+    dir::check(&rename.from, rename.from_name, inode::number(rename.inode))?;
+    if let Some(target) = rename.target {
+        dir::check(&rename.to, rename.to_name, inode::number(target))?;
+    }
+    if gets_new_parent(rename, rename.inode) {
+        dir::parent(rename.inode)?;
+    }
+    Ok(())
+}
+
+/// Moves a name, over what is there, and leaves a new inode or nothing in its place.
+fn relocate(
+    rename: &Rename<'_, Rext4>,
+    whiteout: Option<&Creation<'_, Rext4>>,
+    journal: &Journal,
+) -> FsResult {
+    check(rename)?;
+    match rename.target {
+        Some(target) if target.is_directory() => {
+            if !dir::is_empty(target)? {
+                return Err(errno(crate::bindings::ENOTEMPTY));
+            }
+        }
+        Some(_) => {}
+        None if gets_new_parent(rename, rename.inode) => check_subdirectories(&rename.to)?,
+        None => {}
+    }
+    // The old name; the target and the new name; the moved inode and its `..`.
+    let mut needed = Credits::new(REMOVE + REMOVE + credits::INODE + credits::CHANGE_ENTRY);
+    if rename.target.is_none() {
+        needed = needed.plus(credits::add_entry(depth(&rename.to)?));
+    }
+    let unnumbered = whiteout
+        .map(|wanted| wanted.begin(&rename.from))
+        .transpose()?;
+    if whiteout.is_some() {
+        needed = needed.plus(Credits::new(credits::CREATE_INODE));
+    }
+    let handle = journal.start(needed)?;
+    let new = match unnumbered {
+        None => None,
+        Some(unnumbered) => {
+            let content = NewContent {
+                links: 1,
+                text: None,
+                device: 0,
+            };
+            Some(inode::create::create(
+                &handle,
+                &rename.from,
+                unnumbered,
+                &content,
+            )?)
+        }
+    };
+    let done = take_place(rename, &handle).and_then(|()| leave(rename, new.as_ref(), &handle));
+    match (done, new) {
+        (Ok(()), new) => {
+            end(handle, &[&*rename.from, &*rename.to])?;
+            if let Some(new) = new {
+                drop(new.unlock());
+            }
+            Ok(())
+        }
+        (Err(e), None) => Err(e),
+        (Err(e), Some(new)) => {
+            give_up(new, handle)?;
+            Err(e)
+        }
+    }
+}
+
+/// Has a whiteout that was not needed freed.
+fn give_up(new: NewInode<Rext4>, handle: Handle<'_>) -> FsResult {
+    undo(&handle, &new)?;
+    handle.stop()?;
+    new.abandon();
+    Ok(())
+}
+
+/// Has the new name stand for the inode. The only part of it that can find no space comes first.
+fn take_place(rename: &Rename<'_, Rext4>, handle: &Handle<'_>) -> FsResult {
+    let Some(target) = rename.target else {
+        return dir::insert(&rename.to, handle, rename.to_name, rename.inode);
+    };
+    dir::replace(
+        &rename.to,
+        handle,
+        rename.to_name,
+        inode::number(target),
+        rename.inode,
+    )?;
+    lose_link(target, handle)?;
+    if target.is_directory() {
+        drop_subdirectory(&rename.to);
+    }
+    Ok(())
+}
+
+/// Takes the old name away, or gives it to `new`, and sets what has changed with the move.
+fn leave(
+    rename: &Rename<'_, Rext4>,
+    new: Option<&NewInode<Rext4>>,
+    handle: &Handle<'_>,
+) -> FsResult {
+    let own = inode::number(rename.inode);
+    // Looked for anew: to make room for the new name may have moved it.
+    match new {
+        Some(new) => dir::replace(&rename.from, handle, rename.from_name, own, new.inode())?,
+        None => dir::remove(&rename.from, handle, rename.from_name, own)?,
+    }
+    if gets_new_parent(rename, rename.inode) {
+        dir::set_parent(rename.inode, handle, inode::number(&rename.to))?;
+        drop_subdirectory(&rename.from);
+        add_subdirectory(&rename.to);
+    }
+    rename.inode.note_change();
+    store(rename.inode, handle)?;
+    store_directories(rename, handle)
+}
+
+/// Notes that the directories were changed, and writes their inodes.
+fn store_directories(rename: &Rename<'_, Rext4>, handle: &Handle<'_>) -> FsResult {
+    rename.from.note_data_change();
+    store(&rename.from, handle)?;
+    if !rename.is_within_directory() {
+        rename.to.note_data_change();
+        store(&rename.to, handle)?;
+    }
+    Ok(())
+}
+
+/// Exchanges two names. Needs no space.
+fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal) -> FsResult {
+    check(rename)?;
+    let (one, other) = (rename.inode, target);
+    let (from, to) = (&rename.from, &rename.to);
+    if gets_new_parent(rename, other) {
+        dir::parent(other)?;
+    }
+    if !rename.is_within_directory() {
+        check_project(from, other)?;
+        match (one.is_directory(), other.is_directory()) {
+            (true, false) => check_subdirectories(to)?,
+            (false, true) => check_subdirectories(from)?,
+            _ => {}
+        }
+    }
+    // Two entries, two `..`, two inodes, two directories.
+    let entries = 4 * credits::CHANGE_ENTRY;
+    let handle = journal.start(Credits::new(entries + 4 * credits::INODE))?;
+    let (own, others) = (inode::number(one), inode::number(other));
+    dir::replace(from, &handle, rename.from_name, own, other)?;
+    dir::replace(to, &handle, rename.to_name, others, one)?;
+    if gets_new_parent(rename, one) {
+        dir::set_parent(one, &handle, inode::number(to))?;
+        drop_subdirectory(from);
+        add_subdirectory(to);
+    }
+    if gets_new_parent(rename, other) {
+        dir::set_parent(other, &handle, inode::number(from))?;
+        drop_subdirectory(to);
+        add_subdirectory(from);
+    }
+    for inode in [one, other] {
+        inode.note_change();
+        store(inode, &handle)?;
+    }
+    store_directories(rename, &handle)?;
+    end(handle, &[&**from, &**to])
+}

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names: making, linking, removing and moving them.
+//!
+//! The VFS has locked the directories, and has checked permissions and that what has to be there
+//! is. It looks names up before, so that it knows the inodes already; what is on disk may still tell
+//! otherwise.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/dcache.h`
+
+use super::{
+    dentry::Dentry,
+    inode::{ExclusiveLock, Inode},
+    new_inode::{NewInode, Unnumbered},
+    super_block::FileSystem,
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::{self, NonNull},
+};
+use kernel::{
+    error::{code, from_err_ptr, from_result, to_result},
+    ffi,
+    prelude::*,
+    str::CStr,
+    sync::aref::ARef,
+};
+
+/// What the VFS asks of directories that change.
+///
+/// No method may be left with a journal handle of this thread.
+pub trait NameSpace: Sized + 'static {
+    /// Makes an inode as `wanted`, with the name `name` in `dir`.
+    fn create(
+        dir: &Directory<'_, Self>,
+        name: &[u8],
+        wanted: &Creation<'_, Self>,
+    ) -> Result<NewInode<Self>>
+    where
+        Self: FileSystem;
+
+    /// Makes an inode without a name, near `dir`, which is not locked.
+    fn create_unnamed(dir: &Inode<Self>, wanted: &Creation<'_, Self>) -> Result<NewInode<Self>>
+    where
+        Self: FileSystem;
+
+    /// Gives an inode, which is no directory and is locked, another name.
+    fn link(inode: &Inode<Self>, dir: &Directory<'_, Self>, name: &[u8]) -> Result
+    where
+        Self: FileSystem;
+
+    /// Removes a name of an inode, which is locked and no directory.
+    fn unlink(dir: &Directory<'_, Self>, name: &[u8], inode: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// Removes a directory, which is locked: `ENOTEMPTY` if there is anything in it.
+    fn remove_directory(
+        dir: &Directory<'_, Self>,
+        name: &[u8],
+        removed: &Directory<'_, Self>,
+    ) -> Result
+    where
+        Self: FileSystem;
+
+    /// Moves or exchanges names.
+    fn rename(rename: &Rename<'_, Self>) -> Result
+    where
+        Self: FileSystem;
+}
+
+/// A directory whose lock the VFS holds exclusively during a call.
+///
+/// # Invariants
+///
+/// The lock is held by this task as long as this lives.
+pub struct Directory<'a, T: FileSystem> {
+    inode: &'a Inode<T>,
+    lock: ManuallyDrop<ExclusiveLock<'a, T>>,
+}
+
+impl<'a, T: FileSystem> Directory<'a, T> {
+    /// # Safety
+    ///
+    /// `ptr` is a valid inode of a super block of type `T`, locked exclusively by this task, for
+    /// all of `'a`.
+    unsafe fn from_raw(ptr: *mut bindings::inode) -> Self {
+        // SAFETY: the caller's promise.
+        let inode = unsafe { Inode::from_raw(ptr) };
+        Self {
+            inode,
+            // SAFETY: the caller's promise. The VFS gives the lock back.
+            lock: unsafe { ExclusiveLock::of_vfs(inode) },
+        }
+    }
+
+    /// The lock.
+    pub fn lock(&self) -> &ExclusiveLock<'a, T> {
+        &self.lock
+    }
+}
+
+impl<T: FileSystem> Deref for Directory<'_, T> {
+    type Target = Inode<T>;
+
+    fn deref(&self) -> &Inode<T> {
+        self.inode
+    }
+}
+
+/// What inode is wanted, and who wants it.
+pub struct Creation<'a, T: FileSystem> {
+    /// The mount's mapping of owners: valid during the call.
+    idmap: *mut bindings::mnt_idmap,
+    mode: u16,
+    device: u32,
+    text: Option<&'a [u8]>,
+    _type: PhantomData<T>,
+}
+
+impl<T: FileSystem> Creation<'_, T> {
+    /// An inode of a type, near nothing and with nothing in it.
+    fn new(idmap: *mut bindings::mnt_idmap, kind: u32, mode: bindings::umode_t) -> Self {
+        Self {
+            idmap,
+            // The bits of the type lie in the upper half of 16.
+            mode: mode | kind as u16,
+            device: 0,
+            text: None,
+            _type: PhantomData,
+        }
+    }
+
+    /// The number of the device that a node is to stand for.
+    pub fn device_number(&self) -> u32 {
+        self.device
+    }
+
+    /// The text of a symbolic link, without a terminator.
+    pub fn link_text(&self) -> Option<&[u8]> {
+        self.text
+    }
+
+    /// Whether a directory is wanted.
+    pub fn is_directory(&self) -> bool {
+        u32::from(self.mode) & bindings::S_IFMT == bindings::S_IFDIR
+    }
+
+    /// Makes the inode in memory, with the owner and mode that it gets in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if it would have to get an ACL from `dir`, `ENOMEM`.
+    pub fn begin(&self, dir: &Inode<T>) -> Result<Unnumbered<T>> {
+        // SAFETY: the mapping and the directory are valid during the call.
+        let inode = from_err_ptr(unsafe {
+            bindings::rext4_shim_new_inode(self.idmap, dir.as_ptr(), self.mode)
+        })?;
+        let inode = NonNull::new(inode).ok_or(code::ENOMEM)?;
+        // SAFETY: a reference to an inode of the same super block, which is ours.
+        Ok(Unnumbered::new(unsafe { ARef::from_raw(inode.cast()) }))
+    }
+}
+
+/// What becomes of the names of a [`Rename`].
+pub enum RenameKind<'a, T: FileSystem> {
+    /// The inode gets the new name, and loses the old one.
+    Move,
+    /// The same, and the old name stands for this new inode from then on.
+    Whiteout(Creation<'a, T>),
+    /// The two inodes exchange their names.
+    Exchange,
+}
+
+/// A name to be moved. The directories are locked, which may be one and the same; so are the inodes,
+/// but for a directory that stays in its place.
+pub struct Rename<'a, T: FileSystem> {
+    /// What is done.
+    pub kind: RenameKind<'a, T>,
+    /// The directory of the old name.
+    pub from: Directory<'a, T>,
+    /// The old name.
+    pub from_name: &'a [u8],
+    /// The directory of the new name.
+    pub to: Directory<'a, T>,
+    /// The new name.
+    pub to_name: &'a [u8],
+    /// What the old name stands for.
+    pub inode: &'a Inode<T>,
+    /// What the new name stands for, if it is there.
+    pub target: Option<&'a Inode<T>>,
+}
+
+impl<T: FileSystem> Rename<'_, T> {
+    /// Whether both names are in the same directory.
+    pub fn is_within_directory(&self) -> bool {
+        ptr::eq::<Inode<T>>(&*self.from, &*self.to)
+    }
+}
+
+/// Makes an inode and has the dentry stand for it.
+///
+/// # Safety
+///
+/// `dir` is a locked directory of a super block of type `T`, `dentry` a negative dentry in it.
+unsafe fn create_for<T: FileSystem>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    wanted: &Creation<'_, T>,
+) -> Result {
+    // SAFETY: the caller's promise; the name does not change while the directory is locked.
+    let (dir, name) = unsafe {
+        (
+            Directory::<T>::from_raw(dir),
+            Dentry::from_raw(dentry).name(),
+        )
+    };
+    let inode = T::create(&dir, name, wanted)?.into_inode();
+    // SAFETY: the inode is new, and the reference to it is given away. That everybody can use it
+    // from now on is a part of this.
+    unsafe { bindings::d_instantiate_new(dentry, ARef::into_raw(inode).as_ptr().cast()) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// Called by the VFS with a locked directory of a super block of type `T`; so are the others.
+pub(super) unsafe extern "C" fn create<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: bindings::umode_t,
+    _exclusive: bool,
+) -> i32 {
+    from_result(|| {
+        let wanted = Creation::<T>::new(idmap, bindings::S_IFREG, mode);
+        // SAFETY: the VFS passes a locked directory and a negative dentry in it.
+        unsafe { create_for(dir, dentry, &wanted) }?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`create`].
+pub(super) unsafe extern "C" fn mknod<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: bindings::umode_t,
+    device: bindings::dev_t,
+) -> i32 {
+    from_result(|| {
+        let mut wanted = Creation::<T>::new(idmap, 0, mode);
+        wanted.device = device;
+        // SAFETY: the VFS passes a locked directory and a negative dentry in it.
+        unsafe { create_for(dir, dentry, &wanted) }?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`create`].
+pub(super) unsafe extern "C" fn mkdir<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: bindings::umode_t,
+) -> *mut bindings::dentry {
+    let wanted = Creation::<T>::new(idmap, bindings::S_IFDIR, mode);
+    // SAFETY: the VFS passes a locked directory and a negative dentry in it.
+    match unsafe { create_for(dir, dentry, &wanted) } {
+        // The dentry itself.
+        Ok(()) => ptr::null_mut(),
+        Err(e) => e.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// As for [`create`]; `text` is a terminated string.
+pub(super) unsafe extern "C" fn symlink<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    text: *const ffi::c_char,
+) -> i32 {
+    from_result(|| {
+        let mut wanted = Creation::<T>::new(idmap, bindings::S_IFLNK, 0o777);
+        // SAFETY: the VFS passes a terminated string, which stays during the call.
+        wanted.text = Some(unsafe { CStr::from_char_ptr(text.cast()) }.to_bytes());
+        // SAFETY: the VFS passes a locked directory and a negative dentry in it.
+        unsafe { create_for(dir, dentry, &wanted) }?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of a super block of type `T`, and a file to be opened.
+pub(super) unsafe extern "C" fn tmpfile<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    file: *mut bindings::file,
+    mode: bindings::umode_t,
+) -> i32 {
+    from_result(|| {
+        let wanted = Creation::<T>::new(idmap, bindings::S_IFREG, mode);
+        // SAFETY: the VFS passes a directory of ours.
+        let new = T::create_unnamed(unsafe { Inode::<T>::from_raw(dir) }, &wanted)?;
+        let inode = ARef::into_raw(new.unlock()).as_ptr().cast();
+        // SAFETY: the file has a fresh dentry without a name, to which the reference to the inode
+        // is given.
+        to_result(unsafe { bindings::rext4_shim_finish_tmpfile(file, inode) })?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`create`]; `old` is a dentry of a locked inode.
+pub(super) unsafe extern "C" fn link<T: FileSystem>(
+    old: *mut bindings::dentry,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the VFS passes a locked directory, a negative dentry in it, and a positive one.
+        let (inode, dir, name) = unsafe {
+            (
+                Inode::<T>::from_raw((*old).d_inode),
+                Directory::<T>::from_raw(dir),
+                Dentry::from_raw(dentry).name(),
+            )
+        };
+        T::link(inode, &dir, name)?;
+        let inode = ARef::from(inode);
+        // SAFETY: the dentry is negative, and the reference is given to it.
+        unsafe { bindings::d_instantiate(dentry, ARef::into_raw(inode).as_ptr().cast()) };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`create`]; the dentry is that of a locked inode which is no directory.
+pub(super) unsafe extern "C" fn unlink<T: FileSystem>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the VFS passes a locked directory, and a positive dentry in it.
+        let (dir, name, inode) = unsafe {
+            (
+                Directory::<T>::from_raw(dir),
+                Dentry::from_raw(dentry).name(),
+                Inode::from_raw((*dentry).d_inode),
+            )
+        };
+        T::unlink(&dir, name, inode)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`create`]; the dentry is that of a locked directory.
+pub(super) unsafe extern "C" fn rmdir<T: FileSystem>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the VFS passes a locked directory, and the dentry of another one in it.
+        let (dir, name, removed) = unsafe {
+            (
+                Directory::<T>::from_raw(dir),
+                Dentry::from_raw(dentry).name(),
+                Directory::from_raw((*dentry).d_inode),
+            )
+        };
+        T::remove_directory(&dir, name, &removed)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with two locked directories of a super block of type `T`, a positive dentry
+/// in the first, and one in the second.
+pub(super) unsafe extern "C" fn rename<T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    from: *mut bindings::inode,
+    old: *mut bindings::dentry,
+    to: *mut bindings::inode,
+    new: *mut bindings::dentry,
+    flags: u32,
+) -> i32 {
+    from_result(|| {
+        let known =
+            bindings::RENAME_NOREPLACE | bindings::RENAME_EXCHANGE | bindings::RENAME_WHITEOUT;
+        if flags & !known != 0 {
+            return Err(code::EINVAL);
+        }
+        // That the new name is not there yet was checked for RENAME_NOREPLACE.
+        let kind = if flags & bindings::RENAME_EXCHANGE != 0 {
+            RenameKind::Exchange
+        } else if flags & bindings::RENAME_WHITEOUT != 0 {
+            // A whiteout is a device node with number and permissions zero.
+            RenameKind::Whiteout(Creation::new(idmap, bindings::S_IFCHR, 0))
+        } else {
+            RenameKind::Move
+        };
+        // SAFETY: the VFS passes locked directories and dentries whose names do not change now.
+        let rename = unsafe {
+            Rename::<T> {
+                kind,
+                from: Directory::from_raw(from),
+                from_name: Dentry::from_raw(old).name(),
+                to: Directory::from_raw(to),
+                to_name: Dentry::from_raw(new).name(),
+                inode: Inode::from_raw((*old).d_inode),
+                target: NonNull::new((*new).d_inode).map(|inode| Inode::from_raw(inode.as_ptr())),
+            }
+        };
+        T::rename(&rename)?;
+        Ok(0)
+    })
+}
