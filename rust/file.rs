@@ -7,6 +7,7 @@ pub(crate) mod fallocate;
 
 use crate::{
     dio,
+    disk::features::Feature,
     error::{eopnotsupp, FsError, FsResult},
     inode::{self, map, size, DataKind},
     mount::Filesystem,
@@ -79,9 +80,14 @@ impl FileOperations for Rext4 {
     }
 }
 
-/// The largest size of a file, in bytes: the last logical block stays unused.
+/// The largest size of a file, in bytes: the last logical block stays unused. Without `large_file`
+/// there are none of 2 GiB and more.
 pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
-    i64::from(u32::MAX) << inode.super_block().data().layout.block_size().bits()
+    let fs = inode.super_block().data();
+    if !fs.features.has(Feature::LARGE_FILE) {
+        return i64::from(i32::MAX);
+    }
+    i64::from(u32::MAX) << fs.layout.block_size().bits()
 }
 
 /// Makes an inode durable, and all data that its device has acknowledged.

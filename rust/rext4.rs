@@ -76,7 +76,7 @@ struct Module {
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let mut registration = Registration::new(c"rext4", module)?;
-        if *module_parameters::as_ext4.value() != 0 {
+        if module_parameters::as_ext4.value().ne(&0) {
             registration.add_name(c"ext4", module).inspect_err(|_| {
                 pr_err!(
                     "error: as_ext4: the name ext4 is taken; unload C ext4 first (rmmod ext4)\n"

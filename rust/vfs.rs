@@ -12,6 +12,7 @@ pub(crate) mod address_space;
 pub(crate) mod block_device;
 pub(crate) mod buffer;
 pub(crate) mod checksum;
+mod create_callback;
 pub(crate) mod dentry;
 pub(crate) mod direct_io;
 pub(crate) mod file;

@@ -95,7 +95,12 @@ impl Writeback for Rext4 {
         let reserve = || -> FsResult<ConversionReserve> {
             let fs = sb.data();
             let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
-            fs.groups()?.reserve_conversion(fs.writing(sb)?, blocks)
+            let (groups, journal) = (fs.groups()?, fs.writing(sb)?);
+            // Data that was acknowledged has to be written, also for a task that is being killed.
+            // Without a reserve the conversion uses what is left for the super-user.
+            groups
+                .reserve_conversion(journal, blocks)
+                .or_else(|_| groups.reserve_conversion(journal, 0))
         };
         let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
         Ok(Some(KBox::new(Completion(reserve), GFP_KERNEL)?))

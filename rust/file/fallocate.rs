@@ -177,8 +177,9 @@ fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsRe
     crate::inode::size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let handle = journal.start(Credits::new(credits::INODE))?;
+    // Waits for writeback, whose completion needs a handle: so it comes before ours.
     inode.truncate_page_cache(lock, end);
+    let handle = journal.start(Credits::new(credits::INODE))?;
     let root = inode.data().tree.write();
     inode.data().set_disk_size(end);
     store::store(inode, &handle, &root)?;

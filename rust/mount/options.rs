@@ -64,8 +64,8 @@ pub(crate) struct Options {
     pub(crate) reserved_gid: u32,
 }
 
-/// Options that ask for what always holds here.
-const ALWAYS_SO: &[&str] = &[
+/// Options that choose between ways of doing things which can't be told apart here: accepted.
+const NO_DIFFERENCE: &[&str] = &[
     "delalloc",
     "auto_da_alloc",
     "journal_checksum",
@@ -236,7 +236,7 @@ impl MountOptions<Rext4> for Options {
                 if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == key) {
                     return Err(Refused::Because(why));
                 }
-                if !ALWAYS_SO.contains(&key) && !WITHOUT_MEANING.contains(&key) {
+                if !NO_DIFFERENCE.contains(&key) && !WITHOUT_MEANING.contains(&key) {
                     return Err(Refused::Unknown);
                 }
             }

@@ -5,7 +5,7 @@
 //! C headers: `include/linux/fs.h`
 
 use super::{
-    address_space,
+    address_space, create_callback,
     dentry::Dentry,
     file, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
@@ -493,9 +493,10 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
         return ptr::null_mut();
     }
     // SAFETY: the memory is a container whose data is not initialised yet, and which does not move.
-    let ready = unsafe {
-        T::new_inode_data().__pinned_init(ptr::addr_of_mut!((*memory).data).cast::<T::Inode>())
-    };
+    // It lives until `free_inode`; this reference to it is not kept.
+    let data: &'static mut MaybeUninit<T::Inode> =
+        unsafe { &mut *ptr::addr_of_mut!((*memory).data).cast() };
+    let ready = data.write_pin_init(T::new_inode_data());
     if ready.is_err() {
         // SAFETY: the memory was just allocated from this cache.
         unsafe { bindings::kmem_cache_free(CACHE.load(Ordering::Acquire), memory.cast()) };
@@ -586,7 +587,7 @@ impl<T: FileSystem> Tables<T> {
 
     const DIRECTORY: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(Self::lookup),
-        create: Some(namespace::create::<T>),
+        create: Some(<_ as create_callback::CreateCallback<T>>::CALLBACK),
         link: Some(namespace::link::<T>),
         unlink: Some(namespace::unlink::<T>),
         symlink: Some(namespace::symlink::<T>),
@@ -696,10 +697,19 @@ impl<T: FileSystem> Tables<T> {
         from_result(|| {
             // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
             let (inode, asked) = unsafe { ((*dentry).d_inode, (*change).ia_valid) };
+            if asked & bindings::ATTR_KILL_PRIV != 0 {
+                // File capabilities have to go, and can't be removed yet; the VFS would take that
+                // for done.
+                return Err(crate::error::eopnotsupp());
+            }
             // SAFETY: as above.
             to_result(unsafe { bindings::setattr_prepare(idmap, dentry, change) })?;
             // SAFETY: as above.
             let ours = unsafe { Inode::<T>::from_raw(inode) };
+            if asked & bindings::ATTR_MODE != 0 && T::get_acl(ours, AclKind::Access)?.is_some() {
+                // The ACL would have to change with the mode, and can't be stored yet.
+                return Err(crate::error::eopnotsupp());
+            }
             if asked & bindings::ATTR_SIZE != 0 {
                 // SAFETY: the change has a size.
                 let size = unsafe { (*change).ia_size };
@@ -715,10 +725,6 @@ impl<T: FileSystem> Tables<T> {
             // SAFETY: as above.
             unsafe { bindings::setattr_copy(idmap, inode, change) };
             ours.mark_dirty();
-            if asked & bindings::ATTR_MODE != 0 {
-                // SAFETY: as above.
-                to_result(unsafe { bindings::posix_acl_chmod(idmap, dentry, (*inode).i_mode) })?;
-            }
             Ok(0)
         })
     }

@@ -233,7 +233,6 @@ pub(super) unsafe extern "C" fn create<T: FileSystem>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     mode: bindings::umode_t,
-    _exclusive: bool,
 ) -> i32 {
     from_result(|| {
         let wanted = Creation::<T>::new(idmap, bindings::S_IFREG, mode);
