@@ -111,7 +111,7 @@ fn with_reclaim<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>
 
 /// The depth of a directory's extent tree, for the credits. The directory's lock keeps it so.
 fn depth(dir: &Inode<Rext4>) -> FsResult<u16> {
-    Ok(extent::depth(&ReadTree::new(dir, &dir.data().tree.read()))?)
+    extent::depth(&ReadTree::new(dir, &dir.data().tree.read()))
 }
 
 /// Writes an inode whose links or times have changed. Needs credits for one block.

@@ -57,6 +57,9 @@ impl<T: FileSystem> Table<T> {
         &Self::TABLE
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS with a super block of type `T` and a handle of `len` words.
     unsafe extern "C" fn fh_to_dentry(
         sb: *mut bindings::super_block,
         handle: *mut bindings::fid,
@@ -67,6 +70,9 @@ impl<T: FileSystem> Table<T> {
         unsafe { bindings::generic_fh_to_dentry(sb, handle, len, kind, Some(Self::get_inode)) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::fh_to_dentry`].
     unsafe extern "C" fn fh_to_parent(
         sb: *mut bindings::super_block,
         handle: *mut bindings::fid,
@@ -77,6 +83,9 @@ impl<T: FileSystem> Table<T> {
         unsafe { bindings::generic_fh_to_parent(sb, handle, len, kind, Some(Self::get_inode)) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::fh_to_dentry`].
     unsafe extern "C" fn get_inode(
         sb: *mut bindings::super_block,
         ino: u64,
@@ -93,6 +102,9 @@ impl<T: FileSystem> Table<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS with the dentry of a directory of a super block of type `T`.
     unsafe extern "C" fn get_parent(child: *mut bindings::dentry) -> *mut bindings::dentry {
         // SAFETY: the VFS passes the dentry of a directory of ours.
         match T::parent(unsafe { Inode::from_raw((*child).d_inode) }) {
@@ -104,6 +116,9 @@ impl<T: FileSystem> Table<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS with an inode of a super block of type `T`.
     unsafe extern "C" fn commit_metadata(inode: *mut bindings::inode) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes an inode of ours.

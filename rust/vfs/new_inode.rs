@@ -197,7 +197,7 @@ impl<T: FileSystem> Unnumbered<T> {
     pub fn number(self, ino: u32) -> Result<NewInode<T>> {
         // SAFETY: the inode is valid, and by the type invariant nobody else knows it.
         to_result(unsafe {
-            (*self.0.as_ptr()).i_ino = u64::from(ino) as _;
+            (*self.0.as_ptr()).i_ino = u64::from(ino);
             bindings::insert_inode_locked(self.0.as_ptr())
         })?;
         // INVARIANT: the inode is I_NEW now, and only we fill it.
