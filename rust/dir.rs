@@ -37,7 +37,7 @@ mod split;
 #[allow(unsafe_code)]
 mod tests;
 
-pub(crate) use change::{check, is_empty, parent, remove, replace, set_parent};
+pub(crate) use change::{check, is_empty, parent, parent_unlocked, remove, replace, set_parent};
 pub(crate) use grow::{add_block, make_first};
 pub(crate) use insert::insert;
 pub(crate) use lookup::lookup;

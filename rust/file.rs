@@ -91,7 +91,7 @@ pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
 }
 
 /// Makes an inode durable, and all data that its device has acknowledged.
-fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
+pub(crate) fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
     let sb = inode.super_block();
     let fs = sb.data();
     let Some(journal) = fs.journal_for_writing(sb)? else {

@@ -5,7 +5,7 @@
 //! A file system is a type that implements [`super_block::FileSystem`] and, beside it, a trait for
 //! each table of callbacks it wants to serve: [`inode::InodeOperations`],
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
-//! [`namespace::NameSpace`], [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows
+//! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
@@ -15,6 +15,7 @@ pub(crate) mod checksum;
 mod create_callback;
 pub(crate) mod dentry;
 pub(crate) mod direct_io;
+pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod fs_context;
 pub(crate) mod inode;

@@ -19,6 +19,7 @@
 #include <linux/namei.h>
 #include <linux/magic.h>
 #include <linux/fiemap.h>
+#include <linux/exportfs.h>
 #include <linux/falloc.h>
 #include <linux/dcache.h>
 #include <linux/crc32.h>

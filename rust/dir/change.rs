@@ -104,6 +104,12 @@ pub(crate) fn parent(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
         .ok_or_else(|| corrupt(ROOT, DirectoryProblem::Hole))
 }
 
+/// The same for a directory that is not locked: locks it.
+pub(crate) fn parent_unlocked(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
+    let _lock = dir.lock_shared();
+    parent(dir)
+}
+
 /// Has `..` of `dir`, which is being moved, stand for `parent`.
 ///
 /// # Errors

@@ -45,17 +45,18 @@ pub(crate) fn add_block(
     let mut root = data.tree.write();
     let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
     let run = groups.allocate(handle, data.goal(), 1, inode::rights(inode))?;
-    let made = || -> FsResult<Buffer> {
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, size.bytes())?;
-        Ok(handle.create(fresh)?)
-    };
-    let inserted = made().and_then(|buffer| {
+    let mut insert = || -> FsResult<Buffer> {
         let extent = Extent::new(number, run.start, run.len, State::Written)
             .ok_or(FsError::Kernel(euclean()))?;
-        extent::insert(&mut tree, extent)?;
+        let fresh = FreshBuffer::get(sb.device(), run.start.0, size.bytes())?;
+        let buffer = handle.create(fresh)?;
+        if let Err(e) = extent::insert(&mut tree, extent) {
+            handle.forget(buffer)?;
+            return Err(e);
+        }
         Ok(buffer)
-    });
-    let buffer = match inserted {
+    };
+    let buffer = match insert() {
         Ok(buffer) => buffer,
         Err(e) => {
             // The tree is as it was; so is the disk when the block is given back.

@@ -98,9 +98,9 @@ pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {
 }
 
 /// Adding a block to a directory or symbolic link whose extent tree has this depth: as
-/// [`insert`], and the block.
+/// [`insert`], and the block, which is given back if there is no place for it in the tree.
 pub(crate) const fn add_block(depth: u16) -> Credits {
-    insert(depth).plus(Credits::new(1))
+    insert(depth).plus(Credits::new(1).with_revokes(1))
 }
 
 /// Adding a name to a directory whose extent tree has this depth.

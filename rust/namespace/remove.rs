@@ -20,12 +20,25 @@ use crate::{
 pub(super) const REMOVE: u32 =
     credits::CHANGE_ENTRY + credits::INODE + credits::INODE + credits::ORPHAN;
 
+/// Whether an inode can lose a name: what has no other must be such that it can be freed.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` for inodes whose data can't be served.
+pub(super) fn check_removable(inode: &Inode<Rext4>) -> FsResult {
+    if inode.links() > 1 {
+        return Ok(());
+    }
+    inode::check_supported(inode)
+}
+
 /// Removes a name of an inode that is no directory.
 ///
 /// # Errors
 ///
-/// Damage, errors of the journal.
+/// `EOPNOTSUPP` where the inode could not be freed; damage, errors of the journal.
 pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext4>) -> FsResult {
+    check_removable(inode)?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
     dir::remove(dir, &handle, name, inode::number(inode))?;
     dir.note_data_change();

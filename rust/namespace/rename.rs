@@ -8,7 +8,7 @@
 
 use super::{
     add_subdirectory, check_project, check_subdirectories, depth, drop_subdirectory, end, errno,
-    remove::{lose_link, REMOVE},
+    remove::{check_removable, lose_link, REMOVE},
     store,
 };
 use crate::{
@@ -32,8 +32,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// `ENOTEMPTY`, `EMLINK`, `EXDEV` where only files of another project may be, `ENOSPC`; nothing was
-/// changed then. Damage, errors of the journal.
+/// `ENOTEMPTY`, `EMLINK`, `EXDEV` where only files of another project may be, `EOPNOTSUPP` where the
+/// target could not be freed, `ENOSPC`; nothing was changed then. Damage, errors of the journal.
 pub(super) fn rename(rename: &Rename<'_, Rext4>, journal: &Journal) -> FsResult {
     if !rename.is_within_directory() {
         check_project(&rename.to, rename.inode)?;
@@ -78,7 +78,7 @@ fn relocate(
                 return Err(errno(crate::bindings::ENOTEMPTY));
             }
         }
-        Some(_) => {}
+        Some(target) => check_removable(target)?,
         None if gets_new_parent(rename, rename.inode) => check_subdirectories(&rename.to)?,
         None => {}
     }

@@ -30,7 +30,9 @@ use kernel::{
 /// A file system on a block device.
 ///
 /// Implemented by a type without values; the state of a mount is [`FileSystem::Super`].
-pub trait FileSystem: inode::InodeOperations + super::xattr::XattrOperations {
+pub trait FileSystem:
+    inode::InodeOperations + super::xattr::XattrOperations + super::export::Export
+{
     /// What `s_magic` and `statfs` show.
     const MAGIC: u32;
 
@@ -386,6 +388,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         // SAFETY: the VFS gave us exclusive use of the super block.
         unsafe {
             (*sb).s_op = &SuperTable::<T>::TABLE;
+            (*sb).s_export_op = super::export::Table::<T>::table();
             (*sb).s_xattr = super::xattr::Table::<T>::handlers();
             (*sb).s_magic = T::MAGIC as usize;
         }

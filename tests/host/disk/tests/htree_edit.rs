@@ -19,7 +19,9 @@ const ROOT: LogicalBlock = LogicalBlock(0);
 /// How names are hashed: names with equal first bytes have equal hashes, so that there are as many
 /// collisions as a test wants.
 fn hash(name: &[u8]) -> u32 {
-    let number = name.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let number = name
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes));
     number & !1
 }
 
@@ -39,7 +41,11 @@ struct Directory {
 impl NodeReader for Directory {
     type Error = HtreeError;
 
-    fn with_node<R>(&self, block: LogicalBlock, f: impl FnOnce(&[u8]) -> R) -> Result<R, HtreeError> {
+    fn with_node<R>(
+        &self,
+        block: LogicalBlock,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, HtreeError> {
         Ok(f(&self.blocks[block.0 as usize]))
     }
 }
@@ -63,7 +69,11 @@ impl Directory {
     }
 
     fn leaf(&self, number: LogicalBlock) -> DirBlock<'_> {
-        DirBlock::new(&self.blocks[number.0 as usize], INODES, self.format.has_checksums)
+        DirBlock::new(
+            &self.blocks[number.0 as usize],
+            INODES,
+            self.format.has_checksums,
+        )
     }
 
     fn append(&mut self) -> (LogicalBlock, Vec<u8>) {
@@ -166,7 +176,10 @@ impl Directory {
                 let entry = entry.unwrap();
                 let hash = hash(entry.name);
                 assert!(hash >= start & !1, "{hash:#x} before {start:#x}");
-                assert!(next.is_none_or(|end| hash < end), "{hash:#x} not before {next:x?}");
+                assert!(
+                    next.is_none_or(|end| hash < end),
+                    "{hash:#x} not before {next:x?}"
+                );
                 let twice = names.insert(entry.name.to_vec(), entry.inode.unwrap().0);
                 assert!(twice.is_none(), "a name twice");
             }
@@ -178,7 +191,9 @@ impl Directory {
     }
 
     fn levels(&self) -> usize {
-        Root::from_block(&self.blocks[0], self.format).unwrap().indirect_levels
+        Root::from_block(&self.blocks[0], self.format)
+            .unwrap()
+            .indirect_levels
     }
 }
 
@@ -273,16 +288,28 @@ fn nothing_is_put_out_of_order() {
     edit::insert(root, format, 1, 300, LogicalBlock(3)).unwrap();
     let before = root.clone();
     for (position, hash) in [(0, 301), (1, 99), (2, 299)] {
-        let problem = edit::insert(root, format, position, hash, LogicalBlock(4)).unwrap_err().problem;
+        let problem = edit::insert(root, format, position, hash, LogicalBlock(4))
+            .unwrap_err()
+            .problem;
         assert!(matches!(problem, HtreeProblem::Order { .. }), "{problem:?}");
     }
-    let problem = edit::insert(root, format, 3, 400, LogicalBlock(4)).unwrap_err().problem;
+    let problem = edit::insert(root, format, 3, 400, LogicalBlock(4))
+        .unwrap_err()
+        .problem;
     assert_eq!(problem, HtreeProblem::Count(3));
     assert_eq!(*root, before);
     edit::insert(root, format, 1, 200, LogicalBlock(4)).unwrap();
     let entries = Root::from_block(root, format).unwrap().entries;
-    let found: Vec<_> = (0..4).map(|n| (entries.hash(n).unwrap(), entries.block(n).unwrap().0)).collect();
+    let found: Vec<_> = (0..4)
+        .map(|n| (entries.hash(n).unwrap(), entries.block(n).unwrap().0))
+        .collect();
     assert_eq!(found, [(0, 1), (100, 2), (200, 4), (300, 3)]);
-    assert_eq!(entries.search(NameHash { major: 200, minor: 0 }), 2);
+    assert_eq!(
+        entries.search(NameHash {
+            major: 200,
+            minor: 0
+        }),
+        2
+    );
     assert_eq!(directory.blocks[ROOT.0 as usize][24..28], [0; 4]);
 }
