@@ -100,6 +100,10 @@ pub(crate) fn create(
     let sb = parent.super_block();
     let fs = sb.data();
     let groups = fs.groups()?;
+    if !fs.features.has(Feature::EXTENT) {
+        // Such a file system wants files that are mapped without extents.
+        return Err(FsError::unsupported());
+    }
     let kind = FileType::of_mode(unnumbered.mode()).ok_or(FsError::Kernel(code::EINVAL))?;
     let project = if parent.data().flags().has(InodeFlags::PROJECT_INHERIT)
         && fs.features.has(Feature::PROJECT)

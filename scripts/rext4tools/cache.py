@@ -106,6 +106,11 @@ def entry(name: str, digest: str, gib: float, make: Callable[[Path], None]) -> P
     return path
 
 
+def has(name: str, digest: str) -> bool:
+    """Whether an entry is there, whole."""
+    return (root() / f"{name}-{digest}" / ".complete").exists()
+
+
 def prune() -> None:
     """Remove the entries that this process did not ask for."""
     for path in sorted(root().iterdir()):

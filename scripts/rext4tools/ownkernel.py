@@ -43,11 +43,25 @@ def _check(flavour: str, wanted: dict[str, str], config: Path) -> None:
         )
 
 
+def _configuration(flavour: str) -> dict[str, str]:
+    """What the configuration files of a flavour ask for."""
+    return _wanted([(CONFIGS / name).read_text(encoding="utf-8") for name in FRAGMENTS[flavour]])
+
+
+def _digest(wanted: dict[str, str], source: str) -> str:
+    return cache.key(RECIPE, source, buildroot.path().name, repr(sorted(wanted.items())))
+
+
+def is_compiled(flavour: str, chosen: Choice) -> bool:
+    """Whether one of our own kernels is in the cache."""
+    digest = _digest(_configuration(flavour), packages(chosen).name)
+    return cache.has(flavour, digest)
+
+
 def get(flavour: str, chosen: Choice) -> Kernel:
     """One of our own kernels, compiled when it is not there."""
     base = packages(chosen)
-    fragments = [(CONFIGS / name).read_text(encoding="utf-8") for name in FRAGMENTS[flavour]]
-    wanted = _wanted(fragments)
+    wanted = _configuration(flavour)
 
     def make(target: Path) -> None:
         log = cache.log(f"{flavour}-kernel")
@@ -71,8 +85,7 @@ def get(flavour: str, chosen: Choice) -> Kernel:
         step(f"collecting the {flavour} kernel's modules", "modules_install",
              f"INSTALL_MOD_PATH={target / 'installed'}")
 
-    digest = cache.key(RECIPE, base.name, buildroot.path().name, repr(sorted(wanted.items())))
-    tree = cache.entry(flavour, digest, 4, make)
+    tree = cache.entry(flavour, _digest(wanted, base.name), 4, make)
     return Kernel(
         flavour, chosen, tree / "arch/x86/boot/bzImage", tree, tree / "installed", llvm=True
     )
