@@ -11,7 +11,7 @@
 //! | [`position`] | hashes as positions of an open directory |
 //! | [`read`] | all names, from a position on |
 //! | [`change`] | one name removed, or standing for another inode |
-//! | [`insert`] | a new name |
+//! | [`mod@insert`] | a new name |
 //! | [`split`] | the index: made, and grown where it is full |
 //! | [`grow`] | a new block |
 //!

@@ -7,7 +7,7 @@
 //! | [`create`] | files, directories, nodes, links to text; and files without a name |
 //! | [`remove`] | names taken away, and directories |
 //! | [`rename`] | names moved and exchanged |
-//! | [`export`] | inodes found by number, for NFS |
+//! | [`mod@export`] | inodes found by number, for NFS |
 //!
 //! What can fail for want of space comes first: the inode and the new entry. An inode that does not
 //! get its name goes onto the list of orphans and is freed at its end, like one that lost its last

@@ -20,7 +20,7 @@ use crate::bindings;
 use core::{mem::ManuallyDrop, ptr};
 use kernel::{error::to_result, prelude::*, sync::aref::ARef};
 
-/// What [`SuperBlock::iget`] found.
+/// What [`iget`](super::super_block::SuperBlock::iget) found.
 pub enum Iget<T: FileSystem> {
     /// The inode is in use already.
     Cached(ARef<Inode<T>>),
