@@ -111,6 +111,11 @@ class Output:
         self._thread.join(2)
 
 
+# What the kernel says when it starts its init, and how long it may take to.
+BOOTED = b"as init process"
+BOOT_SECONDS = 100
+
+
 class Guest:
     """A started QEMU."""
 
@@ -274,16 +279,35 @@ def run(
         binds = [directory, *(file.parent for file in files)]
         if options.share:
             binds.append(options.share.absolute())
-        output = Output(directory / "output", sink or sys.stdout.buffer)
-        stack.callback(output.close)
-        guest = Guest(words, directory, binds, options.interactive)
-        try:
-            if options.interactive:
-                return guest.process.wait()
-            return _supervise(options, guest, output, log, overdue, tell)
-        finally:
-            if guest.process.poll() is None:
-                guest.kill()
+        for last in (False, True):
+            (directory / "output").unlink(missing_ok=True)
+            output = Output(directory / "output", sink or sys.stdout.buffer)
+            stack.callback(output.close)
+            guest = Guest(words, directory, binds, options.interactive)
+            try:
+                if options.interactive:
+                    return guest.process.wait()
+                status = _supervise(options, guest, output, log, overdue, tell, last)
+            finally:
+                if guest.process.poll() is None:
+                    guest.kill()
+            if status is not None:
+                return status
+            failed = log.with_suffix(".not-booted.log")
+            log.replace(failed)
+            log.touch()
+            say(f"the guest's kernel did not reach its init, starting it again (console log: {failed})")
+        raise AssertionError("the last start has a status")
+
+
+def _not_booted(log: Path, since: float) -> bool:
+    """Whether the kernel hangs or died before its init.
+
+    QEMU's emulation of several processors does not always survive the kernel
+    changing its own code while it starts. Nothing of ours runs before init,
+    and nothing was read or written on a disk.
+    """
+    return BOOTED not in log.read_bytes() and time.monotonic() - since > BOOT_SECONDS
 
 
 def _supervise(
@@ -293,14 +317,24 @@ def _supervise(
     log: Path,
     overdue: Callable[[], str | None],
     tell: Callable[[str], None],
-) -> int:
-    """Wait for the end of the command or of the guest."""
+    last: bool,
+) -> int | None:
+    """Wait for the end of the command or of the guest.
+
+    None if the kernel did not get as far as its init, unless this is the
+    `last` time that it was started.
+    """
     watch = Watch(log)
-    deadline = time.monotonic() + options.timeout
+    start = time.monotonic()
+    deadline = start + options.timeout
     while True:
         dead = guest.process.poll() is not None
         ended = output.ended.wait(0 if dead else 0.05)
+        if not last and _not_booted(log, start):
+            return None
         if watch.poll():
+            if not last and BOOTED not in log.read_bytes():
+                return None
             # Let the rest of the report come.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 guest.process.wait(1.5)
