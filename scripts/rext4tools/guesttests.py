@@ -8,7 +8,7 @@ A test is an executable file. Comment lines at its top say what it wants:
     # memory: 1024           MiB
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line
-    # needs-kasan: yes       `make test` runs it on the KASAN kernel too
+    # needs-kasan: yes       `make test` runs it on the KASAN kernel too, if it is compiled
     # host: yes              runs on the host and calls scripts/guest itself
 
 It passes with exit status 0, is skipped with 77 (its last line says why) and
