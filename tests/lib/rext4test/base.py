@@ -103,6 +103,25 @@ def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) 
         time.sleep(0.02)
 
 
+_children: list[subprocess.Popen] = []
+
+
+def start(words: Sequence[str], **settings: object) -> subprocess.Popen:
+    """A process beside the test; if the test fails it is ended before the unmount."""
+    child = subprocess.Popen(words, **settings)  # pylint: disable=consider-using-with
+    _children.append(child)
+    return child
+
+
+def end_children() -> None:
+    """End the processes that a failed case has left."""
+    for child in _children:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    _children.clear()
+
+
 def main(*cases: Callable[[], None]) -> NoReturn:
     """Run the cases of a test file, or those named on the command line.
 
@@ -143,6 +162,7 @@ def main(*cases: Callable[[], None]) -> NoReturn:
 
 def _leave_mounts() -> None:
     """Unmount what a failed case left, so that the next can begin."""
+    end_children()
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     points = [line.split(" ")[1] for line in mounts]
     for point in reversed([point for point in points if point.startswith("/mnt/")]):

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Iterator
 
-from .base import FSTYPE, OURS, Wrong, exit_status, run
+from .base import FSTYPE, OURS, Wrong, end_children, exit_status, run
 
 #: Where `Filesystem` mounts.
 MOUNTPOINT = Path("/mnt/test")
@@ -104,6 +104,7 @@ class Filesystem:
         try:
             yield self.path
         except BaseException:
+            end_children()
             exit_status("umount", self.path)
             raise
         self.umount()

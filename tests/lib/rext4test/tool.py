@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from .base import SCRATCH, Wrong
+from .base import SCRATCH, Wrong, start
 
 PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tools" / "diotool"
 
@@ -61,10 +61,7 @@ class Background:
 
     def __init__(self, command: str, options: str, *files: str | Path) -> None:
         self._words = _words(command, options, files)
-        # pylint: disable=consider-using-with
-        self._process = subprocess.Popen(
-            self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self._process = start(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def running(self) -> bool:
         """Whether it has not ended yet."""
