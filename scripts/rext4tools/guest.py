@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -123,6 +124,9 @@ class Guest:
         self._qmp = directory / "qmp"
         self._errors = directory / "qemu-errors"
         words = [*words, "-qmp", f"unix:{self._qmp},server=on,wait=off"]
+        # QEMU inherits the other end: it is closed when QEMU is gone, which can be a moment after
+        # the sandbox around it is.
+        self._alive, inherited = os.pipe()
         with open(self._errors, "wb") as errors:
             self.process = subprocess.Popen(
                 buildroot.command(words, binds=binds),
@@ -131,7 +135,9 @@ class Guest:
                 stderr=None if interactive else errors,
                 # A Ctrl-C at the terminal is for us to handle, not for QEMU.
                 start_new_session=not interactive,
+                pass_fds=(inherited,),
             )
+        os.close(inherited)
 
     def errors(self) -> str:
         """What QEMU itself complained about."""
@@ -155,6 +161,12 @@ class Guest:
         """End it as a power cut would: nothing more gets written."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        if not select.select([self._alive], [], [], 20)[0]:
+            raise Failure("QEMU does not end although it was killed")
+
+    def close(self) -> None:
+        """Forget the ended machine."""
+        os.close(self._alive)
 
 
 def _settings(options: Options, directory: Path, target: kernel.Kernel) -> None:
@@ -291,6 +303,7 @@ def run(
             finally:
                 if guest.process.poll() is None:
                     guest.kill()
+                guest.close()
             if status is not None:
                 return status
             failed = log.with_suffix(".not-booted.log")
