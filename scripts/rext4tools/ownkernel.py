@@ -13,19 +13,15 @@ from .kernel import Choice, Kernel, packages
 #: Raise it when the way of making one changes.
 RECIPE = "1"
 CONFIGS = TOP / "scripts" / "kernels"
-#: Fragments on top of tinyconfig, in order.
+#: What is on in them; what has a choice and is not here is off.
 FRAGMENTS = {"debug": ("debug.config",), "kasan": ("debug.config", "kasan.config")}
 
 
 def _wanted(fragments: list[str]) -> dict[str, str]:
     """Symbol and value of each line of the fragments; later ones win."""
-    wanted: dict[str, str] = {}
-    for line in "\n".join(fragments).splitlines():
-        if match := re.fullmatch(r"(CONFIG_\w+)=(.+)", line):
-            wanted[match[1]] = match[2]
-        elif match := re.fullmatch(r"# (CONFIG_\w+) is not set", line):
-            wanted[match[1]] = "n"
-    return wanted
+    lines = "\n".join(fragments).splitlines()
+    matches = (re.fullmatch(r"(CONFIG_\w+)=(.+)", line) for line in lines)
+    return {match[1]: match[2] for match in matches if match}
 
 
 def _check(flavour: str, wanted: dict[str, str], config: Path) -> None:
@@ -71,16 +67,12 @@ def get(flavour: str, chosen: Choice) -> Kernel:
         def step(what: str, *more: str) -> None:
             run_logged(what, buildroot.command([*words, *more]), log)
 
-        step(f"configuring the {flavour} kernel", "tinyconfig")
-        config = target / ".config"
-        lines = [
-            f"{symbol}={value}" if value != "n" else f"# {symbol} is not set"
-            for symbol, value in wanted.items()
-        ]
-        with open(config, "a", encoding="utf-8") as out:
-            out.write("\n".join(lines) + "\n")
-        step(f"checking the {flavour} kernel's configuration", "olddefconfig")
-        _check(flavour, wanted, config)
+        # allnoconfig, but for what the fragments say.
+        lines = [f"{symbol}={value}\n" for symbol, value in wanted.items()]
+        (target / "wanted.config").write_text("".join(lines), encoding="utf-8")
+        step(f"configuring the {flavour} kernel", "allnoconfig",
+             f"KCONFIG_ALLCONFIG={target / 'wanted.config'}")
+        _check(flavour, wanted, target / ".config")
         step(f"compiling the {flavour} kernel (some minutes)", "bzImage", "modules")
         step(f"collecting the {flavour} kernel's modules", "modules_install",
              f"INSTALL_MOD_PATH={target / 'installed'}")
