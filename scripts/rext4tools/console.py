@@ -49,8 +49,9 @@ HARMLESS = re.compile(r"virtual address .* \(kernel base\)|WARNING: CPU: \d+ PID
 class Watch:
     """Reads a growing console log and finds the first report in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reports: re.Pattern[str] = REPORTS) -> None:
         self._path = path
+        self._reports = reports
         self._offset = 0
         self._rest = b""
         self.report: str | None = None
@@ -70,7 +71,7 @@ class Watch:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for raw in lines:
             line = raw.decode(errors="replace").rstrip()
-            if REPORTS.search(line) and not HARMLESS.search(line):
+            if self._reports.search(line) and not HARMLESS.search(line):
                 self.report = line
                 self.seen_at = time.monotonic()
                 return True

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import select
 import shlex
 import shutil
@@ -20,9 +21,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator
 
-from . import buildroot, guestimage, kernel, module, qemu
+from . import buildroot, console, guestimage, kernel, module, qemu
 from .base import BUILD, LOGS, TOP, Failure, say, tail
-from .console import Watch
 
 #: A command that prints this line starts the clock of `kill_after`.
 KILL_TIMER = b"@@kill-timer@@"
@@ -50,6 +50,9 @@ class Options:
     kill_after: float | None = None  # seconds after KILL_TIMER was printed
     command: list[str] = dataclasses.field(default_factory=list)
     interactive: bool = False
+    #: What in the kernel's log ends the guest.
+    reports: re.Pattern[str] = console.REPORTS
+    log: Path | None = None  # for the console; one of its own in build/logs if not given
 
 
 class Output:
@@ -256,6 +259,16 @@ def _words(
     return words
 
 
+def _new_log(what: str) -> Path:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f"{what}-{time.strftime('%H%M%S')}-", suffix=".log", dir=LOGS
+    )
+    os.close(handle)
+    Path(name).chmod(0o644)
+    return Path(name)
+
+
 def run(
     options: Options,
     sink: BinaryIO | None = None,
@@ -274,13 +287,7 @@ def run(
     if options.share and not options.share.is_dir():
         raise Failure(f"--share {options.share}: no such directory")
     target = kernel.get(options.kernel)
-    LOGS.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f"{log_name}-{options.kernel}-{time.strftime('%H%M%S')}-", suffix=".log", dir=LOGS
-    )
-    os.close(handle)
-    log = Path(name)
-    log.chmod(0o644)
+    log = options.log or _new_log(f"{log_name}-{options.kernel}")
     with contextlib.ExitStack() as stack:
         directory = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="rext4-", dir="/tmp"))
@@ -288,7 +295,7 @@ def run(
         files = stack.enter_context(_scratch(options))
         _settings(options, directory, target)
         words = _words(options, target, directory, files, log)
-        binds = [directory, *(file.parent for file in files)]
+        binds = [directory, log.parent, *(file.parent for file in files)]
         if options.share:
             binds.append(options.share.absolute())
         for last in (False, True):
@@ -337,7 +344,7 @@ def _supervise(
     None if the kernel did not get as far as its init, unless this is the
     `last` time that it was started.
     """
-    watch = Watch(log)
+    watch = console.Watch(log, options.reports)
     start = time.monotonic()
     deadline = start + options.timeout
     while True:

@@ -87,12 +87,17 @@ def _modinfo(built: Path, field: str) -> str:
     return data[start : data.index(b"\0", start)].decode()
 
 
-def dependencies(built: Path, target: kernel.Kernel) -> list[str]:
+def depends(built: Path) -> list[str]:
     """Names of the modules that have to be loaded before this one."""
+    return [name for name in _modinfo(built, "depends").split(",") if name]
+
+
+def dependencies(built: Path, target: kernel.Kernel) -> list[str]:
+    """As `depends`, for a module that must be one for this kernel."""
     release = _modinfo(built, "vermagic").split(" ")[0]
     if release != target.release:
         raise Failure(
             f"{built} was built for Linux {release}, the guest runs {target.release}; "
             "`make clean` and build it again"
         )
-    return [name for name in _modinfo(built, "depends").split(",") if name]
+    return depends(built)
