@@ -26,6 +26,8 @@ from .tree import Tree
 _FATAL = re.compile(r"\bKernel panic\b")
 # A day: each test has a limit of its own.
 _GUEST_SECONDS = 86400
+# Until the first test begins.
+_START_SECONDS = 400
 _KEPT = (".out.bad", ".full", ".dmesg", ".hints", ".core")
 _KEPT_BYTES = 4 << 20  # of a file that a failure left
 
@@ -122,9 +124,9 @@ class Runner:
                 self._stop = self._stop or "the time given is over"
             if self._stop:
                 return self._stop
-            if now - stream.since > settings.test_seconds:
-                return f"no end after {settings.test_seconds:g} s"
-            return None
+            began = bool(finished) or stream.current is not None
+            limit = settings.test_seconds if began else max(settings.test_seconds, _START_SECONDS)
+            return f"no end after {limit:g} s" if now - stream.since > limit else None
 
         console = directory / "console"
         console.touch()
