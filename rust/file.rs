@@ -7,19 +7,20 @@ pub(crate) mod fallocate;
 
 use crate::{
     dio,
-    disk::features::Feature,
+    disk::{features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, map, size, DataKind},
+    inode::{self, delayed, map, size, DataKind},
     mount::Filesystem,
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, OpenFile},
         inode::{ExclusiveLock, Inode, InodeOperations},
-        iomap::{IomapOperations, Mapping, Place},
+        iomap::{IomapOperations, Mapping, Place, Reason},
         posix_acl::{AclKind, PosixAcl},
         stat::{Attributes, DirectIoAlignment},
     },
     Rext4,
 };
+use core::ops::Range;
 use kernel::{prelude::*, sync::aref::ARef};
 
 impl FileOperations for Rext4 {
@@ -62,6 +63,14 @@ impl FileOperations for Rext4 {
         let inode = file.inode();
         sync(inode, data_only).map_err(|e| Filesystem::errno(inode, "fsync", e))?;
         file.check_writeback_error()
+    }
+
+    fn release(inode: &Inode<Self>) {
+        if inode.data().take_flush_at_close() {
+            if let Err(e) = delayed::start_writing(inode) {
+                Filesystem::errno(inode, "close", e);
+            }
+        }
     }
 
     fn fallocate(
@@ -112,8 +121,24 @@ impl IomapOperations for Rext4 {
         map::bytes(inode, offset).map_err(|e| Filesystem::errno(inode, "look up a block", e))
     }
 
-    fn map_for_write(inode: &Inode<Self>, offset: u64, len: u64) -> Result<Mapping> {
-        buffered::map(inode, offset, len).map_err(|e| Filesystem::errno(inode, "write", e))
+    fn map_for_write(
+        inode: &Inode<Self>,
+        offset: u64,
+        len: u64,
+        reason: Reason,
+    ) -> Result<Mapping> {
+        buffered::map(inode, offset, len, reason).map_err(|e| Filesystem::errno(inode, "write", e))
+    }
+
+    fn give_back(inode: &Inode<Self>, bytes: Range<u64>) {
+        let size = inode.super_block().data().layout.block_size();
+        let block = |byte| LogicalBlock(u32::try_from(size.blocks_for(byte)).unwrap_or(u32::MAX));
+        delayed::give_back(inode, block(bytes.start)..block(bytes.end));
+    }
+
+    fn make_room(inode: &Inode<Self>) -> bool {
+        let sb = inode.super_block();
+        sb.data().make_room(sb)
     }
 
     fn map_version(inode: &Inode<Self>) -> u64 {
@@ -179,6 +204,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             .fold(0, |bits, (_, attr)| bits | u64::from(*attr))
     };
     let sector = inode.super_block().device().logical_block_bytes();
+    let size = inode.super_block().data().layout.block_size();
     let direct = inode.is_regular() && inode.data().kind() == DataKind::Extents;
     Attributes {
         birth: inode.data().birth(),
@@ -186,10 +212,11 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             memory: sector,
             offset: sector,
         }),
-        // Or else tools would take a file whose data is in the inode for one hole.
+        // Or else tools would take a file whose data is in the inode, or in the page cache only, for
+        // one hole.
         more_blocks: match inode.data().kind() {
             DataKind::Inline => (inode.size() as u64).div_ceil(512),
-            _ => 0,
+            _ => u64::from(inode.data().delayed_blocks()) << (size.bits() - 9),
         },
         set: collect(false),
         known: collect(true),

@@ -35,9 +35,10 @@ mod space;
 #[allow(unsafe_code)]
 mod tests;
 
+pub(crate) use allocate::Run;
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_inode::Siting;
-pub(crate) use space::{ConversionReserve, Rights};
+pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
 
 use crate::{
     disk::{
@@ -144,6 +145,22 @@ pub(crate) struct FreeSpace {
     pub(crate) blocks_for_all: u64,
     /// Free inodes.
     pub(crate) inodes: u64,
+}
+
+/// What is set aside for data in the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DelayedSpace {
+    /// Blocks for the data itself.
+    pub(crate) data: u64,
+    /// Blocks for the nodes of extent trees.
+    pub(crate) nodes: u64,
+}
+
+impl DelayedSpace {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data + self.nodes == 0
+    }
 }
 
 impl Groups {
@@ -269,6 +286,20 @@ impl Groups {
         }
         self.reclaim(journal)?;
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
+    }
+
+    /// An empty reserve for the delayed data of one file.
+    pub(crate) fn delayed_reserve(&self) -> DelayedReserve {
+        DelayedReserve::new(&self.space)
+    }
+
+    /// What is set aside for data in the page cache.
+    pub(crate) fn delayed_space(&self) -> DelayedSpace {
+        let ledger = self.space.ledger();
+        DelayedSpace {
+            data: ledger.delayed,
+            nodes: ledger.delayed_nodes,
+        }
     }
 
     /// Commits what was freed, so that it can be used. Returns whether there was anything.

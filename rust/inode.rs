@@ -10,6 +10,7 @@
 //! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
 //! | [`allocate`] | blocks for holes |
+//! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
 //! | [`convert`] | from unwritten to written, and the size on disk |
 //! | [`size`] | truncation, both ways |
 //! | [`orphan`] | the list of inodes that recovery has to finish |
@@ -23,6 +24,7 @@
 pub(crate) mod allocate;
 pub(crate) mod convert;
 pub(crate) mod create;
+pub(crate) mod delayed;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
@@ -34,7 +36,6 @@ pub(crate) mod truncate;
 use crate::{
     disk::{
         checksum::InodeSeed,
-        extent::ROOT_SIZE,
         inode::{self as format, InodeFlags},
         units::{InodeNumber, LogicalBlock, PhysicalBlock},
     },
@@ -52,6 +53,7 @@ use crate::{
     Rext4,
 };
 use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use delayed::Blocks;
 use kernel::{error::Error, prelude::*};
 
 pub(crate) use load::get;
@@ -77,10 +79,10 @@ pub(crate) enum DataKind {
 /// What is behind atomics without a comment is set while the inode is loaded and does not change.
 #[pin_data]
 pub(crate) struct InodeData {
-    /// The 60 bytes of `i_block`: the root of the extent tree, or the text of a short symbolic
-    /// link. Held for writing while the tree changes, for reading while it is looked at.
+    /// Where the blocks are. Held for writing while the tree or what is delayed changes, for reading
+    /// while it is looked at.
     #[pin]
-    pub(crate) tree: RwSemaphore<[u8; ROOT_SIZE]>,
+    pub(crate) tree: RwSemaphore<Blocks>,
     /// The size in bytes that is, or is in a transaction to become, the one on disk: `i_disksize`.
     /// Changed with [`Self::tree`] held for writing.
     disk_size: AtomicI64,
@@ -92,6 +94,11 @@ pub(crate) struct InodeData {
     /// The ioends of writeback that wait to be completed.
     #[pin]
     pub(crate) ioends: IoendQueue,
+    /// How many blocks are delayed: see [`delayed`]. Changed with [`Self::tree`] held for writing.
+    delayed_blocks: AtomicU32,
+    /// Whether the file was cut to nothing, and what is written to it now is to be written back when
+    /// it is closed.
+    flush_at_close: AtomicBool,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -111,11 +118,13 @@ impl InodeData {
     /// The data of an inode that is not loaded yet.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            tree <- new_rw_semaphore!([0; ROOT_SIZE], c"rext4_tree"),
+            tree <- new_rw_semaphore!(Blocks::new(), c"rext4_tree"),
             disk_size: AtomicI64::new(0),
             version: AtomicU64::new(0),
             readers_out: AtomicU32::new(0),
             ioends <- IoendQueue::new::<Rext4>(),
+            delayed_blocks: AtomicU32::new(0),
+            flush_at_close: AtomicBool::new(false),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             orphan: AtomicBool::new(false),
@@ -180,6 +189,27 @@ impl InodeData {
     /// Notes a change of the tree, which is held for writing.
     pub(crate) fn note_change(&self) {
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many blocks have data in the page cache and no place on the device yet.
+    pub(crate) fn delayed_blocks(&self) -> u32 {
+        self.delayed_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many that are.
+    fn note_delayed(&self, blocks: u32) {
+        self.delayed_blocks.store(blocks, Ordering::Relaxed);
+    }
+
+    /// Notes that what the file held was thrown away, to be replaced.
+    fn flush_at_close(&self) {
+        self.flush_at_close.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was noted; it is forgotten.
+    pub(crate) fn take_flush_at_close(&self) -> bool {
+        self.flush_at_close.load(Ordering::Relaxed)
+            && self.flush_at_close.swap(false, Ordering::Relaxed)
     }
 
     /// Whether direct reads have to take the inode's lock. Asked by a reader that has announced
@@ -312,7 +342,7 @@ pub(crate) fn symlink_text(inode: &Inode<Rext4>) -> FsResult<KVec<u8>> {
     let size = usize::try_from(inode.size()).unwrap_or(0);
     if inode.data().kind() == DataKind::ShortSymlink {
         // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
-        let area = *inode.data().tree.read();
+        let area = inode.data().tree.read().root;
         text.extend_from_slice(area.get(..size).unwrap_or_default(), GFP_KERNEL)?;
         return Ok(text);
     }

@@ -150,6 +150,18 @@ impl Filesystem {
         Ok(self.journal.get())
     }
 
+    /// Has all delayed data written, so that what is set aside for it beyond what it needs can be
+    /// used by others. Returns whether there was any.
+    ///
+    /// For one who got `ENOSPC`, to try once more; without a handle, a folio's lock, and the reserve of
+    /// a conversion, since writeback waits for all of these.
+    pub(crate) fn make_room(&self, sb: &SuperBlock<Rext4>) -> bool {
+        let delayed = self.groups().map(|groups| groups.delayed_space());
+        delayed.is_ok_and(|delayed| !delayed.is_empty())
+            && Journal::must_not_have_handle().is_ok()
+            && sb.write_all_data()
+    }
+
     /// Free blocks and inodes.
     ///
     /// # Errors

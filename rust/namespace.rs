@@ -99,12 +99,17 @@ fn journal_of(dir: &Inode<Rext4>) -> FsResult<&Journal> {
 }
 
 /// Does something in `dir`; if there is no space for it, once more after what was freed is
-/// committed. It must have left nothing behind then.
+/// committed, and what data in the page cache does not need is given back. It must have left nothing
+/// behind then.
 fn with_reclaim<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>) -> FsResult<R> {
     let journal = journal_of(dir)?;
-    let groups = dir.super_block().data().groups()?;
+    let sb = dir.super_block();
+    let make_room = || -> FsResult<bool> {
+        let reclaimed = sb.data().groups()?.reclaim(journal)?;
+        Ok(sb.data().make_room(sb) || reclaimed)
+    };
     match attempt(journal) {
-        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => attempt(journal),
+        Err(e) if e.is(code::ENOSPC) && make_room()? => attempt(journal),
         result => result,
     }
 }

@@ -24,6 +24,7 @@ pub(crate) mod jbd2;
 mod mmap;
 pub(crate) mod namespace;
 pub(crate) mod new_inode;
+pub(crate) mod no_fs;
 pub(crate) mod posix_acl;
 pub(crate) mod random;
 pub(crate) mod readdir;

@@ -217,6 +217,26 @@ void rext4_shim_sb_force_rdonly(struct super_block *sb)
 	sb->s_flags |= SB_RDONLY;
 }
 
+bool rext4_shim_write_all_data(struct super_block *sb)
+{
+	/* The caller has locks that come after this one. */
+	if (!down_read_trylock(&sb->s_umount))
+		return false;
+	sync_inodes_sb(sb);
+	up_read(&sb->s_umount);
+	return true;
+}
+
+unsigned int rext4_shim_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+void rext4_shim_nofs_restore(unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
+}
+
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
 {
 	return wbc->for_sync;
@@ -357,6 +377,11 @@ const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len)
 void rext4_shim_mapping_set_large_folios(struct address_space *mapping)
 {
 	mapping_set_large_folios(mapping);
+}
+
+u64 rext4_shim_folio_end(struct folio *folio)
+{
+	return folio_next_pos(folio);
 }
 
 void rext4_shim_iomap_read_folio(struct folio *folio,
@@ -537,6 +562,25 @@ void rext4_shim_pagecache_lock(struct inode *inode)
 
 void rext4_shim_pagecache_unlock(struct inode *inode)
 {
+	filemap_invalidate_unlock(inode->i_mapping);
+}
+
+void rext4_shim_iomap_end_write(struct inode *inode, loff_t offset,
+				loff_t length, ssize_t written,
+				unsigned int flags, struct iomap *map,
+				void (*punch)(struct inode *, loff_t, loff_t,
+					      struct iomap *))
+{
+	loff_t start = iomap_last_written_block(inode, offset, written);
+	loff_t end = round_up(offset + length, i_blocksize(inode));
+
+	if (map->type != IOMAP_DELALLOC || !(map->flags & IOMAP_F_NEW))
+		return;
+	/* A fault makes all of its folio dirty, or fails before it reserves. */
+	if ((flags & IOMAP_FAULT) || start >= end)
+		return;
+	filemap_invalidate_lock(inode->i_mapping);
+	iomap_write_delalloc_release(inode, start, end, flags, map, punch);
 	filemap_invalidate_unlock(inode->i_mapping);
 }
 

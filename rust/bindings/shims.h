@@ -68,6 +68,16 @@ bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
 void rext4_shim_fc_error(struct fs_context *fc, const char *option,
 			 const char *why);
 
+/*
+ * Writes out all dirty data of the file system and waits for it. False if
+ * somebody is about to change or end the mount: nothing was written then.
+ */
+bool rext4_shim_write_all_data(struct super_block *sb);
+
+/* Memory, for vfs/no_fs.rs. */
+unsigned int rext4_shim_nofs_save(void);
+void rext4_shim_nofs_restore(unsigned int flags);
+
 /* Inodes. */
 struct kmem_cache *rext4_shim_inode_cache_create(const char *name,
 						 unsigned int size,
@@ -104,11 +114,22 @@ void rext4_shim_set_kfree_link(struct delayed_call *done, void *text);
 const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len);
 
 /* Page cache. */
+/* The byte of the file behind a folio's last one. */
+u64 rext4_shim_folio_end(struct folio *folio);
 void rext4_shim_mapping_set_large_folios(struct address_space *mapping);
 void rext4_shim_iomap_read_folio(struct folio *folio,
 				 const struct iomap_ops *ops);
 void rext4_shim_iomap_readahead(struct readahead_control *request,
 				const struct iomap_ops *ops);
+/*
+ * What iomap_end has to do: if the mapping was reserved for a write that ended
+ * early, gives back what no dirty folio covers, by way of punch.
+ */
+void rext4_shim_iomap_end_write(struct inode *inode, loff_t offset,
+				loff_t length, ssize_t written,
+				unsigned int flags, struct iomap *map,
+				void (*punch)(struct inode *, loff_t, loff_t,
+					      struct iomap *));
 
 /*
  * The ioends of an inode that are on the device and wait to be completed by a

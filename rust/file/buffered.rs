@@ -2,9 +2,10 @@
 
 //! Writing through the page cache, and writing the page cache back.
 //!
-//! A hole gets its blocks when it is written to in memory, as unwritten ones, so that writeback
-//! can't meet a full disk. When writeback is complete they are converted, and only then does the
-//! size on disk grow: the same rule as for direct writes.
+//! When a hole is written to in memory, blocks are set aside for it, so that writeback can't meet a
+//! full disk; which ones is decided at writeback ([`crate::inode::delayed`]). They are allocated
+//! unwritten. When writeback is complete they are converted, and only then does the size on disk
+//! grow: the same rule as for direct writes.
 
 use crate::{
     disk::units::LogicalBlock,
@@ -13,14 +14,14 @@ use crate::{
     group::ConversionReserve,
     inode::{
         allocate, convert,
-        map::{self, Found},
-        size,
+        delayed::{self, Reserved},
+        map, size,
     },
     mount::Filesystem,
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
-        iomap::{self, Mapping},
+        iomap::{self, Mapping, Reason},
         writeback::{IoendQueue, Writeback},
     },
     Rext4,
@@ -45,11 +46,22 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     request.sync(written)
 }
 
-/// The mapping that holds byte `offset`, with blocks if there were none; for writing `len` bytes.
-pub(crate) fn map(inode: &Inode<Rext4>, offset: u64, len: u64) -> FsResult<Mapping> {
+/// The most bytes that are set aside at once: about as much as writeback takes in one go.
+const STEP: u64 = 4 << 20;
+
+/// The mapping that holds byte `offset`, with blocks reserved or allocated if there were none; for
+/// writing `len` bytes.
+pub(crate) fn map(
+    inode: &Inode<Rext4>,
+    offset: u64,
+    len: u64,
+    reason: Reason,
+) -> FsResult<Mapping> {
     let sb = inode.super_block();
     let fs = sb.data();
     let size = fs.layout.block_size();
+    let mut delay = fs.options().delalloc;
+    let mut may_make_room = reason == Reason::Write;
     loop {
         let found = map::bytes(inode, offset)?;
         if found.place != iomap::Place::Hole {
@@ -58,20 +70,31 @@ pub(crate) fn map(inode: &Inode<Rext4>, offset: u64, len: u64) -> FsResult<Mappi
         let block = size
             .logical_of_byte(offset)
             .ok_or(FsError::Kernel(code::EFBIG))?;
-        let end = size.blocks_for(offset.saturating_add(len.max(1)));
-        let wanted = end.saturating_sub(u64::from(block.0)).max(1);
+        let end = size.blocks_for(offset.saturating_add(len.clamp(1, STEP)));
+        let wanted = u32::try_from(end - u64::from(block.0)).unwrap_or(u32::MAX);
         let journal = fs.writing(sb)?;
-        match allocate::fill_hole(
-            inode,
-            journal,
-            block,
-            u32::try_from(wanted).unwrap_or(u32::MAX),
-            |_| Ok(()),
-        )? {
-            // Never: see `fill_hole`.
-            Found::Hole { .. } => return Err(FsError::Kernel(code::EIO)),
-            // Looked up again, so that mapping and version belong together.
-            Found::Written { .. } | Found::Unwritten { .. } => {}
+        if delay {
+            match delayed::reserve(inode, block, wanted)? {
+                Reserved::New(blocks, version) => {
+                    return Ok(Mapping {
+                        offset: size.byte_of_logical(block),
+                        len: u64::from(blocks) << size.bits(),
+                        place: iomap::Place::Delayed { is_new: true },
+                        version,
+                    });
+                }
+                Reserved::Changed => continue,
+                // Allocated now it takes no more than it needs.
+                Reserved::NoRoom => delay = false,
+            }
+        }
+        // What is found then is looked up again, so that mapping and version belong together.
+        match allocate::fill_hole(inode, journal, block, wanted, |_| Ok(())) {
+            // Others' data may have more set aside than it needs.
+            Err(e) if e.is(code::ENOSPC) && may_make_room && fs.make_room(sb) => {
+                may_make_room = false;
+            }
+            filled => drop(filled?),
         }
     }
 }
@@ -81,6 +104,11 @@ pub(crate) struct Completion(ConversionReserve);
 
 impl Writeback for Rext4 {
     type Completion = Completion;
+
+    fn map_for_writeback(inode: &Inode<Self>, offset: u64) -> Result<Mapping> {
+        delayed::map_for_writeback(inode, offset)
+            .map_err(|e| Filesystem::errno(inode, "write back", e))
+    }
 
     fn prepare(
         inode: &Inode<Self>,

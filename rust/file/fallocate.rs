@@ -12,7 +12,7 @@ use crate::{
     extent::{self, Progress},
     group::Rights,
     inode::{
-        allocate, check_supported, convert,
+        allocate, check_supported, convert, delayed,
         map::{self, Found},
         store,
         tree::{ReadTree, WriteTree},
@@ -64,6 +64,7 @@ pub(crate) fn fallocate(
             inode.write_back(offset, end - 1)?;
             clear_edges(inode, &lock, range, offset, end)?;
             inode.drop_page_cache(&lock, offset, end - 1);
+            delayed::give_back(inode, range.whole_blocks());
             if mode == FallocateMode::PunchHole {
                 truncate::remove(inode, range.whole_blocks())?;
             } else {
@@ -88,7 +89,13 @@ fn fill(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
         let left = range.end.0 - at.0;
         let len = match map::find(inode, at)? {
             Found::Hole { len } => {
-                match allocate::fill_hole(inode, journal, at, len.min(left), |_| Ok(()))? {
+                let fill = || allocate::fill_hole(inode, journal, at, len.min(left), |_| Ok(()));
+                let filled = match fill() {
+                    // Data in the page cache may have more set aside than it needs.
+                    Err(e) if e.is(code::ENOSPC) && sb.data().make_room(sb) => fill(),
+                    filled => filled,
+                };
+                match filled? {
                     Found::Unwritten { len, .. } | Found::Written { len, .. } => len,
                     // `fill_hole` gives none.
                     Found::Hole { .. } => return Err(FsError::Kernel(code::EIO)),

@@ -6,11 +6,12 @@
 //!
 //! # Invariants
 //!
-//! With `available = free - pinned - claimed`:
+//! With `available = free - pinned - claimed - delayed - delayed_nodes`:
 //!
-//! 1. `available` and the claims together are not more than the blocks that are clear in the
-//!    bitmaps and not pinned. Blocks are claimed here before they are looked for there, and are
-//!    found for that reason.
+//! 1. `available`, the claims and what is delayed together are not more than the blocks that are
+//!    clear in the bitmaps and not pinned. Blocks are claimed here before they are looked for there,
+//!    and are found for that reason. What is delayed is a claim that lasts until the page cache is
+//!    written back: it becomes one of the short kind without asking anybody.
 //! 2. `promised <= available`. A promise is given only within what is available; a normal claim
 //!    leaves what is promised alone; a claim against a promise lowers both by the same; and what is
 //!    given back only raises `available`. So whoever holds a promise for a block gets it.
@@ -24,6 +25,8 @@ pub(super) enum Claimant {
     Normal,
     /// One who may use what is reserved for the super-user.
     Root,
+    /// The writeback of data that was acknowledged: all that is not promised.
+    Writeback,
 }
 
 /// The counts of free blocks of a file system.
@@ -35,6 +38,10 @@ pub(super) struct Ledger {
     pub(super) pinned: u64,
     /// Of these, about to be allocated.
     pub(super) claimed: u64,
+    /// Of these, set aside for data that is in the page cache only.
+    pub(super) delayed: u64,
+    /// Of these, set aside for the tree nodes that this data can need.
+    pub(super) delayed_nodes: u64,
     /// Of these, promised to conversions that are outstanding.
     pub(super) promised: u64,
     /// How many are kept for conversions.
@@ -68,18 +75,24 @@ impl Ledger {
         self.free
             .saturating_sub(self.pinned)
             .saturating_sub(self.claimed)
+            .saturating_sub(self.delayed)
+            .saturating_sub(self.delayed_nodes)
+    }
+
+    /// How many of those that are available somebody may take.
+    fn open_to(&self, who: Claimant) -> u64 {
+        let kept = match who {
+            Claimant::Normal => self.promised.max(self.pool).saturating_add(self.root),
+            Claimant::Root => self.promised.max(self.pool),
+            Claimant::Writeback => self.promised,
+        };
+        self.available().saturating_sub(kept)
     }
 
     /// Claims at least one and at most `wanted` blocks. Returns how many, zero if there are none.
     pub(super) fn claim(&mut self, who: Claimant, wanted: u32) -> u32 {
-        let kept = self.promised.max(self.pool);
-        let kept = match who {
-            Claimant::Normal => kept.saturating_add(self.root),
-            Claimant::Root => kept,
-        };
-        let most = self.available().saturating_sub(kept);
         // Not more than `wanted`, which has 32 bits.
-        let granted = most.min(wanted.into()) as u32;
+        let granted = self.open_to(who).min(wanted.into()) as u32;
         self.claimed += u64::from(granted);
         granted
     }
@@ -122,6 +135,48 @@ impl Ledger {
         self.promised += u64::from(claimed.saturating_sub(used));
     }
 
+    /// Sets blocks aside for delayed data and for nodes, if there are as many of both together.
+    pub(super) fn delay(&mut self, who: Claimant, data: u64, nodes: u64) -> bool {
+        let fits = data.saturating_add(nodes) <= self.open_to(who);
+        if fits {
+            self.delayed += data;
+            self.delayed_nodes += nodes;
+        }
+        fits
+    }
+
+    /// Gives back what was set aside.
+    pub(super) fn undelay(&mut self, data: u64, nodes: u64) {
+        self.delayed = self.delayed.saturating_sub(data);
+        self.delayed_nodes = self.delayed_nodes.saturating_sub(nodes);
+        self.risen = self.risen.wrapping_add(1);
+    }
+
+    /// Claims blocks that were set aside for data.
+    pub(super) fn claim_delayed(&mut self, blocks: u32) {
+        self.delayed = self.delayed.saturating_sub(blocks.into());
+        self.claimed += u64::from(blocks);
+    }
+
+    /// Claims blocks that were set aside for nodes.
+    pub(super) fn claim_delayed_nodes(&mut self, blocks: u32) {
+        self.delayed_nodes = self.delayed_nodes.saturating_sub(blocks.into());
+        self.claimed += u64::from(blocks);
+    }
+
+    /// Ends a claim of `claimed` blocks that were set aside for data, of which `used` were
+    /// allocated. The rest is set aside again.
+    pub(super) fn settle_delayed(&mut self, claimed: u32, used: u32) {
+        self.settle(claimed, used);
+        self.delayed += u64::from(claimed.saturating_sub(used));
+    }
+
+    /// The same for nodes.
+    pub(super) fn settle_delayed_nodes(&mut self, claimed: u32, used: u32) {
+        self.settle(claimed, used);
+        self.delayed_nodes += u64::from(claimed.saturating_sub(used));
+    }
+
     /// Notes that blocks were freed by the running transaction.
     pub(super) fn freed(&mut self, blocks: u32) {
         self.free += u64::from(blocks);
@@ -141,9 +196,12 @@ impl Ledger {
         self.pinned = self.pinned.saturating_sub(pinned.into());
     }
 
-    /// What `statfs` calls free: without what is kept for conversions.
+    /// What `statfs` calls free: without what is kept for conversions, and without what data in the
+    /// page cache is going to take. What is set aside for nodes is mostly given back.
     pub(super) fn visible(&self) -> u64 {
-        self.free.saturating_sub(self.pool)
+        self.free
+            .saturating_sub(self.pool)
+            .saturating_sub(self.delayed)
     }
 
     /// What `statfs` calls available: what anybody may use.

@@ -2,6 +2,13 @@
 
 //! Free space, as it is shared out: claims, promises, and waiting for them.
 //!
+//! # Why the writeback of delayed data does not meet a full disk
+//!
+//! A write to the page cache takes a [`DelayedReserve`] before it copies anything: a block for each
+//! block of data, and what the extent tree can need when they are allocated. Writeback turns parts
+//! of it into claims, and a claim is found. What nobody is going to write back any more is given
+//! back: see [`crate::inode::delayed`].
+//!
 //! # Why a conversion does not meet a full disk
 //!
 //! A direct write into an unwritten extent is converted when its data is on disk. That can split
@@ -122,6 +129,58 @@ impl Drop for ConversionReserve {
     }
 }
 
+/// Blocks set aside for data of one file that is in the page cache and not allocated yet, and for
+/// the tree nodes that it can need. Dropping it gives back what is left.
+///
+/// Changed under the lock of that file's tree alone.
+pub(crate) struct DelayedReserve {
+    space: Arc<Space>,
+    data: u64,
+    nodes: u64,
+}
+
+impl DelayedReserve {
+    /// An empty one.
+    pub(super) fn new(space: &Arc<Space>) -> Self {
+        Self {
+            space: space.clone(),
+            data: 0,
+            nodes: 0,
+        }
+    }
+
+    /// Sets `data` blocks more aside, and so many for nodes that there are `nodes` in all. Returns
+    /// whether there were as many; if not, nothing has changed.
+    pub(crate) fn grow(&mut self, rights: &Rights<'_>, data: u64, nodes: u64) -> bool {
+        let more = nodes.saturating_sub(self.nodes);
+        let who = rights.claimant();
+        if !self.space.update(|ledger| ledger.delay(who, data, more)) {
+            return false;
+        }
+        self.data += data;
+        self.nodes += more;
+        self.shrink(0, nodes);
+        true
+    }
+
+    /// Gives back `data` blocks, and what is there for nodes beyond `nodes`.
+    pub(crate) fn shrink(&mut self, data: u64, nodes: u64) {
+        let data = data.min(self.data);
+        let surplus = self.nodes.saturating_sub(nodes);
+        self.data -= data;
+        self.nodes -= surplus;
+        if data + surplus > 0 {
+            self.space.update(|ledger| ledger.undelay(data, surplus));
+        }
+    }
+}
+
+impl Drop for DelayedReserve {
+    fn drop(&mut self) {
+        self.shrink(u64::MAX, 0);
+    }
+}
+
 /// Who wants blocks, and what he may use.
 pub(crate) enum Rights<'r> {
     /// Anybody, for anything.
@@ -130,12 +189,51 @@ pub(crate) enum Rights<'r> {
     Root,
     /// A conversion, out of what was promised to it. When that is used up, as [`Self::Root`].
     Reserve(&'r mut ConversionReserve),
+    /// Delayed data, out of what was set aside for it. When that is used up, out of all that is not
+    /// promised.
+    Delayed(&'r mut DelayedReserve),
+    /// The nodes that delayed data needs, in the same way.
+    DelayedNodes(&'r mut DelayedReserve),
+}
+
+impl Rights<'_> {
+    /// What there is to be had when what was set aside is used up.
+    fn claimant(&self) -> Claimant {
+        match self {
+            Self::Normal => Claimant::Normal,
+            Self::Root | Self::Reserve(_) => Claimant::Root,
+            Self::Delayed(_) | Self::DelayedNodes(_) => Claimant::Writeback,
+        }
+    }
+
+    /// The same rights for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Rights<'_> {
+        match self {
+            Self::Normal => Rights::Normal,
+            Self::Root => Rights::Root,
+            Self::Reserve(reserve) => Rights::Reserve(reserve),
+            Self::Delayed(reserve) => Rights::Delayed(reserve),
+            Self::DelayedNodes(reserve) => Rights::DelayedNodes(reserve),
+        }
+    }
+}
+
+/// Where the blocks of a claim come from, and where they go back to.
+enum Source<'r> {
+    /// What is available to all of a kind.
+    Available,
+    /// A promise.
+    Promise(&'r mut ConversionReserve),
+    /// What was set aside for delayed data.
+    Delayed(&'r mut DelayedReserve),
+    /// What was set aside for nodes.
+    DelayedNodes(&'r mut DelayedReserve),
 }
 
 /// Blocks that are about to be allocated. Dropping it gives back what was not.
 pub(super) struct Claim<'r> {
     space: &'r Arc<Space>,
-    reserve: Option<&'r mut ConversionReserve>,
+    source: Source<'r>,
     blocks: u32,
     used: u32,
 }
@@ -150,21 +248,10 @@ impl<'r> Claim<'r> {
         rights: &'r mut Rights<'_>,
         release: impl FnOnce(),
     ) -> Option<Self> {
-        let who = match rights {
-            Rights::Reserve(reserve) if reserve.left > 0 => {
-                let blocks = wanted.min(reserve.left);
-                reserve.left -= blocks;
-                space.update(|ledger| ledger.claim_promised(blocks));
-                return Some(Self {
-                    space,
-                    reserve: Some(reserve),
-                    blocks,
-                    used: 0,
-                });
-            }
-            Rights::Normal => Claimant::Normal,
-            Rights::Root | Rights::Reserve(_) => Claimant::Root,
-        };
+        let who = rights.claimant();
+        if let Some(claim) = Self::set_aside(space, wanted, rights) {
+            return Some(claim);
+        }
         let mut blocks = space.update(|ledger| ledger.claim(who, wanted));
         if blocks == 0 {
             release();
@@ -172,7 +259,40 @@ impl<'r> Claim<'r> {
         }
         (blocks > 0).then_some(Self {
             space,
-            reserve: None,
+            source: Source::Available,
+            blocks,
+            used: 0,
+        })
+    }
+
+    /// Claims what was promised or set aside, if anything is left of it.
+    fn set_aside(space: &'r Arc<Space>, wanted: u32, rights: &'r mut Rights<'_>) -> Option<Self> {
+        // Not more than `wanted`, which has 32 bits.
+        let of = |left: u64| left.min(wanted.into()) as u32;
+        let (source, blocks) = match rights {
+            Rights::Reserve(reserve) if reserve.left > 0 => {
+                let blocks = of(reserve.left.into());
+                reserve.left -= blocks;
+                space.update(|ledger| ledger.claim_promised(blocks));
+                (Source::Promise(reserve), blocks)
+            }
+            Rights::Delayed(reserve) if reserve.data > 0 => {
+                let blocks = of(reserve.data);
+                reserve.data -= u64::from(blocks);
+                space.update(|ledger| ledger.claim_delayed(blocks));
+                (Source::Delayed(reserve), blocks)
+            }
+            Rights::DelayedNodes(reserve) if reserve.nodes > 0 => {
+                let blocks = of(reserve.nodes);
+                reserve.nodes -= u64::from(blocks);
+                space.update(|ledger| ledger.claim_delayed_nodes(blocks));
+                (Source::DelayedNodes(reserve), blocks)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            space,
+            source,
             blocks,
             used: 0,
         })
@@ -192,12 +312,23 @@ impl<'r> Claim<'r> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let (blocks, used) = (self.blocks, self.used);
-        match &mut self.reserve {
-            None => self.space.update(|ledger| ledger.settle(blocks, used)),
-            Some(reserve) => {
+        let left = blocks - used;
+        match &mut self.source {
+            Source::Available => self.space.update(|ledger| ledger.settle(blocks, used)),
+            Source::Promise(reserve) => {
                 self.space
                     .update(|ledger| ledger.settle_promised(blocks, used));
-                reserve.left += blocks - used;
+                reserve.left += left;
+            }
+            Source::Delayed(reserve) => {
+                self.space
+                    .update(|ledger| ledger.settle_delayed(blocks, used));
+                reserve.data += u64::from(left);
+            }
+            Source::DelayedNodes(reserve) => {
+                self.space
+                    .update(|ledger| ledger.settle_delayed_nodes(blocks, used));
+                reserve.nodes += u64::from(left);
             }
         }
     }

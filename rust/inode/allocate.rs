@@ -3,17 +3,19 @@
 //! Giving blocks to a file: unwritten, so that nobody sees what was in them before.
 
 use super::{
+    delayed,
     map::{self, Found},
     rights,
     tree::{ReadTree, WriteTree},
 };
 use crate::{
     disk::{
-        extent::{Extent, State},
+        extent::{Extent, State, ROOT_SIZE},
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
     extent::{self, Mapping, NodeStore},
+    group::{Rights, Run},
     journal::credits,
     vfs::{
         inode::Inode,
@@ -55,12 +57,11 @@ fn try_fill_hole(
 ) -> FsResult<Found> {
     let fs = inode.super_block().data();
     let groups = fs.groups()?;
-    let block_size = fs.layout.block_size();
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
         let handle = journal.start(credits::insert(depth).plus(Credits::new(credits::ORPHAN)))?;
         let mut root = inode.data().tree.write();
-        let mut tree = WriteTree::new(inode, &mut root, &handle, rights(inode));
+        let tree = ReadTree::new(inode, &root);
         if extent::depth(&tree)? > depth {
             // It grew meanwhile: the credits may not do.
             continue;
@@ -75,20 +76,11 @@ fn try_fill_hole(
         first(&handle)?;
         let goal = goal(inode, &tree, block, hole.first)?;
         let run = groups.allocate(&handle, goal, wanted, rights(inode))?;
-        let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
-            .ok_or(FsError::Kernel(euclean()))
-            .and_then(|extent| extent::insert(&mut tree, extent));
-        if let Err(e) = inserted {
-            // The tree is as it was; so is the disk when the blocks are given back.
-            groups.free(&handle, run.start, run.len)?;
-            return Err(e);
-        }
-        inode.add_bytes(u64::from(run.len) << block_size.bits());
-        tree.store_inode()?;
+        insert(inode, &handle, &mut root, block, run, rights(inode))?;
+        // What is in the page cache there was to be allocated later.
+        let end = LogicalBlock(block.0 + run.len);
+        delayed::note_allocated(inode, &mut root, block..end);
         drop(root);
-        inode
-            .data()
-            .set_goal(PhysicalBlock(run.start.0.saturating_add(run.len.into())));
         handle.stop()?;
         return Ok(Found::Unwritten {
             start: run.start,
@@ -97,9 +89,38 @@ fn try_fill_hole(
     }
 }
 
+/// Puts blocks that were just allocated into the tree, unwritten. If that fails they are freed.
+///
+/// Nodes of the tree are allocated with `rights`. The tree's lock is held, with `root` behind it.
+pub(super) fn insert(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    root: &mut [u8; ROOT_SIZE],
+    block: LogicalBlock,
+    run: Run,
+    rights: Rights<'_>,
+) -> FsResult {
+    let fs = inode.super_block().data();
+    let mut tree = WriteTree::new(inode, root, handle, rights);
+    let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
+        .ok_or(FsError::Kernel(euclean()))
+        .and_then(|extent| extent::insert(&mut tree, extent));
+    if let Err(e) = inserted {
+        // The tree is as it was; so is the disk when the blocks are given back.
+        fs.groups()?.free(handle, run.start, run.len)?;
+        return Err(e);
+    }
+    inode.add_bytes(u64::from(run.len) << fs.layout.block_size().bits());
+    tree.store_inode()?;
+    inode
+        .data()
+        .set_goal(PhysicalBlock(run.start.0.saturating_add(run.len.into())));
+    Ok(())
+}
+
 /// Where a block in a hole that starts at `hole` would go best: in a row with what is before the
 /// hole, or else where the last allocation of the file ended.
-fn goal<S: NodeStore<Error = FsError>>(
+pub(super) fn goal<S: NodeStore<Error = FsError>>(
     inode: &Inode<Rext4>,
     tree: &S,
     block: LogicalBlock,

@@ -174,7 +174,7 @@ fn fill(
         .store(birth.nanoseconds, Ordering::Relaxed);
     let root = {
         let mut root = data.tree.write();
-        *root = area;
+        root.root = area;
         area
     };
     store_new(inode, handle, flags, kind, content.device, project, &root)?;

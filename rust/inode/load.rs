@@ -91,7 +91,7 @@ fn load(
         let area = buffer.with(|block| {
             format::Inode::in_block(block, &fs.layout, place).map(|raw| *raw.block_area())
         });
-        *data.tree.write() = area.map_err(|e| FsError::Corrupt(e.into()))?;
+        data.tree.write().root = area.map_err(|e| FsError::Corrupt(e.into()))?;
     }
     data.set_goal(first_goal(sb, place));
     data.sync_point.reset(fs.journal.get());

@@ -110,10 +110,22 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     else {
         return Ok(end_of_file);
     };
-    let root = inode.data().tree.read();
+    let blocks = inode.data().tree.read();
     let version = inode.data().version();
-    let found = find_in(&ReadTree::new(inode, &root), block)?;
-    drop(root);
+    let delayed = blocks.delayed.at_or_behind(block);
+    if let Some(range) = delayed.clone().filter(|range| range.contains(&block)) {
+        return Ok(iomap::Mapping {
+            offset: size.byte_of_logical(block),
+            len: u64::from(range.end.0 - block.0) << size.bits(),
+            place: iomap::Place::Delayed { is_new: false },
+            version,
+        });
+    }
+    let mut found = find_in(&ReadTree::new(inode, &blocks), block)?;
+    drop(blocks);
+    if let (Found::Hole { len }, Some(next)) = (&mut found, delayed) {
+        *len = (*len).min(next.start.0 - block.0);
+    }
     check_found(inode, found)?;
     Ok(to_bytes(size, block, found, version))
 }

@@ -7,8 +7,9 @@
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
 //! of the old last block is zeros in the page cache, then the size is larger.
 
-use super::{check_supported, orphan, store, truncate, Alone, DataKind};
+use super::{check_supported, delayed, orphan, store, truncate, Alone, DataKind};
 use crate::{
+    disk::{extent::LOGICAL_END, units::LogicalBlock},
     error::{FsError, FsResult},
     file::max_bytes,
     journal::{credits, sync_point::Change},
@@ -50,6 +51,13 @@ pub(crate) fn set_size(
             inode.write_back(new, new + rest - 1)?;
         }
         inode.truncate_page_cache(lock, new);
+        let size = sb.data().layout.block_size();
+        // Within the limit that was checked above.
+        let first = u32::try_from(size.blocks_for(new as u64)).unwrap_or(u32::MAX);
+        delayed::give_back(inode, LogicalBlock(first)..LOGICAL_END);
+        if new == 0 && old > 0 {
+            inode.data().flush_at_close();
+        }
     }
     let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
     let root = inode.data().tree.write();

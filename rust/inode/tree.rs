@@ -210,12 +210,9 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
         let sb = self.inode.super_block();
         let fs = sb.data();
-        let rights = match &mut self.rights {
-            Rights::Normal => Rights::Normal,
-            Rights::Root => Rights::Root,
-            Rights::Reserve(reserve) => Rights::Reserve(reserve),
-        };
-        let run = fs.groups()?.allocate(self.handle, near, 1, rights)?;
+        let run = fs
+            .groups()?
+            .allocate(self.handle, near, 1, self.rights.reborrow())?;
         let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
         let buffer = self.handle.create(fresh)?;
         self.inode.add_bytes(self.block_bytes());

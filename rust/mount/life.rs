@@ -582,7 +582,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
 fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
     let mut runs = KVec::new();
     // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
-    let root = *inode.data().tree.read();
+    let root = inode.data().tree.read().root;
     let tree = ReadTree::new(inode, &root);
     let mut from = LogicalBlock(0);
     while let Some(extent) = extent::next_extent(&tree, from)? {

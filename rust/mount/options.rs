@@ -48,6 +48,10 @@ pub(crate) struct Options {
     pub(crate) data: DataMode,
     /// Whether the journal flushes the device's cache.
     pub(crate) barrier: bool,
+    /// Whether blocks are chosen at writeback, not when data is copied to the page cache.
+    pub(crate) delalloc: bool,
+    /// Whether a file that replaces what was there is written back at once.
+    pub(crate) auto_da_alloc: bool,
     /// `commit=`, in seconds; zero is jbd2's default.
     pub(crate) commit_seconds: u32,
     /// Whether POSIX ACLs are used.
@@ -66,8 +70,6 @@ pub(crate) struct Options {
 
 /// Options that choose between ways of doing things which can't be told apart here: accepted.
 const NO_DIFFERENCE: &[&str] = &[
-    "delalloc",
-    "auto_da_alloc",
     "journal_checksum",
     "nojournal_async_commit",
     "nodiscard",
@@ -78,8 +80,6 @@ const NO_DIFFERENCE: &[&str] = &[
     "init_itable",
     "noinit_itable",
     "block_validity",
-    "noauto_da_alloc",
-    "nodelalloc",
     "nomblk_io_submit",
     "mblk_io_submit",
 ];
@@ -180,6 +180,8 @@ impl MountOptions<Rext4> for Options {
             errors: None,
             data: DataMode::Ordered,
             barrier: true,
+            delalloc: true,
+            auto_da_alloc: true,
             commit_seconds: 0,
             acl: true,
             user_xattr: true,
@@ -215,6 +217,10 @@ impl MountOptions<Rext4> for Options {
             ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
             ("barrier", value) => self.barrier = switch(value)?,
             ("nobarrier", None) => self.barrier = false,
+            ("delalloc", None) => self.delalloc = true,
+            ("nodelalloc", None) => self.delalloc = false,
+            ("auto_da_alloc", value) => self.auto_da_alloc = switch(value)?,
+            ("noauto_da_alloc", None) => self.auto_da_alloc = false,
             ("commit", value) => {
                 let seconds = number(value)?;
                 if seconds > 21_474_836 {
@@ -276,6 +282,8 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     );
     let flags = [
         (!options.barrier, "nobarrier"),
+        (!options.delalloc, "nodelalloc"),
+        (!options.auto_da_alloc, "noauto_da_alloc"),
         (!options.acl, "noacl"),
         (!options.user_xattr, "nouser_xattr"),
         (options.minixdf, "minixdf"),
@@ -298,5 +306,14 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
 pub(crate) fn show_counters(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     for (name, counter) in sb.data().counters.all() {
         seq_print!(seq, " {}={}", name, counter.load(Ordering::Relaxed));
+    }
+    if let Ok(groups) = sb.data().groups() {
+        let delayed = groups.delayed_space();
+        seq_print!(
+            seq,
+            " delayed_blocks={} delayed_nodes={}",
+            delayed.data,
+            delayed.nodes
+        );
     }
 }

@@ -72,6 +72,9 @@ fn relocate(
     journal: &Journal,
 ) -> FsResult {
     check(rename)?;
+    if rename.target.is_some() && rename.inode.is_regular() {
+        inode::delayed::start_writing(rename.inode)?;
+    }
     match rename.target {
         Some(target) if target.is_directory() => {
             if !dir::is_empty(target)? {

@@ -40,6 +40,11 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// An open file was closed for the last time: its error reaches nobody.
+    fn release(inode: &Inode<Self>)
+    where
+        Self: FileSystem;
+
     /// Preallocates, punches or zeroes a range of bytes; the file grows to its end unless
     /// `keep_size` says no. Called without locks.
     fn fallocate(
@@ -302,6 +307,7 @@ impl<T: FileSystem> Table<T> {
         write_iter: Some(Self::write_iter),
         mmap_prepare: Some(mmap::prepare::<T>),
         open: Some(Self::open),
+        release: Some(Self::release),
         fsync: Some(Self::fsync),
         splice_read: Some(bindings::filemap_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
@@ -343,6 +349,15 @@ impl<T: FileSystem> Table<T> {
             unsafe { bindings::rext4_shim_file_can_odirect(file) };
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, _file: *mut bindings::file) -> i32 {
+        // SAFETY: the VFS passes an inode of ours.
+        T::release(unsafe { Inode::<T>::from_raw(inode) });
+        0
     }
 
     /// # Safety

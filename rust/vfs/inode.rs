@@ -327,6 +327,12 @@ impl<T: FileSystem> Inode<T> {
         })
     }
 
+    /// Begins to write the page cache out.
+    pub fn start_write_back(&self) -> Result {
+        // SAFETY: the inode and its mapping are valid.
+        to_result(unsafe { bindings::filemap_flush((*self.as_ptr()).i_mapping) })
+    }
+
     /// Whether the file may grow to a size: limits of the process and of the file system.
     pub fn check_new_size(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) -> Result {
         // SAFETY: the inode is valid and its lock is held.

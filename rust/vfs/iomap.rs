@@ -9,7 +9,7 @@ use super::{
     super_block::FileSystem,
 };
 use crate::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Range};
 use kernel::{
     error::{from_result, to_result},
     prelude::*,
@@ -20,10 +20,33 @@ use kernel::{
 pub enum Place {
     /// Nowhere.
     Hole,
+    /// Nowhere yet: it has data in the page cache, and blocks are reserved for it. `is_new` says that
+    /// they were reserved just now, for this write, and are to be given back as far as it does not
+    /// come to them.
+    Delayed {
+        /// See above.
+        is_new: bool,
+    },
     /// At this byte of the device.
     Written(u64),
     /// At this byte of the device, where nothing was written yet: it reads as zeros.
     Unwritten(u64),
+}
+
+impl Place {
+    /// Whether it is [`Self::Delayed`].
+    pub fn is_delayed(&self) -> bool {
+        matches!(self, Self::Delayed { .. })
+    }
+}
+
+/// Why the page cache is going to be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A write, with the inode's lock held.
+    Write,
+    /// A page fault, with the folio's lock held: nothing may be waited for that needs folios.
+    Fault,
 }
 
 /// A range of a file that is in one place.
@@ -46,9 +69,21 @@ pub trait IomapOperations: Sized {
     where
         Self: FileSystem;
 
-    /// The same for a range that is going to be written through the page cache: a hole gets blocks,
-    /// which are unwritten until writeback is done with them.
-    fn map_for_write(inode: &Inode<Self>, offset: u64, len: u64) -> Result<Mapping>
+    /// The same for a range that is going to be written through the page cache: blocks are reserved
+    /// for a hole, or it gets some, which are unwritten until writeback is done with them.
+    fn map_for_write(inode: &Inode<Self>, offset: u64, len: u64, reason: Reason) -> Result<Mapping>
+    where
+        Self: FileSystem;
+
+    /// Gives back what is reserved for the blocks that lie wholly in a range of bytes. May be called
+    /// with a folio's lock held.
+    fn give_back(inode: &Inode<Self>, bytes: Range<u64>)
+    where
+        Self: FileSystem;
+
+    /// Makes room after a fault found none; whether there may be more now. Called without a folio's
+    /// lock.
+    fn make_room(inode: &Inode<Self>) -> bool
     where
         Self: FileSystem;
 
@@ -77,7 +112,7 @@ impl<T: FileSystem> Table<T> {
     /// For writing through the page cache.
     pub(super) const WRITE: bindings::iomap_ops = bindings::iomap_ops {
         iomap_begin: Some(Self::begin_write),
-        iomap_end: None,
+        iomap_end: Some(Self::end_write),
         iomap_next: None,
     };
 
@@ -134,12 +169,57 @@ impl<T: FileSystem> Table<T> {
             let map = if flags & bindings::REXT4_IOMAP_ZERO != 0 {
                 T::map(inode, offset as u64, len as u64)?
             } else {
-                T::map_for_write(inode, offset as u64, len as u64)?
+                let reason = if flags & bindings::REXT4_IOMAP_FAULT != 0 {
+                    Reason::Fault
+                } else {
+                    Reason::Write
+                };
+                T::map_for_write(inode, offset as u64, len as u64, reason)?
             };
             // SAFETY: iomap passes a structure to fill.
             fill(inode, &map, unsafe { &mut *out });
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn end_write(
+        inode: *mut bindings::inode,
+        offset: i64,
+        len: i64,
+        written: isize,
+        flags: u32,
+        map: *mut bindings::iomap,
+    ) -> i32 {
+        // SAFETY: iomap passes an inode of ours and a mapping that we filled.
+        unsafe {
+            bindings::rext4_shim_iomap_end_write(
+                inode,
+                offset,
+                len,
+                written,
+                flags,
+                map,
+                Some(Self::punch),
+            )
+        };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn punch(
+        inode: *mut bindings::inode,
+        offset: i64,
+        len: i64,
+        _map: *mut bindings::iomap,
+    ) {
+        // SAFETY: iomap passes an inode of ours.
+        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        T::give_back(inode, offset as u64..offset as u64 + len as u64);
     }
 
     /// # Safety
@@ -181,10 +261,14 @@ impl<T: FileSystem> Table<T> {
 pub(super) fn fill<T: FileSystem>(inode: &Inode<T>, map: &Mapping, out: &mut bindings::iomap) {
     let (kind, addr) = match map.place {
         Place::Hole => (bindings::IOMAP_HOLE, u64::MAX),
+        Place::Delayed { .. } => (bindings::IOMAP_DELALLOC, u64::MAX),
         Place::Written(addr) => (bindings::IOMAP_MAPPED, addr),
         Place::Unwritten(addr) => (bindings::IOMAP_UNWRITTEN, addr),
     };
     out.type_ = kind as u16;
+    if let Place::Delayed { is_new: true } = map.place {
+        out.flags |= bindings::IOMAP_F_NEW as u16;
+    }
     out.addr = addr;
     out.offset = map.offset as i64;
     out.length = map.len;

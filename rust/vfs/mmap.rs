@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/mm.h`
 
-use super::{iomap, super_block::FileSystem};
+use super::{inode::Inode, iomap, super_block::FileSystem};
 use crate::bindings;
 use core::{marker::PhantomData, mem::MaybeUninit};
 
@@ -20,15 +20,31 @@ impl<T: FileSystem> Table<T> {
         ..unsafe { MaybeUninit::<bindings::vm_operations_struct>::zeroed().assume_init() }
     };
 
-    /// The first write to a page since it was clean: it gets its blocks now, so that writeback
-    /// can't meet a full disk.
+    /// The first write to a page since it was clean: blocks are reserved for it now, so that
+    /// writeback can't meet a full disk.
     ///
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn page_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: the VFS passes a fault in a mapping of an inode of ours; the table is static.
-        unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) }
+        let fill =
+            || unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) };
+        let result = fill();
+        if result & bindings::REXT4_VM_FAULT_SIGBUS == 0 {
+            return result;
+        }
+        // SAFETY: as above; the mapping has a file of such an inode.
+        let inode = unsafe {
+            Inode::<T>::from_raw(bindings::rext4_shim_file_inode(
+                (*(*fault).__bindgen_anon_1.vma).vm_file,
+            ))
+        };
+        // Perhaps there was no space. Now that the folio is not locked, some can be made.
+        if T::make_room(inode) {
+            return fill();
+        }
+        result
     }
 }
 

@@ -170,6 +170,15 @@ impl<T: FileSystem> SuperBlock<T> {
         result
     }
 
+    /// Writes out all dirty data and waits for it. Not to be called with a folio's lock, nor with
+    /// anything that a completion of writeback waits for.
+    ///
+    /// Returns false, with nothing written, if the mount is being changed or ended.
+    pub fn write_all_data(&self) -> bool {
+        // SAFETY: the super block is valid.
+        unsafe { bindings::rext4_shim_write_all_data(self.as_ptr()) }
+    }
+
     /// The name of the device, for messages.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated string that lives as long as the super block.

@@ -33,6 +33,15 @@ pub trait Writeback: IomapOperations {
     /// What an ioend takes along that has to be completed.
     type Completion: Send;
 
+    /// Where byte `offset`, of which there is something to be written, lies: never
+    /// [`Place::Delayed`](iomap::Place::Delayed). Called with the folio's lock held.
+    ///
+    /// With an error the data is lost: it is noted for `fsync`, the folio becomes clean, and what is
+    /// reserved for the rest of it is given back ([`IomapOperations::give_back`]).
+    fn map_for_writeback(inode: &Inode<Self>, offset: u64) -> Result<iomap::Mapping>
+    where
+        Self: FileSystem;
+
     /// What the completion of a range of bytes will need; `None` if there is nothing to be done.
     /// `unwritten` says whether the blocks were not written before. Called before it is submitted,
     /// without a transaction.
@@ -194,7 +203,11 @@ impl<T: FileSystem + Writeback> Table<T> {
             if cached.contains(&offset) && map.validity_cookie == T::map_version(inode) {
                 return Ok(());
             }
-            iomap::fill(inode, &T::map(inode, offset, u64::from(len))?, map);
+            // SAFETY: the folio is locked.
+            let end = unsafe { bindings::rext4_shim_folio_end(folio) };
+            let found = T::map_for_writeback(inode, offset)
+                .inspect_err(|_| T::give_back(inode, offset..end))?;
+            iomap::fill(inode, &found, map);
             Ok(())
         };
         match map() {

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Delayed allocation: data in the page cache whose blocks are chosen when it is written back.
+//!
+//! A write to a hole takes a reserve of free blocks, so that writeback can't meet a full disk, and
+//! notes the blocks of the file in [`Delayed`]. Writeback allocates all of a range that was noted, in
+//! as few runs as the disk has. What is dropped before (truncated, punched, unlinked) never gets
+//! blocks at all.
+//!
+//! ```text
+//!             reserve                     allocate
+//!   a hole ─────────────▶ delayed ─────────────────────▶ unwritten ──▶ written
+//!      ▲                     │      writeback, fallocate,   (when it is on the device)
+//!      └─────────────────────┘      a direct write
+//!             give_back
+//! ```
+//!
+//! # Invariants
+//!
+//! Under the tree's lock held for writing, all of these change together:
+//!
+//! 1. A block that is delayed is a hole of the extent tree.
+//! 2. The reserve has a block for each that is delayed.
+//! 3. With every change [`InodeData::version`](super::InodeData::version) changes: a mapping that
+//!    iomap keeps may say "hole" where there is something to be written back now.
+//!
+//! And under folio locks, with the inode's lock or `invalidate_lock`:
+//!
+//! 4. A block of the file that is dirty in the page cache is delayed or in the tree. So the record is
+//!    made before a folio is made dirty ([`reserve`], in `iomap_begin`), and goes when the folios are
+//!    gone and none can come back ([`give_back`] after `truncate_pagecache`). Where a write ends early,
+//!    `iomap_end` gives back what no dirty folio covers.
+//!
+//! A block that is delayed without a dirty folio over it does no harm: it reads as zeros. It keeps
+//! a free block from others until it is written to, cut off, or the inode is evicted.
+//!
+//! # How many nodes are set aside
+//!
+//! When a range is allocated, from its start on, each run is one insertion into the tree, which
+//! splits full nodes. At each level of the tree the first insertion of a range may meet a full node:
+//! a node for each level and range. A node that was split has room for nearly half a node's entries
+//! on either side, or for all but one if it was split at its end, where this range goes on: after
+//! the first, each split takes as many insertions, of which there are at most as many as blocks;
+//! levels above get one for each split below, a geometric series, which dividing by one less covers.
+//! The root is not split; it grows, at most until the tree is as deep as can be. So for `n` blocks in
+//! `k` ranges, depth `d` and half a node of `h` entries: `k·d + n/(h - 2) + 1 + MAX_DEPTH`.
+//!
+//! This holds if nobody else adds entries to the same nodes. Conversions of what was allocated do,
+//! each with a reserve of its own, and may leave nodes full that were counted as half empty; a
+//! failed removal in the middle of a range makes two of one. What is missing then comes out of the
+//! blocks that are kept for conversions and not promised, as in C ext4 all nodes do.
+
+mod ranges;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod tests;
+
+use super::{allocate, map, rights, tree::ReadTree};
+use crate::{
+    disk::{
+        extent::{State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
+        units::{BlockSize, LogicalBlock},
+    },
+    error::{euclean, FsError, FsResult},
+    extent::{self, Mapping},
+    group::{DelayedReserve, Groups, Rights},
+    journal::credits,
+    vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
+    Rext4,
+};
+use core::ops::{Deref, DerefMut, Range};
+use kernel::prelude::*;
+use ranges::Ranges;
+
+/// Where a file's blocks are: what its tree's lock protects.
+///
+/// Stands for the tree's root where nothing is said.
+pub(crate) struct Blocks {
+    /// The 60 bytes of `i_block`: the root of the extent tree, or the text of a short symbolic link.
+    pub(crate) root: [u8; ROOT_SIZE],
+    /// What is in the page cache only.
+    pub(super) delayed: Delayed,
+}
+
+impl Blocks {
+    /// Those of an inode that is not loaded yet.
+    pub(super) fn new() -> Self {
+        Self {
+            root: [0; ROOT_SIZE],
+            delayed: Delayed {
+                ranges: Ranges::new(),
+                reserve: None,
+            },
+        }
+    }
+}
+
+impl Deref for Blocks {
+    type Target = [u8; ROOT_SIZE];
+
+    fn deref(&self) -> &Self::Target {
+        &self.root
+    }
+}
+
+impl DerefMut for Blocks {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.root
+    }
+}
+
+/// The blocks of a file that are in the page cache and not allocated yet.
+pub(super) struct Delayed {
+    ranges: Ranges,
+    /// There is one if there are ranges.
+    reserve: Option<DelayedReserve>,
+}
+
+impl Delayed {
+    /// The delayed range that holds `block`, or else the next one.
+    pub(super) fn at_or_behind(&self, block: LogicalBlock) -> Option<Range<LogicalBlock>> {
+        self.ranges.at_or_behind(block)
+    }
+
+    /// Adds a range of a hole of the tree. Returns whether there is space for it.
+    fn add(
+        &mut self,
+        groups: &Groups,
+        rights: &Rights<'_>,
+        range: Range<LogicalBlock>,
+        shape: Shape,
+    ) -> Result<bool> {
+        let reserve = self.reserve.get_or_insert_with(|| groups.delayed_reserve());
+        let data = range.end.0 - range.start.0;
+        let count = self.ranges.count_with(&range);
+        let nodes = shape.nodes(count, self.ranges.blocks() + data);
+        let fits = reserve.grow(rights, data.into(), nodes);
+        let added = if fits { self.ranges.add(range) } else { Ok(()) };
+        if !fits || added.is_err() {
+            let given_back = if fits { data } else { 0 };
+            self.settle(given_back, shape);
+        }
+        added.map(|()| fits)
+    }
+
+    /// Takes a range out. Its blocks go back to the free ones, but for `used` of them that were
+    /// taken out of the reserve before.
+    fn remove(&mut self, range: Range<LogicalBlock>, used: u32, shape: Shape) {
+        let removed = self.ranges.remove(range);
+        self.settle(removed.saturating_sub(used), shape);
+    }
+
+    /// Gives `data` blocks of the reserve back, and what is not needed for nodes any more.
+    fn settle(&mut self, data: u32, shape: Shape) {
+        if self.ranges.count() == 0 {
+            self.reserve = None;
+        } else if let Some(reserve) = &mut self.reserve {
+            let nodes = shape.nodes(self.ranges.count(), self.ranges.blocks());
+            reserve.shrink(data.into(), nodes);
+        }
+    }
+}
+
+/// What of a tree the number of nodes depends on.
+#[derive(Clone, Copy)]
+struct Shape {
+    depth: u16,
+    size: BlockSize,
+}
+
+impl Shape {
+    /// How many nodes are set aside for so many blocks in so many ranges: see the head of this file.
+    fn nodes(self, ranges: u32, blocks: u32) -> u64 {
+        // An entry has 12 bytes, and so has the head of a node; 4 more may be a checksum.
+        let half = self.size.bytes().saturating_sub(16) / 12 / 2;
+        u64::from(ranges) * u64::from(self.depth)
+            + u64::from(blocks / half.saturating_sub(2).max(1))
+            + 1
+            + u64::from(MAX_DEPTH)
+    }
+}
+
+/// The shape of an inode's tree.
+fn shape(inode: &Inode<Rext4>, root: &[u8; ROOT_SIZE]) -> FsResult<Shape> {
+    Ok(Shape {
+        depth: extent::depth(&ReadTree::new(inode, root))?,
+        size: inode.super_block().data().layout.block_size(),
+    })
+}
+
+/// What came of [`reserve`].
+pub(crate) enum Reserved {
+    /// So many blocks are delayed now that were a hole, from the one asked for on. The tree has
+    /// this version.
+    New(u32, u64),
+    /// Somebody was faster: there is no hole any more.
+    Changed,
+    /// There is not enough space for it, at least not with all that it might need.
+    NoRoom,
+}
+
+/// Notes up to `wanted` blocks of a hole from `block` on as delayed, before they are written to in
+/// the page cache.
+///
+/// # Errors
+///
+/// `ENOMEM`; errors of the tree.
+pub(crate) fn reserve(
+    inode: &Inode<Rext4>,
+    block: LogicalBlock,
+    wanted: u32,
+) -> FsResult<Reserved> {
+    let groups = inode.super_block().data().groups()?;
+    let rights = rights(inode);
+    let _no_fs = NoFs::new();
+    let mut blocks = inode.data().tree.write();
+    let Blocks { root, delayed } = &mut *blocks;
+    let tree = ReadTree::new(inode, root);
+    let Mapping::Hole(hole) = extent::lookup(&tree, block)? else {
+        return Ok(Reserved::Changed);
+    };
+    let mut end = hole.end.0.min(block.0.saturating_add(wanted));
+    if let Some(next) = delayed.at_or_behind(block) {
+        end = end.min(next.start.0);
+    }
+    if end <= block.0 {
+        return Ok(Reserved::Changed);
+    }
+    let shape = shape(inode, root)?;
+    if !delayed.add(groups, &rights, block..LogicalBlock(end), shape)? {
+        return Ok(Reserved::NoRoom);
+    }
+    inode.data().note_change();
+    inode.data().note_delayed(delayed.ranges.blocks());
+    Ok(Reserved::New(end - block.0, inode.data().version()))
+}
+
+/// Forgets what is delayed in a range: nothing in the page cache needs it any more, nor can
+/// anything come there.
+pub(crate) fn give_back(inode: &Inode<Rext4>, range: Range<LogicalBlock>) {
+    if inode.data().delayed_blocks() == 0 {
+        // Nobody can add any: the caller keeps writers away from the range.
+        return;
+    }
+    let _no_fs = NoFs::new();
+    let mut blocks = inode.data().tree.write();
+    let Blocks { root, delayed } = &mut *blocks;
+    drop_range(inode, root, delayed, range, 0);
+}
+
+/// The same for all of a file.
+pub(crate) fn give_all_back(inode: &Inode<Rext4>) {
+    give_back(inode, LogicalBlock(0)..LOGICAL_END);
+}
+
+/// Forgets what is delayed in a range, of which `used` blocks were taken out of the reserve before.
+fn drop_range(
+    inode: &Inode<Rext4>,
+    root: &[u8; ROOT_SIZE],
+    delayed: &mut Delayed,
+    range: Range<LogicalBlock>,
+    used: u32,
+) {
+    let touches = delayed
+        .at_or_behind(range.start)
+        .is_some_and(|own| own.start < range.end);
+    if !touches {
+        return;
+    }
+    // If its depth can't be read the tree won't get blocks either.
+    let shape = shape(inode, root).unwrap_or(Shape {
+        depth: MAX_DEPTH,
+        size: inode.super_block().data().layout.block_size(),
+    });
+    delayed.remove(range, used, shape);
+    inode.data().note_change();
+    inode.data().note_delayed(delayed.ranges.blocks());
+}
+
+/// Notes that blocks of a range are in the tree now that somebody else allocated: what was set
+/// aside for them is given back.
+pub(super) fn note_allocated(
+    inode: &Inode<Rext4>,
+    blocks: &mut Blocks,
+    range: Range<LogicalBlock>,
+) {
+    let Blocks { root, delayed } = blocks;
+    drop_range(inode, root, delayed, range, 0);
+}
+
+/// Gives blocks to what is delayed around `block`: to its range, from the start of that to the end
+/// of the file, in as few runs as there are. When this returns, `block` is not delayed any more.
+///
+/// The folio that holds the block is locked, so nobody cuts it off.
+pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBlock) -> FsResult {
+    let groups = inode.super_block().data().groups()?;
+    let size = inode.super_block().data().layout.block_size();
+    loop {
+        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        let handle = journal.start(credits::insert(depth))?;
+        let mut blocks = inode.data().tree.write();
+        let Blocks { root, delayed } = &mut *blocks;
+        let tree = ReadTree::new(inode, root);
+        if extent::depth(&tree)? > depth {
+            // It grew meanwhile: the credits may not do.
+            continue;
+        }
+        let (Some(range), Some(reserve)) =
+            (delayed.ranges.holding(block), delayed.reserve.as_mut())
+        else {
+            // Another writeback was faster.
+            drop(blocks);
+            return Ok(handle.stop()?);
+        };
+        // A write under way may have reserved more than it will write.
+        let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
+        let end = u64::from(range.end.0)
+            .min(end_of_file)
+            .max(u64::from(block.0) + 1);
+        let wanted = u32::try_from(end - u64::from(range.start.0))
+            .unwrap_or(u32::MAX)
+            .min(State::Unwritten.max_len());
+        let hole = match extent::lookup(&tree, range.start)? {
+            Mapping::Hole(hole) if hole.end.0 - range.start.0 >= wanted => hole,
+            _ => {
+                drop_range(inode, root, delayed, range, 0);
+                return Err(FsError::Kernel(euclean()));
+            }
+        };
+        let goal = allocate::goal(inode, &tree, range.start, hole.first)?;
+        let run = groups.allocate(&handle, goal, wanted, Rights::Delayed(reserve))?;
+        let done = range.start..LogicalBlock(range.start.0 + run.len);
+        let inserted = allocate::insert(
+            inode,
+            &handle,
+            root,
+            range.start,
+            run,
+            Rights::DelayedNodes(reserve),
+        );
+        drop_range(inode, root, delayed, done.clone(), run.len);
+        drop(blocks);
+        handle.stop()?;
+        inserted?;
+        if done.contains(&block) {
+            return Ok(());
+        }
+    }
+}
+
+/// Where a byte lies for which there is something to be written back: what is delayed gets its
+/// blocks now.
+pub(crate) fn map_for_writeback(
+    inode: &Inode<Rext4>,
+    offset: u64,
+) -> FsResult<crate::vfs::iomap::Mapping> {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    loop {
+        let found = map::bytes(inode, offset)?;
+        if !found.place.is_delayed() {
+            return Ok(found);
+        }
+        let journal = fs.writing(sb)?;
+        let block = fs.layout.block_size().logical_of_byte(offset);
+        allocate(inode, journal, block.ok_or(FsError::Kernel(euclean()))?)?;
+    }
+}
+
+/// Has data written that is delayed, without waiting for it: for a file that takes the place of
+/// another one, or of what it held before. Many programs do so without `fsync`.
+pub(crate) fn start_writing(inode: &Inode<Rext4>) -> FsResult {
+    if inode.data().delayed_blocks() == 0 || !inode.super_block().data().options().auto_da_alloc {
+        return Ok(());
+    }
+    Ok(inode.start_write_back()?)
+}
