@@ -13,6 +13,7 @@
 //! | [`insert()`] | adds an extent in a hole |
 //! | [`convert()`] | makes unwritten blocks written, or the other way round |
 //! | [`remove()`] | removes what is mapped in a range, from its end on |
+//! | [`shift_down`], [`shift_up`] | move what is behind a place to other logical blocks |
 //!
 //! # What a tree must be
 //!
@@ -50,8 +51,10 @@ mod kunit;
 mod lookup;
 #[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
 pub mod memory;
+mod narrow;
 mod path;
 mod remove;
+mod shift;
 mod splice;
 mod store;
 
@@ -59,6 +62,7 @@ pub use convert::convert;
 pub use insert::insert;
 pub use lookup::{lookup, next_extent, Hole, Mapping};
 pub use remove::remove;
+pub use shift::{shift_down, shift_up, split};
 pub use store::{NodeStore, NodeStoreMut};
 
 use core::fmt;
@@ -112,8 +116,8 @@ impl fmt::Display for TreeError {
 pub enum Progress {
     /// There is nothing left to do.
     Done,
-    /// The limit was reached. What [`convert()`] has left to do starts here, what [`remove()`] has
-    /// left to do ends here.
+    /// The limit was reached. What [`convert()`] and [`shift_down`] have left to do starts here,
+    /// what [`remove()`] and [`shift_up`] have left to do ends here.
     More(LogicalBlock),
 }
 

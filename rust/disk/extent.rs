@@ -39,6 +39,9 @@ pub const ROOT_SIZE: usize = 60;
 /// The bytes of a node's header, and those of each entry.
 const ENTRY_SIZE: usize = 12;
 
+/// The most entries of a root, behind its header, which is as long as one of them.
+pub const ROOT_ENTRIES: usize = ROOT_SIZE / ENTRY_SIZE - 1;
+
 /// The bytes of the checksum behind the entries.
 const TAIL_SIZE: usize = 4;
 

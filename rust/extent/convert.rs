@@ -4,6 +4,7 @@
 
 use core::ops::Range;
 
+use super::narrow::narrow;
 use super::path::Path;
 use super::splice::Splice;
 use super::{NodeStoreMut, Progress, TreeError};
@@ -14,7 +15,8 @@ use crate::disk::units::LogicalBlock;
 ///
 /// Works from front to back. Extents that lie across an end of the range are split there, and
 /// what changed becomes one extent with neighbours in the same leaf that it continues. Blocks that
-/// are in that state already are left alone, so that it does no harm to do it again.
+/// are in that state already are left alone, so that it does no harm to do it again. A tree that
+/// has become small enough for it loses levels.
 ///
 /// # Errors
 ///
@@ -33,15 +35,15 @@ pub fn convert<S: NodeStoreMut>(
     let mut from = range.start;
     for _ in 0..limit {
         if from >= range.end {
-            return Ok(Progress::Done);
+            break;
         }
         from = convert_one(store, from, range.end, to)?;
     }
-    Ok(if from >= range.end {
-        Progress::Done
-    } else {
-        Progress::More(from)
-    })
+    if from < range.end {
+        return Ok(Progress::More(from));
+    }
+    narrow(store)?;
+    Ok(Progress::Done)
 }
 
 /// Converts what lies before `end` of the extent at `from`, and gives the block behind it.

@@ -92,3 +92,9 @@ pub const fn remove(depth: u16, limit: u32) -> u32 {
         .saturating_mul(limit)
         .saturating_add(splice_new(depth))
 }
+
+/// The most nodes that one call of [`shift_down`](super::shift_down) or
+/// [`shift_up`](super::shift_up) with this `limit` changes or frees: the paths of as many leaves.
+pub const fn shift(depth: u16, limit: u32) -> u32 {
+    (depth as u32).saturating_mul(limit)
+}

@@ -246,6 +246,11 @@ impl<B> Path<B> {
         })
     }
 
+    /// The logical block with which the leaf starts as the nodes above say, or the start of all.
+    pub(super) fn this_leaf(&self) -> LogicalBlock {
+        self.lower
+    }
+
     /// The logical block with which the next leaf starts, or the end of all.
     pub(super) fn next_leaf(&self) -> LogicalBlock {
         self.upper

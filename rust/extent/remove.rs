@@ -4,6 +4,7 @@
 
 use core::ops::Range;
 
+use super::narrow::narrow;
 use super::path::Path;
 use super::splice::{delete, Splice};
 use super::{NodeStoreMut, Progress, TreeError};
@@ -15,7 +16,7 @@ use crate::disk::units::LogicalBlock;
 /// Works from back to front, so that a file that is being truncated never has anything behind a
 /// hole that it did not have before. Each run of blocks goes to
 /// [`free_data`](NodeStoreMut::free_data) once it is out of the tree. Nodes that become empty are
-/// freed, and the tree is a root alone again when nothing is left in it.
+/// freed, and the tree loses levels as soon as what is left has room above them.
 ///
 /// Only if the range lies within one extent and touches neither end of it can nodes be allocated.
 ///
@@ -36,7 +37,10 @@ pub fn remove<S: NodeStoreMut>(
     for _ in 0..limit {
         match remove_last(store, range.start, end)? {
             Some(rest) => end = rest,
-            None => return Ok(Progress::Done),
+            None => {
+                narrow(store)?;
+                return Ok(Progress::Done);
+            }
         }
     }
     Ok(Progress::More(end))

@@ -287,7 +287,7 @@ impl Replacement<'_> {
 }
 
 /// The level closest to the root whose node says with what the node of `level` starts.
-fn top_of_key<B>(path: &Path<B>, level: usize) -> usize {
+pub(super) fn top_of_key<B>(path: &Path<B>, level: usize) -> usize {
     (1..level)
         .rev()
         .find(|&above| path.slot(above) != 0)
@@ -295,7 +295,7 @@ fn top_of_key<B>(path: &Path<B>, level: usize) -> usize {
 }
 
 /// Tells the nodes above that the node of `level` now starts with `key`.
-fn set_first<S: NodeStoreMut>(
+pub(super) fn set_first<S: NodeStoreMut>(
     store: &mut S,
     path: &Path<S::Block>,
     level: usize,

@@ -398,6 +398,11 @@ impl<'a> NodeMut<'a> {
         }
     }
 
+    /// The logical block with which entry `slot` starts.
+    pub fn key(&self, slot: usize) -> Option<LogicalBlock> {
+        self.room.get(..self.len)?.get(slot).map(Entry::key)
+    }
+
     /// Makes entry `slot` start with logical block `key`.
     ///
     /// # Errors

@@ -23,7 +23,9 @@ fn op(longest: u32) -> impl Strategy<Value = (bool, Op)> {
         5 => (place.clone(), 0..3u64, state())
             .prop_map(|((at, len), run, state)| Op::Insert { at, len, run, state }),
         3 => (place.clone(), state()).prop_map(|((at, len), to)| Op::Convert { at, len, to }),
-        1 => place.prop_map(|(at, len)| Op::Remove { at, len }),
+        1 => place.clone().prop_map(|(at, len)| Op::Remove { at, len }),
+        1 => place.clone().prop_map(|(at, len)| Op::Collapse { at, len }),
+        1 => place.prop_map(|(at, len)| Op::Open { at, len }),
     ];
     (prop::bool::weighted(0.9), op)
 }
@@ -166,8 +168,38 @@ fn conversion_block_by_block_joins_again() {
         assert_eq!(pair.verify().unjoined, 0);
     }
     let shape = pair.verify();
-    // One extent is left in each leaf.
+    // One extent is left in each leaf, and if there are few of them, no leaf.
     assert!(shape.extents <= shape.nodes.max(1), "{shape:?}");
+}
+
+/// A node is not kept longer than it is needed.
+#[test]
+fn a_tree_becomes_less_deep() {
+    let mut pair = Pair::new(TINY, 2000);
+    let (at, len, run) = (0, SPACE, 0);
+    let (state, to) = (State::Unwritten, State::Written);
+    let unwritten = Op::Insert {
+        at,
+        len,
+        run,
+        state,
+    };
+    pair.apply(unwritten, false);
+    // Five pieces are more than the root holds.
+    for at in [100, 300] {
+        pair.apply(Op::Convert { at, len: 1, to }, true);
+    }
+    assert_eq!((pair.verify().depth, pair.verify().extents), (1, 5));
+    let len = 200;
+    pair.apply(Op::Convert { at: 101, len, to }, true);
+    assert_eq!((pair.verify().depth, pair.verify().nodes), (0, 0));
+    // And when what is left was removed down to as much as the root holds.
+    for at in [500, 600, 700, 800] {
+        pair.apply(Op::Convert { at, len: 1, to }, false);
+    }
+    assert!(pair.verify().nodes > 1);
+    pair.apply(Op::Remove { at: 0, len: 750 }, true);
+    assert_eq!((pair.verify().depth, pair.verify().nodes), (0, 0));
 }
 
 /// The greatest tree there is, and one extent more.

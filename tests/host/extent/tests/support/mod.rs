@@ -6,13 +6,15 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rext4_extent::disk::extent::{DataArea, Extent, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE};
 use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
 use rext4_extent::extent::check::{check, Shape};
 use rext4_extent::extent::memory::{BlockState, Memory, MemoryError};
 use rext4_extent::extent::{
-    self, convert, credits, insert, lookup, next_extent, remove, Mapping, Progress, TreeError,
+    self, convert, credits, insert, lookup, next_extent, remove, shift_down, shift_up, split,
+    Mapping, Progress, TreeError,
 };
 
 /// The first block for nodes. Below it are those for data.
@@ -41,6 +43,10 @@ pub enum Op {
     Convert { at: u32, len: u32, to: State },
     /// Remove what is mapped.
     Remove { at: u32, len: u32 },
+    /// Remove what is mapped, and have what follows move up to it.
+    Collapse { at: u32, len: u32 },
+    /// Remove what is at the end of the space, and move what follows a place there.
+    Open { at: u32, len: u32 },
 }
 
 /// The state of a tree in memory, to go back to.
@@ -191,7 +197,7 @@ impl Pair {
             Op::Convert { at, len, to } => {
                 place(at, len, true).map_or(op, |(at, len)| Op::Convert { at, len, to })
             }
-            Op::Remove { .. } => op,
+            Op::Remove { .. } | Op::Collapse { .. } | Op::Open { .. } => op,
         }
     }
 
@@ -237,6 +243,16 @@ impl Pair {
             Op::Remove { .. } => (
                 credits::splice_new(before),
                 credits::remove(before, extents),
+            ),
+            Op::Collapse { .. } => (
+                credits::splice_new(before),
+                credits::remove(before, extents) + credits::shift(before + 1, extents),
+            ),
+            Op::Open { .. } => (
+                credits::splice_new(before),
+                credits::remove(before, extents)
+                    + credits::splice(before)
+                    + credits::shift(before + 1, extents),
             ),
         };
         assert!(
@@ -302,6 +318,38 @@ impl Pair {
                     self.model.remove(&block);
                 }
             }
+            Op::Collapse { at, len } => {
+                for block in (at..at + len).rev() {
+                    if self.model == found {
+                        break;
+                    }
+                    self.model.remove(&block);
+                }
+                // What has moved lies before all that has not.
+                let rest = self.model.clone();
+                let by = -i64::from(len);
+                let starts = rest.range(at + len..).map(|(&block, _)| block);
+                let is_found = |end: &u32| is_shifted(&rest, &(at + len..*end), by, &found);
+                if let Some(end) = starts.chain([SPACE]).find(is_found) {
+                    self.model = shifted(&rest, at + len..end, by);
+                }
+            }
+            Op::Open { at, len } => {
+                for block in (SPACE - len..SPACE).rev() {
+                    if self.model == found {
+                        break;
+                    }
+                    self.model.remove(&block);
+                }
+                // What has moved lies behind all that has not.
+                let rest = self.model.clone();
+                let by = i64::from(len);
+                let mut starts = rest.range(at..).map(|(&block, _)| block).chain([SPACE]);
+                let is_found = |from: &u32| is_shifted(&rest, &(*from..SPACE), by, &found);
+                if let Some(from) = starts.find(is_found) {
+                    self.model = shifted(&rest, from..SPACE, by);
+                }
+            }
         }
         assert_eq!(
             self.model, found,
@@ -339,8 +387,41 @@ impl Pair {
                     .retain(|block, _| !(at..at + len).contains(block));
                 Ok((before - self.model.len()) as u32)
             }
+            Op::Collapse { at, len } => {
+                let freed = self.expected(Op::Remove { at, len });
+                self.model = shifted(&self.model, at + len..SPACE, -i64::from(len));
+                freed
+            }
+            Op::Open { at, len } => {
+                let end = Op::Remove {
+                    at: SPACE - len,
+                    len,
+                };
+                let freed = self.expected(end);
+                self.model = shifted(&self.model, at..SPACE, i64::from(len));
+                freed
+            }
         }
     }
+}
+
+/// Whether `found` is the model with a part of it moved.
+fn is_shifted(model: &Model, part: &Range<u32>, by: i64, found: &Model) -> bool {
+    let to = |block: u32| match part.contains(&block) {
+        true => i64::from(block) + by,
+        false => i64::from(block),
+    };
+    let moved = model.iter().map(|(&block, at)| (to(block), at));
+    moved.eq(found.iter().map(|(&block, at)| (i64::from(block), at)))
+}
+
+/// The model with a part of it moved.
+fn shifted(model: &Model, part: Range<u32>, by: i64) -> Model {
+    let to = |block: u32| match part.contains(&block) {
+        true => u32::try_from(i64::from(block) + by).expect("a block"),
+        false => block,
+    };
+    model.iter().map(|(&block, &at)| (to(block), at)).collect()
 }
 
 /// The block of the device for logical block `at` on a `run`.
@@ -364,6 +445,27 @@ fn run(memory: &mut Memory<'_>, op: Op) -> Result<(), MemoryError> {
         }
         Op::Convert { at, len, to } => convert(memory, range(at, len), to, usize::MAX)?,
         Op::Remove { at, len } => remove(memory, range(at, len), usize::MAX)?,
+        Op::Collapse { at, len } => {
+            let gap = range(at, len);
+            assert_eq!(remove(memory, gap.clone(), usize::MAX)?, Progress::Done);
+            // In the smallest steps.
+            let mut progress = Progress::More(gap.end);
+            while let Progress::More(from) = progress {
+                progress = shift_down(memory, from, len, 1)?;
+            }
+            progress
+        }
+        Op::Open { at, len } => {
+            let end = range(SPACE - len, len);
+            assert_eq!(remove(memory, end, usize::MAX)?, Progress::Done);
+            let at = LogicalBlock(at);
+            split(memory, at)?;
+            let mut progress = Progress::More(LOGICAL_END);
+            while let Progress::More(end) = progress {
+                progress = shift_up(memory, at, end, len, 1)?;
+            }
+            progress
+        }
     };
     assert_eq!(progress, Progress::Done);
     Ok(())
