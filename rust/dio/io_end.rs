@@ -113,10 +113,12 @@ fn give_back(inode: &Inode<Rext4>, io_end: Option<IoEnd>) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let used = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let used = LogicalBlock(u32::try_from(used).unwrap_or(u32::MAX));
-    for range in io_end.iter().flat_map(|io_end| &io_end.beyond_end) {
-        let unused = range.start.max(used)..range.end;
-        if unused.start < unused.end {
-            truncate::remove(inode, unused)?;
+    if let Some(mut io_end) = io_end {
+        for range in &io_end.beyond_end {
+            let unused = range.start.max(used)..range.end;
+            if unused.start < unused.end {
+                truncate::remove(inode, unused, Some(&mut io_end.reserve))?;
+            }
         }
     }
     truncate::release_orphan(inode)

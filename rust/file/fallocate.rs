@@ -5,12 +5,14 @@
 //! All of it is done block by block of the tree, in steps that each are a transaction. A crash in
 //! between leaves a part of it done, which is what the call allows.
 
+mod shift;
+
 use crate::{
     dio::alignment::ByteRange,
     disk::{extent::State, units::LogicalBlock},
     error::{FsError, FsResult},
-    extent::{self, Progress},
-    group::Rights,
+    extent::{self, credits::CONVERT_NEW_MAX, Progress},
+    group::{ConversionReserve, Rights},
     inode::{
         allocate, check_supported, convert, delayed,
         map::{self, Found},
@@ -51,13 +53,19 @@ pub(crate) fn fallocate(
         .ok_or(FsError::Kernel(code::EFBIG))?;
     let end = offset.saturating_add(len);
     let lock = inode.lock();
+    if matches!(
+        mode,
+        FallocateMode::CollapseRange | FallocateMode::InsertRange
+    ) {
+        return shift::shift(file, &lock, mode, offset, len);
+    }
     if !keep_size && end > inode.size() {
         inode.check_new_size(&lock, end)?;
     }
     file.modified()?;
     match mode {
         FallocateMode::Allocate => fill(inode, range.blocks())?,
-        FallocateMode::PunchHole | FallocateMode::ZeroRange => {
+        _ => {
             let _alone = Alone::new(inode, &lock);
             let page_cache = inode.lock_page_cache();
             // What is cached is not to be written back over what comes now.
@@ -66,7 +74,8 @@ pub(crate) fn fallocate(
             inode.drop_page_cache(&lock, offset, end - 1);
             delayed::give_back(inode, range.whole_blocks());
             if mode == FallocateMode::PunchHole {
-                truncate::remove(inode, range.whole_blocks())?;
+                let mut reserve = reserve(inode)?;
+                truncate::remove(inode, range.whole_blocks(), reserve.as_mut())?;
             } else {
                 zero(inode, range.whole_blocks())?;
                 fill(inode, range.blocks())?;
@@ -78,6 +87,24 @@ pub(crate) fn fallocate(
         grow(inode, &lock, end)?;
     }
     Ok(())
+}
+
+/// What a change that splits an extent can need. It works on a full disk then, as conversions do.
+/// `None` if not even that is left: many such changes need nothing.
+///
+/// The inode's lock is held exclusively and no direct I/O on it is outstanding: who has such a
+/// reserve already and is waited for, is at work on another file.
+fn reserve(inode: &Inode<Rext4>) -> FsResult<Option<ConversionReserve>> {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    match sb
+        .data()
+        .groups()?
+        .reserve_conversion(journal, CONVERT_NEW_MAX)
+    {
+        Err(e) if e.is(code::ENOSPC) => Ok(None),
+        reserve => reserve.map(Some),
+    }
 }
 
 /// Gives unwritten blocks to all holes in a range.
@@ -130,13 +157,15 @@ fn zero(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
 fn unwrite(inode: &Inode<Rext4>, mut range: Range<LogicalBlock>) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
+    let mut reserve = reserve(inode)?;
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
         // One extent becomes two, and each of these three where the longest unwritten one is
         // shorter than the longest written one.
         let handle = journal.start(credits::convert(depth, convert::STEP))?;
         let mut root = inode.data().tree.write();
-        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
+        let rights = reserve.as_mut().map_or(Rights::Root, Rights::Reserve);
+        let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
         if extent::depth(&tree)? > depth {
             continue;
         }

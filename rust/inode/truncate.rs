@@ -11,7 +11,7 @@ use crate::{
     },
     error::FsResult,
     extent::{self, Progress},
-    group::Rights,
+    group::{ConversionReserve, Rights},
     journal::credits,
     vfs::{
         inode::Inode,
@@ -58,7 +58,14 @@ fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, 
 /// The inode's lock is held exclusively, no direct I/O is outstanding in the range, and the range
 /// is not in the page cache; or nobody else knows the inode. A crash leaves a part of it done: the
 /// inode is on the list of orphans if that has to be finished then.
-pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+///
+/// A range that takes the middle out of an extent can need new nodes of the tree, which come from
+/// `reserve`: to free must work on a full disk. What reaches to the end of all needs none.
+pub(crate) fn remove(
+    inode: &Inode<Rext4>,
+    range: Range<LogicalBlock>,
+    mut reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let mut range = range;
@@ -66,9 +73,11 @@ pub(crate) fn remove(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResu
         let (depth, step, credits) = step_credits(inode, journal)?;
         let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
-        // The super-user's reserve is there for the node that a hole in an extent may need: to free
-        // must work on a full disk.
-        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Root);
+        let rights = match &mut reserve {
+            Some(reserve) => Rights::Reserve(reserve),
+            None => Rights::Root,
+        };
+        let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
         if extent::depth(&tree)? > depth {
             // It grew meanwhile: the credits may not do.
             continue;
@@ -93,11 +102,11 @@ fn remove_metadata(inode: &Inode<Rext4>) -> FsResult {
     let mut end = u32::try_from(blocks).unwrap_or(u32::MAX);
     while let Some(start) = end.checked_sub(1) {
         let start = start - start % METADATA_STEP;
-        remove(inode, LogicalBlock(start)..LogicalBlock(end))?;
+        remove(inode, LogicalBlock(start)..LogicalBlock(end), None)?;
         end = start;
     }
     // There should be nothing beyond the end.
-    remove(inode, LogicalBlock(0)..LOGICAL_END)
+    remove(inode, LogicalBlock(0)..LOGICAL_END, None)
 }
 
 /// Removes and frees everything past the end of the file.
@@ -108,7 +117,7 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let blocks = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
     let first = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
-    remove(inode, first..LOGICAL_END)
+    remove(inode, first..LOGICAL_END, None)
 }
 
 /// Fills the last block of a file behind its end with zeros, on disk and at once.
@@ -182,7 +191,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
         if super::holds_metadata(inode) {
             remove_metadata(inode)?;
         } else {
-            remove(inode, LogicalBlock(0)..LOGICAL_END)?;
+            remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
         }
     }
     crate::xattr::release_block(inode)?;
