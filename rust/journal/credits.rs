@@ -55,10 +55,9 @@ pub(crate) const fn insert(depth: u16) -> Credits {
     .with_revokes(nodes)
 }
 
-/// One call of [`extent::convert()`] with this `limit`, and the inode's size
-/// and orphan entry after it.
+/// One call of [`extent::convert()`] with this `limit`, and the inode with its size after it.
 ///
-/// Each new node, with an allocation of its own; nodes that are emptied by merging, which are
+/// Each new node, with an allocation of its own; nodes that are no longer needed, which are
 /// forgotten and given back to their group; the nodes that change; the inode.
 pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
     let new = extent::credits::convert_new(depth);
@@ -67,8 +66,7 @@ pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
         new.saturating_mul(ALLOCATE)
             .saturating_add(touched)
             .saturating_add(touched.saturating_mul(GROUP))
-            .saturating_add(INODE)
-            .saturating_add(ORPHAN),
+            .saturating_add(INODE),
     )
     .with_revokes(touched)
 }
@@ -93,6 +91,18 @@ pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {
             .saturating_add(groups.min(layout.descriptor_blocks()))
             .saturating_add(INODE)
             .saturating_add(ORPHAN),
+    )
+    .with_revokes(touched)
+}
+
+/// One call of [`extent::shift_down`] or [`extent::shift_up`] with this `limit`, and the inode.
+/// Leaves that are empty, which none of ours is, are given back to their group.
+pub(crate) const fn shift(depth: u16, limit: u32) -> Credits {
+    let touched = extent::credits::shift(depth, limit);
+    Credits::new(
+        touched
+            .saturating_add(touched.saturating_mul(GROUP))
+            .saturating_add(INODE),
     )
     .with_revokes(touched)
 }

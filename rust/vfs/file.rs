@@ -72,6 +72,10 @@ pub enum FallocateMode {
     PunchHole,
     /// Make it read as zeros, with blocks.
     ZeroRange,
+    /// Remove it, and have what follows move up to it.
+    CollapseRange,
+    /// Move what is there and what follows behind it, and leave a hole.
+    InsertRange,
 }
 
 /// An open file.
@@ -461,6 +465,9 @@ impl<T: FileSystem> Table<T> {
                 bindings::FALLOC_FL_ALLOCATE_RANGE => FallocateMode::Allocate,
                 bindings::FALLOC_FL_PUNCH_HOLE => FallocateMode::PunchHole,
                 bindings::FALLOC_FL_ZERO_RANGE => FallocateMode::ZeroRange,
+                // The VFS lets these come alone.
+                bindings::FALLOC_FL_COLLAPSE_RANGE => FallocateMode::CollapseRange,
+                bindings::FALLOC_FL_INSERT_RANGE => FallocateMode::InsertRange,
                 _ => return Err(crate::error::eopnotsupp()),
             };
             let open = OpenFile {

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fallocate` that moves what lies behind a range: collapsing it, or inserting one.
+//!
+//! Nothing is copied, the extents get other logical blocks. That is done in one transaction, the
+//! new size included, as long as the extent tree fits one, and the journal is large enough for
+//! some hundred leaves with the default size. A crash in the middle of a larger tree leaves a part
+//! of it moved: all data is there, with the hole somewhere else, as with C ext4.
+
+use super::{reserve, Alone};
+use crate::{
+    disk::{
+        extent::LOGICAL_END,
+        units::{BlockSize, LogicalBlock},
+    },
+    error::{FsError, FsResult},
+    extent::{self, Progress},
+    file::max_bytes,
+    group::Rights,
+    inode::{
+        tree::{ReadTree, WriteTree},
+        truncate,
+    },
+    journal::credits,
+    vfs::{
+        file::{FallocateMode, OpenFile},
+        inode::{ExclusiveLock, Inode},
+        jbd2::Credits,
+    },
+    Rext4,
+};
+use core::ops::Range;
+use kernel::{error::code, page::PAGE_SIZE};
+
+/// Collapses or inserts the `len` bytes from byte `offset` on.
+///
+/// # Errors
+///
+/// `EINVAL` if they are not whole blocks inside the file; `EFBIG`; what a change of the tree and of
+/// the journal can meet.
+pub(super) fn shift(
+    file: &OpenFile<'_, Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    mode: FallocateMode,
+    offset: i64,
+    len: i64,
+) -> FsResult {
+    let inode = file.inode();
+    let invalid = FsError::Kernel(code::EINVAL);
+    let old = inode.size();
+    let blocks = whole_blocks(inode.super_block().data().layout.block_size(), offset, len);
+    let blocks = blocks.ok_or(invalid)?;
+    let by = blocks.end.0 - blocks.start.0;
+    let new = if mode == FallocateMode::CollapseRange {
+        if offset.saturating_add(len) >= old {
+            return Err(invalid);
+        }
+        old - len
+    } else {
+        if offset >= old {
+            return Err(invalid);
+        }
+        let new = old.checked_add(len).filter(|&new| new <= max_bytes(inode));
+        let new = new.ok_or(FsError::Kernel(code::EFBIG))?;
+        inode.check_new_size(lock, new)?;
+        new
+    };
+    file.modified()?;
+
+    let _alone = Alone::new(inode, lock);
+    let page_cache = inode.lock_page_cache();
+    drop_cache(inode, lock, offset)?;
+    let mut spare = reserve(inode)?;
+    if mode == FallocateMode::CollapseRange {
+        truncate::remove(inode, blocks.clone(), spare.as_mut())?;
+        let mut from = blocks.end;
+        while let Progress::More(next) = step(inode, |tree, limit| {
+            let progress = extent::shift_down(tree, from, by, limit)?;
+            // Not before all that is there has moved below the new end.
+            Ok((progress, Some(new).filter(|_| progress == Progress::Done)))
+        })? {
+            from = next;
+        }
+    } else {
+        let rights = spare.as_mut().map_or(Rights::Root, Rights::Reserve);
+        split(inode, blocks.start, rights)?;
+        let mut end = LOGICAL_END;
+        while let Progress::More(next) = step(inode, |tree, limit| {
+            let progress = extent::shift_up(tree, blocks.start, end, by, limit)?;
+            Ok((progress, Some(new)))
+        })? {
+            end = next;
+        }
+    }
+    inode.set_size(lock, new);
+    drop(page_cache);
+    Ok(())
+}
+
+/// The blocks of a range of bytes, if it has whole blocks only.
+fn whole_blocks(size: BlockSize, offset: i64, len: i64) -> Option<Range<LogicalBlock>> {
+    let whole = |bytes: i64| {
+        let bytes = u64::try_from(bytes).ok()?;
+        size.logical_of_byte(bytes)
+            .filter(|_| size.within_block(bytes) == 0)
+    };
+    Some(whole(offset)?..whole(offset.checked_add(len)?)?)
+}
+
+/// Writes out what is cached of a file from byte `from` to its end, and drops it: its place will be
+/// another one. That is done for whole pages, as a page can have blocks on both sides.
+fn drop_cache(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, from: i64) -> FsResult {
+    let page = PAGE_SIZE as i64;
+    let first = from - from % page;
+    let last = (inode.size() | (page - 1)).max(first);
+    inode.write_back(first, last)?;
+    inode.drop_page_cache(lock, first, last);
+    Ok(())
+}
+
+/// Makes an extent that lies across `at` two.
+fn split(inode: &Inode<Rext4>, at: LogicalBlock, rights: Rights<'_>) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+    let handle = journal.start(credits::insert(depth))?;
+    let mut root = inode.data().tree.write();
+    // The inode's lock and that of the page cache keep everyone away who would make it deeper.
+    let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
+    let result = extent::split(&mut tree, at);
+    tree.store_inode()?;
+    drop(root);
+    handle.stop()?;
+    Ok(result?)
+}
+
+/// One transaction of a shift, by `change`, which gets the most leaves that it may change, and says
+/// how far it came and what the file's size on disk is then.
+fn step(
+    inode: &Inode<Rext4>,
+    mut change: impl FnMut(&mut WriteTree<'_, '_>, usize) -> FsResult<(Progress, Option<i64>)>,
+) -> FsResult<Progress> {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+    let (limit, credits) = step_credits(depth, journal.max_credits() / 4);
+    let handle = journal.start(credits)?;
+    let mut root = inode.data().tree.write();
+    let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Normal);
+    let result = change(&mut tree, limit);
+    if let Ok((_, Some(size))) = result {
+        inode.data().set_disk_size(size);
+    }
+    // What was moved before an error is moved on disk too.
+    tree.store_inode()?;
+    drop(root);
+    handle.stop()?;
+    Ok(result?.0)
+}
+
+/// The most leaves of a tree of this depth that can be changed with `most` blocks, at least one,
+/// and the credits for that.
+fn step_credits(depth: u16, most: u32) -> (usize, Credits) {
+    const LEAVES: u32 = 1024;
+    let mut limit = LEAVES;
+    let mut credits = credits::shift(depth, limit);
+    while limit > 1 && credits.blocks > most {
+        limit /= 2;
+        credits = credits::shift(depth, limit);
+    }
+    (limit as usize, credits)
+}
