@@ -103,7 +103,7 @@ pub(crate) fn end_io(
         return converted;
     };
     if converted.is_ok() && end > inode.size() {
-        inode.set_size(lock, end);
+        inode.grow(lock, offset, end);
     }
     converted.and(give_back(inode, io_end))
 }

@@ -18,7 +18,7 @@ use crate::{
     error::{FsError, FsResult},
     inode::{
         map::{self, Found},
-        Alone,
+        size, Alone,
     },
     mount::{counters::Count, Filesystem},
     vfs::{
@@ -61,6 +61,11 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         _ => None,
     };
     request.modified()?;
+    if let (HeldLock::Exclusive(exclusive), true) = (&lock, request.position() > inode.size()) {
+        // On disk there are zeros, but a mapping may have left something else in the page cache.
+        size::clear_to_block_end(inode, exclusive, request.position())
+            .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+    }
     request.invalidate_cache(bytes)?;
     let result = direct_io::write(request, memory, &lock);
     if let Some((alone, exclusive)) = alone {

@@ -165,6 +165,15 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::rext4_shim_i_size_write(self.as_ptr(), bytes) };
     }
 
+    /// Sets a larger size, to `bytes`, of a file into which was written from byte `from` on, past the
+    /// page cache. What a mapping has left in cached blocks between the old end and there is cleared.
+    pub fn grow(&self, lock: &ExclusiveLock<'_, T>, from: i64, bytes: i64) {
+        let old = self.size();
+        self.set_size(lock, bytes);
+        // SAFETY: the inode is valid, its lock is held, and its size is not less than `from`.
+        unsafe { bindings::pagecache_isize_extended(self.as_ptr(), old, from.min(bytes)) };
+    }
+
     /// The number that tells this use of the inode's number from earlier ones.
     pub fn generation(&self) -> u32 {
         // SAFETY: set once, when the inode was filled.
