@@ -51,10 +51,15 @@ impl FileOperations for Rext4 {
             Ok(())
         };
         checked().map_err(|e| Filesystem::errno(inode, "write", e))?;
-        if request.is_direct() {
-            dio::write::write(request, memory)
-        } else {
-            buffered::write(request, memory)
+        if !request.is_direct() {
+            return buffered::write(request, memory);
+        }
+        match dio::write::write(request, memory) {
+            // Data in the page cache may have more set aside than it needs.
+            Err(e) if e == ENOSPC && !request.is_nowait() && Self::make_room(inode) => {
+                dio::write::write(request, memory)
+            }
+            result => result,
         }
     }
 

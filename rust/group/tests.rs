@@ -6,7 +6,7 @@ use super::{
     ledger::{Claimant, Ledger},
     pinned::Pinned,
     search::FreeBits,
-    space::{Claim, ConversionReserve, Rights, Space},
+    space::{Claim, ConversionReserve, DelayedReserve, Rights, Space},
 };
 use crate::{
     disk::bitmap::{Bitmap, BitmapMut},
@@ -172,6 +172,71 @@ mod suite {
         counts.unpromise(696);
         counts.settle(300, 300);
         assert_eq!((counts.free, counts.available()), (696, 696));
+    }
+
+    #[test]
+    fn what_is_delayed_is_kept_from_all_others() {
+        let mut counts = ledger(1000);
+        // A normal writer leaves pool and reserve alone, for data and nodes together.
+        assert!(!counts.delay(Claimant::Normal, 290, 11));
+        assert!(counts.delay(Claimant::Normal, 290, 10));
+        assert!(!counts.delay(Claimant::Normal, 1, 0));
+        assert!(counts.delay(Claimant::Root, 500, 0));
+        assert_eq!(counts.claim(Claimant::Root, 1000), 0);
+        // What is set aside for nodes is not shown as used.
+        assert_eq!((counts.visible(), counts.available()), (10, 200));
+        counts.claim_delayed(100);
+        counts.settle_delayed(100, 60);
+        assert_eq!((counts.free, counts.delayed, counts.claimed), (940, 730, 0));
+        counts.claim_delayed_nodes(10);
+        counts.settle_delayed_nodes(10, 1);
+        assert_eq!((counts.free, counts.delayed_nodes), (939, 9));
+        counts.undelay(730, 9);
+        assert_eq!((counts.available(), counts.visible()), (939, 739));
+    }
+
+    #[test]
+    fn a_delayed_reserve_is_spent_and_given_back() -> Result {
+        let space = Space::new(ledger(1000))?;
+        let mut reserve = DelayedReserve::new(&space);
+        assert!(reserve.grow(&Rights::Root, 100, 5));
+        // Fewer nodes are enough when ranges grow together.
+        assert!(reserve.grow(&Rights::Root, 20, 3));
+        assert!(!reserve.grow(&Rights::Root, 800, 3));
+        let counts = space.ledger();
+        assert_eq!((counts.delayed, counts.delayed_nodes), (120, 3));
+
+        let mut rights = Rights::Delayed(&mut reserve);
+        let claim = Claim::new(&space, 70, &mut rights, || ()).ok_or(ENOSPC)?;
+        assert_eq!(claim.blocks(), 70);
+        claim.spend(50);
+        let mut rights = Rights::DelayedNodes(&mut reserve);
+        let claim = Claim::new(&space, 1, &mut rights, || ()).ok_or(ENOSPC)?;
+        claim.spend(1);
+        let counts = space.ledger();
+        assert_eq!(
+            (counts.free, counts.delayed, counts.delayed_nodes),
+            (949, 70, 2)
+        );
+        reserve.shrink(30, 0);
+        let counts = space.ledger();
+        assert_eq!((counts.delayed, counts.delayed_nodes), (40, 0));
+        drop(reserve);
+        assert_eq!(space.ledger().available(), 949);
+        Ok(())
+    }
+
+    #[test]
+    fn writeback_may_use_what_is_not_promised() -> Result {
+        let space = Space::new(ledger(200))?;
+        let promise = ConversionReserve::try_new(&space, 150).ok_or(ENOSPC)?;
+        let mut reserve = DelayedReserve::new(&space);
+        let mut rights = Rights::DelayedNodes(&mut reserve);
+        let claim = Claim::new(&space, 100, &mut rights, || ()).ok_or(ENOSPC)?;
+        assert_eq!(claim.blocks(), 50);
+        drop(claim);
+        drop(promise);
+        Ok(())
     }
 
     #[test]
