@@ -16,6 +16,7 @@ from typing import Iterator
 
 from .. import guest, module, qemu
 from ..base import BUILD, Failure, say
+from ..console import HARMLESS, REPORTS
 from . import summary
 from .config import Config
 from .output import FAIL, Stream
@@ -47,6 +48,15 @@ class Settings:
     check_options: str = ""
     mount_options: str = ""  # added to those of the configuration
     soak: str = ""
+
+
+def _reason(told: list[str], log: str) -> str:
+    """What ended a guest, in a line: what `told` begins with, and the first report in its log."""
+    first = told[0].splitlines()[0].split(" (console log")[0].rstrip(":") if told else "no result"
+    for line in log.splitlines():
+        if REPORTS.search(line) and not HARMLESS.search(line):
+            return f"{first}: {line.partition('] ')[2] or line}"
+    return first
 
 
 class Runner:
@@ -152,16 +162,14 @@ class Runner:
         )
         if not self._stop and stream.current is not None:
             item = Item(config.name, stream.iteration, stream.current)
-            reason = told[0].splitlines()[0].split(" (console log")[0] if told else "no result"
-            result = Result(item, ERROR, time.monotonic() - stream.since, reason.rstrip(":"))
+            log = console.read_text(encoding="utf-8", errors="replace")
+            log = log[max(0, log.rfind(f"run fstests {item.test} ")) :]
+            result = Result(item, ERROR, time.monotonic() - stream.since, _reason(told, log))
             finished.append(result)
             self._add(result)
-            log = console.read_text(encoding="utf-8", errors="replace")
             kept = self._results.kept(item)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.with_name(kept.name + ".console").write_text(
-                log[max(0, log.rfind(f"run fstests {item.test} ")) :], encoding="utf-8"
-            )
+            kept.with_name(kept.name + ".console").write_text(log, encoding="utf-8")
         for result in finished:
             if result.outcome in (FAIL, ERROR):
                 self._keep(result.item, directory / "results")
