@@ -173,6 +173,7 @@ class Runner:
         for result in finished:
             if result.outcome in (FAIL, ERROR):
                 self._keep(result.item, directory / "results")
+                self._explain(result)
         if not finished and not self._stop:
             raise Failure(
                 f"no test ended in the guest; its output:\n{stream.around[-3000:]}\n"
@@ -204,6 +205,15 @@ class Runner:
             self._results.add(result)
             done, all_of_it = len(self._results.results), len(self._results.plan)
             print(f"[{done}/{all_of_it}] {result.item.config}: {summary.line(result)}", flush=True)
+
+    def _explain(self, result: Result) -> None:
+        """Put what was found in the kernel's log into the reason."""
+        kept = self._results.kept(result.item)
+        file = kept.with_name(kept.name + ".dmesg")
+        if result.reason.startswith("_check_dmesg") and file.is_file():
+            reason = _reason([result.reason], file.read_text(encoding="utf-8", errors="replace"))
+            with self._lock:
+                self._results.add(dataclasses.replace(result, reason=reason))
 
     def _left_by(self, item: Item, results: Path) -> Iterator[Path]:
         base = results / f"{item.iteration:04}" / item.test
