@@ -71,11 +71,14 @@ def about(tree: Tree, *, fs: str, kernel_name: str, **more: str) -> dict[str, st
     }
 
 
-def must_match(results: ResultSet, fs: str, kernel_name: str) -> None:
-    """Whether a run may be gone on with."""
+def resume(results: ResultSet, fs: str, kernel_name: str) -> None:
+    """Go on with a run, if it is one of the same kind; another version of rext4 is noted."""
     if (results.about["fs"], results.about["kernel"]) != (fs, kernel_name):
         raise Failure(f"{results.directory} was run with --fs {results.about['fs']} "
                       f"--kernel {results.about['kernel']}; say the same, with --resume")
+    versions = results.about["rext4"].split(", ")
+    if fs == "rext4" and _our_version() not in versions:
+        results.about["rext4"] = ", ".join([*versions, _our_version()])
 
 
 def finish(results: ResultSet) -> None:
