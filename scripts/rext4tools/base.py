@@ -33,8 +33,13 @@ def say(text: str) -> None:
 
 def main(function) -> NoReturn:
     """Run a command's main function; a Failure becomes one clear message."""
+    def ended(*_) -> NoReturn:
+        # timeout(1) sends it twice, and the second would end the cleaning up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(143)
+
     # So that being ended cleans up too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, ended)
     try:
         sys.exit(function())
     except Failure as failure:
