@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator
 
-from . import buildroot, console, guestimage, kernel, module, qemu
+from . import buildroot, console, guestimage, kernel, module, pool, qemu
 from .base import BUILD, LOGS, TOP, Failure, say, tail
 
 #: A command that prints this line starts the clock of `kill_after`.
@@ -375,6 +375,8 @@ def _supervise(
                 guest.kill()
                 return 0
         late = overdue()
+        if pool.stopping.is_set():
+            late = "all is to end"
         if now >= deadline:
             late = f"no end after {options.timeout:g} s"
         if late:

@@ -8,25 +8,28 @@ A test is an executable file. Comment lines at its top say what it wants:
     # memory: 1024           MiB
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line
-    # needs-kasan: yes       `make test` runs it on the KASAN kernel too, if it is compiled
+    # needs-kasan: yes       `make test` runs it on the KASAN kernel too
     # host: yes              runs on the host and calls scripts/guest itself
 
 It passes with exit status 0, is skipped with 77 (its last line says why) and
-fails with any other. Tests that want the same guest share one, one after the
-other, with the module loaded afresh and the disks emptied for each.
+fails with any other. A few tests that want the same guest share one, one after
+the other, with the module loaded afresh and the disks emptied for each. Several
+guests run side by side.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import os
 import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Callable
 
-from . import guest, qemu
+from . import guest, module, pool, qemu
 from .base import LOGS, TOP, Failure
 from .report import FAIL, PASS, SKIP, Report
 
@@ -35,6 +38,9 @@ DIRECTORY = TOP / "tests" / "guest"
 SLOWER = {"stock": 1, "debug": 1, "kasan": 5}
 # Seconds that a guest may take until it begins with a test.
 START = 300
+# Tests that share a guest, at most: starting one takes seconds, and more would keep the last
+# processor at work long after the others.
+SHARE = 3
 _HEADER = re.compile(r"# ([a-z-]+): (.+)")
 _FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "host"}
 _MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
@@ -227,17 +233,20 @@ def _run_on_host(test: Test, report: Report) -> None:
         [DIRECTORY / test.name], cwd=TOP, env=env, stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
     ) as process:
-        try:
-            output, _ = process.communicate(timeout=test.timeout)
-            note = f"exit status {process.returncode}"
-        except subprocess.TimeoutExpired:
-            process.terminate()
+        note = ""
+        while not note:
             try:
-                output, _ = process.communicate(timeout=10)
+                output, _ = process.communicate(timeout=1)
+                note = f"exit status {process.returncode}"
             except subprocess.TimeoutExpired:
-                process.kill()
-                output, _ = process.communicate()
-            note = f"no end after {test.timeout} s"
+                if time.monotonic() - start > test.timeout or pool.stopping.is_set():
+                    process.terminate()
+                    try:
+                        output, _ = process.communicate(timeout=10)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        output, _ = process.communicate()
+                    note = f"no end after {test.timeout} s"
         status = process.returncode
     outcome = {0: PASS, 77: SKIP}.get(status, FAIL) if not note.startswith("no end") else FAIL
     lines = output.strip().splitlines()
@@ -248,19 +257,33 @@ def _run_on_host(test: Test, report: Report) -> None:
     report.add(outcome, f"{test.title} on the host", time.monotonic() - start, note, output)
 
 
-def run(tests: list[Test], report: Report) -> None:
-    """Run tests, grouped by the guest they want."""
-    if tests:
-        # The programs they call, in build/tools.
-        if subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
-            raise Failure("the programs that the guest tests use can't be built")
+def prepare(tests: list[Test]) -> None:
+    """Build what the tests need, before any of them begins."""
+    # The programs they call, in build/tools.
+    if tests and subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
+        raise Failure("the programs that the guest tests use can't be built")
+    for kernel in sorted({test.kernel for test in tests}):
+        module.build(kernel)
+
+
+def jobs(tests: list[Test], report: Report) -> list[Callable[[], None]]:
+    """What runs the tests, grouped by the guest they want; what may take longest comes first."""
     machines: dict[tuple, list[Test]] = {}
+    groups = [[test] for test in tests if test.host]
     for test in tests:
-        if test.host:
-            continue
-        machines.setdefault(test.machine, []).append(test)
-    for group in machines.values():
-        _run_shared(group, report)
-    for test in tests:
-        if test.host:
-            _run_on_host(test, report)
+        if not test.host:
+            machines.setdefault(test.machine, []).append(test)
+    for same in machines.values():
+        same.sort(key=lambda test: test.timeout)
+        # Long ones with short ones.
+        count = -(-len(same) // SHARE)
+        groups += [same[start::count] for start in range(count)]
+    groups.sort(key=lambda group: -sum(test.timeout for test in group))
+    return [functools.partial(_run_group, group, report) for group in groups]
+
+
+def _run_group(tests: list[Test], report: Report) -> None:
+    if tests[0].host:
+        _run_on_host(tests[0], report)
+    else:
+        _run_shared(tests, report)

@@ -250,10 +250,3 @@ def get(flavour: str) -> Kernel:
     from . import ownkernel
 
     return ownkernel.get(flavour, chosen)
-
-
-def is_compiled(flavour: str) -> bool:
-    """Whether a flavour that is compiled here is in the cache already."""
-    from . import ownkernel
-
-    return ownkernel.is_compiled(flavour, choice())

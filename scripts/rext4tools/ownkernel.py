@@ -48,12 +48,6 @@ def _digest(wanted: dict[str, str], source: str) -> str:
     return cache.key(RECIPE, source, buildroot.path().name, repr(sorted(wanted.items())))
 
 
-def is_compiled(flavour: str, chosen: Choice) -> bool:
-    """Whether one of our own kernels is in the cache."""
-    digest = _digest(_configuration(flavour), packages(chosen).name)
-    return cache.has(flavour, digest)
-
-
 def get(flavour: str, chosen: Choice) -> Kernel:
     """One of our own kernels, compiled when it is not there."""
     base = packages(chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
 
 PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
 
@@ -21,6 +22,7 @@ class Report:
     failed: int = 0
     skipped: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def add(
         self,
@@ -33,8 +35,20 @@ class Report:
     ) -> None:
         """Show one line and count it; `counts` are passed, failed and skipped cases.
 
-        A group that failed counts at least one failure.
+        A group that failed counts at least one failure. Tests that run side by side call it.
         """
+        with self._lock:
+            self._add(outcome, name, seconds, note, output, counts)
+
+    def _add(
+        self,
+        outcome: str,
+        name: str,
+        seconds: float,
+        note: str,
+        output: str,
+        counts: tuple[int, int, int] | None,
+    ) -> None:
         passed, failed, skipped = counts or (0, 0, 0)
         if counts is None:
             passed, failed, skipped = (int(outcome == each) for each in (PASS, FAIL, SKIP))
