@@ -41,8 +41,9 @@ kunit: host
 
 #: make module [KDIR=DIR]   build rext4.ko for Debian's kernel, or for the one built in DIR
 #:             [KERNEL=K]   … or for the project's own: debug, kasan
+# With KDIR, this machine's own tools may do.
 .PHONY: module
-module: host
+module: $(if $(KDIR),,host)
 	@scripts/module $(if $(KDIR),--kdir '$(KDIR)',--kernel $(KERNEL))
 
 #: make shell [KERNEL=K]    a shell in a guest with the module loaded

@@ -31,6 +31,7 @@ class Choice:
     version: str  # of the packages, 7.2.12-1~bpo13+1
     series: str  # 7.2
     release: str  # uname -r of the stock kernel, 7.2.12+deb13-amd64
+    unsigned: bool = False  # the binary comes without a signature, in a package named so
 
     @property
     def packages(self) -> list[str]:
@@ -38,7 +39,7 @@ class Choice:
         names = [
             f"linux-source-{self.series}",
             f"linux-headers-{self.release}",
-            f"linux-binary-{self.release}",
+            f"linux-binary-{'unsigned-' if self.unsigned else ''}{self.release}",
             f"linux-modules-{self.release}",
         ]
         return [f"{name}={self.version}" for name in names]
@@ -82,12 +83,13 @@ def _newest() -> Choice:
         ),
         log,
     )
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[Choice]] = {}
     listing = buildroot.output(
         ["sh", "-c", "apt-cache dumpavail | grep -E '^(Package|Version):'"], apt=True
     )
     name = ""
     sources: set[tuple[str, str]] = set()
+    binaries: dict[tuple[str, str], bool] = {}
     headers: list[tuple[str, str, str]] = []
     for line in listing.splitlines():
         field, value = line.split(": ", 1)
@@ -95,11 +97,16 @@ def _newest() -> Choice:
             name = value
         elif match := re.fullmatch(r"linux-source-(\d+\.\d+)", name):
             sources.add((match[1], value))
+        elif match := re.fullmatch(r"linux-binary-(unsigned-)?(\d.*-amd64)", name):
+            key = (match[2], value)
+            # A signed one is better known to work.
+            binaries[key] = bool(match[1]) and binaries.get(key, True)
         elif match := re.fullmatch(r"linux-headers-((\d+\.\d+)[0-9.]*\+deb\d+[0-9.]*-amd64)", name):
             headers.append((match[2], value, match[1]))
     for series, version, release in headers:
-        if (series, version) in sources:
-            found.setdefault(series, []).append((version, release))
+        unsigned = binaries.get((release, version))
+        if (series, version) in sources and unsigned is not None:
+            found.setdefault(series, []).append(Choice(version, series, release, unsigned))
     for series in SERIES:
         if series in found:
             break
@@ -113,8 +120,7 @@ def _newest() -> Choice:
             )
         series = min(newer, key=_version_order)
         say(f"warning: Linux {', '.join(SERIES)} is gone from the archive; trying {series}, which rext4 may not build against")
-    version, release = max(found[series], key=lambda pair: _version_order(pair[0]))
-    return Choice(version, series, release)
+    return max(found[series], key=lambda choice: _version_order(choice.version))
 
 
 def _choice_file() -> Path:
@@ -178,7 +184,7 @@ def packages(chosen: Choice) -> Path:
             rm -rf source; mv tree source
             # Since the merge of / and /usr files may be in either place.
             test -d modules/lib || mv modules/usr/lib modules/lib
-            for file in binary/boot/vmlinuz-* binary/usr/lib/modules/*/vmlinuz; do
+            for file in binary/boot/vmlinuz-* binary/usr/lib/modules/*/vmlinuz*; do
                 if test -e "$file"; then cp "$file" binary/vmlinuz; fi
             done
             depmod -b modules {chosen.release}

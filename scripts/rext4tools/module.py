@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,13 +55,54 @@ def build(
     return output / "rext4.ko"
 
 
+def _printed(words: list[str]) -> str:
+    """What a command prints, in one line; nothing if it can't be run."""
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _foreign_command(tree: Path, config: str, words: list[str]) -> list[str]:
+    """`words`, to be run with the very rustc that the kernel in `tree` was compiled with.
+
+    Rust has no stable format for compiled crates: another version can't read the kernel's.
+    """
+    match = re.search(r'^CONFIG_RUSTC_VERSION_TEXT="(.*)"$', config, re.M)
+    wanted = match[1] if match else ""
+    here = _printed(["rustc", "--version"])
+    if wanted == here and shutil.which("bindgen"):
+        say(f"building against {tree} with this machine's tools")
+        return words
+    if not shutil.which("bwrap"):
+        raise Failure(
+            f"the kernel in {tree} was compiled with `{wanted}`; this machine has `{here or 'no rustc'}`"
+            f"{'' if shutil.which('bindgen') else ' and no bindgen'}. Install what is missing, or run "
+            "scripts/setup-host for the tools that rext4 brings."
+        )
+    ours = _printed(buildroot.command(["rustc", "--version"]))
+    if wanted != ours:
+        raise Failure(
+            f"the kernel in {tree} was compiled with `{wanted}`; this machine has `{here or 'no rustc'}`"
+            f"{'' if shutil.which('bindgen') else ' and no bindgen'}, the build root `{ours}`. Install that "
+            "rustc and bindgen, or compile the kernel with one of these."
+        )
+    say(f"building against {tree} with the tools of the build root")
+    # A tree that was made with O= uses its source.
+    source = tree / "source"
+    binds = [tree, *([source.resolve()] if source.exists() else [])]
+    return buildroot.command(words, binds=binds)
+
+
 def build_foreign(tree: Path) -> Path:
-    """Build the module against the user's own kernel tree, with the host's tools."""
+    """Build the module against the user's own kernel tree."""
+    tree = tree.resolve()
     config = tree / ".config"
     if not config.exists():
         raise Failure(
             f"{tree} is not a configured kernel tree (it has no .config). Give the directory that "
-            "the kernel was built in, or /lib/modules/$(uname -r)/build with the headers installed."
+            "the kernel was built in."
         )
     text = config.read_text(encoding="utf-8")
     needs = ("CONFIG_RUST=y", "CONFIG_MODULES=y", "CONFIG_LEGACY_DIRECT_IO=y")
@@ -69,10 +112,15 @@ def build_foreign(tree: Path) -> Path:
             f"the kernel in {tree} lacks {', '.join(missing) or 'CONFIG_JBD2'}; "
             "rext4 needs a kernel that is configured with it"
         )
-    output = BUILD / f"kdir-{cache.key(str(tree.resolve()))}"
+    if not (tree / "rust/libkernel.rmeta").exists():
+        raise Failure(
+            f"{tree} has no rust/libkernel.rmeta: its Rust crates are not built. Run `make` there, or "
+            "`make modules_prepare`; header packages of distributions often come without them."
+        )
+    output = BUILD / f"kdir-{cache.key(str(tree))}"
     output.mkdir(parents=True, exist_ok=True)
-    say(f"building against {tree} with this machine's tools")
-    _run(_make_words(tree, output, text, ()), f"building the module against {tree}", quiet=False)
+    words = _foreign_command(tree, text, _make_words(tree, output, text, ()))
+    _run(words, f"building the module against {tree}", quiet=False)
     return output / "rext4.ko"
 
 
