@@ -25,13 +25,20 @@ use kernel::{prelude::*, sync::aref::ARef};
 
 impl FileOperations for Rext4 {
     fn open(inode: &Inode<Self>) -> Result {
+        Self::check_access(inode)?;
         // A file whose data can't be served can be opened, for its attributes; reading it fails.
         let _ = inode::check_supported(inode);
         Ok(())
     }
 
+    fn check_access(inode: &Inode<Self>) -> Result {
+        let up = inode.super_block().data().must_be_up();
+        up.map_err(|e| Filesystem::errno(inode, "open", e))
+    }
+
     fn read(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {
         let inode = request.inode();
+        Self::check_access(inode)?;
         inode::check_supported(inode).map_err(|e| Filesystem::errno(inode, "read", e))?;
         if memory.len() == 0 {
             return Ok(0);

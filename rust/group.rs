@@ -11,7 +11,7 @@
 //!                └─ pinned   freed, but not for good yet
 //! ```
 //!
-//! [`allocate`], [`free`], [`inodes`] and [`new_inode`] are the operations; [`search`] looks for a place within a
+//! [`allocate`], [`free`], [`discard`], [`inodes`] and [`new_inode`] are the operations; [`search`] looks for a place within a
 //! group.
 //!
 //! # Locks
@@ -24,6 +24,7 @@
 mod allocate;
 mod bitmaps;
 mod descriptors;
+mod discard;
 mod free;
 mod inodes;
 mod ledger;
@@ -51,7 +52,10 @@ use crate::{
     error::{FsError, FsResult},
     vfs::{block_device::BlockDevice, jbd2::Journal},
 };
-use core::ops::{Deref, DerefMut};
+use core::{
+    ops::{Deref, DerefMut},
+    sync::atomic::AtomicBool,
+};
 use descriptors::{Descriptors, GroupSummary};
 use kernel::{
     new_mutex,
@@ -79,6 +83,8 @@ struct GroupState {
     bad_inodes: bool,
     /// Blocks that were freed but can't be used yet.
     pinned: Option<KBox<Pinned>>,
+    /// All free runs of at least so many blocks were discarded, and none was freed since.
+    trimmed: Option<u32>,
 }
 
 impl GroupState {
@@ -88,6 +94,7 @@ impl GroupState {
             bad_blocks: false,
             bad_inodes: false,
             pinned: None,
+            trimmed: None,
         }
     }
 
@@ -134,6 +141,10 @@ pub(crate) struct Groups {
     damage: Pin<KBox<Mutex<Option<Corrupt>>>>,
     /// Whether there is any, to be looked at without the lock.
     has_damage: Atomic<bool>,
+    /// Freed blocks are discarded before they are used again.
+    discard: AtomicBool,
+    /// Held by who does that.
+    discarding: Pin<KBox<Mutex<()>>>,
 }
 
 /// How much is free, as `statfs` tells it.
@@ -201,6 +212,8 @@ impl Groups {
             shards: new_shards(layout.group_count() as usize)?,
             damage: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
             has_damage: Atomic::new(false),
+            discard: AtomicBool::new(false),
+            discarding: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
         };
         groups.tidy_system()?;
         Ok(groups)
@@ -312,10 +325,10 @@ impl Groups {
     pub(crate) fn reclaim(&self, journal: &Journal) -> FsResult<bool> {
         Journal::must_not_have_handle()?;
         let pinned = self.space.ledger().pinned;
-        self.release_committed(journal);
+        self.release_freed(journal)?;
         if self.space.ledger().pinned > 0 {
             journal.force_commit()?;
-            self.release_committed(journal);
+            self.release_freed(journal)?;
         }
         Ok(self.space.ledger().pinned < pinned)
     }
@@ -342,17 +355,36 @@ impl Groups {
         let Some(pinned) = &mut state.pinned else {
             return;
         };
+        if self.discards() {
+            // They are discarded first, which takes too long under the group's lock.
+            return;
+        }
         let released = pinned.release(|tid| journal.is_committed(tid));
-        if pinned.count() == 0 {
+        self.unpin(state, released);
+    }
+
+    /// Notes that so many blocks of a group are not pinned any more.
+    fn unpin(&self, state: &mut GroupState, released: u32) {
+        if state.pinned_count() == 0 {
             state.pinned = None;
         }
         if released > 0 {
             state.longest = u32::MAX;
+            state.trimmed = None;
             self.space.update(|ledger| ledger.unpin(released));
         }
     }
 
-    /// The same for all groups.
+    /// Gives the pinned blocks of all groups back that are committed by now. Without a handle.
+    fn release_freed(&self, journal: &Journal) -> FsResult {
+        if self.discards() {
+            return self.discard_committed(journal.device(), |tid| journal.is_committed(tid));
+        }
+        self.release_committed(journal);
+        Ok(())
+    }
+
+    /// The same for all groups, as far as it can be done with a handle.
     fn release_committed(&self, journal: &Journal) {
         if self.space.ledger().pinned == 0 {
             return;

@@ -13,6 +13,7 @@
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
 //! | [`convert`] | from unwritten to written, and the size on disk |
 //! | [`size`] | truncation, both ways |
+//! | [`flags`] | what `chattr` changes |
 //! | [`orphan`] | the list of inodes that recovery has to finish |
 //! | [`truncate`] | freeing blocks, in steps that each fit a transaction |
 //!
@@ -25,6 +26,7 @@ pub(crate) mod allocate;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delayed;
+pub(crate) mod flags;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;

@@ -7,11 +7,17 @@
 //! | [`options`] | the mount options |
 //! | [`life`] | mount, remount, freeze, sync, unmount |
 //! | [`primary`] | the primary super block |
+//! | [`administration`] | what is asked of it by `ioctl` |
+//! | [`down`] | shut down while it is mounted |
+//! | [`discard`] | when free space is discarded |
 //! | [`damage`] | what happens when something on disk is wrong |
 //! | [`counters`] | what is counted for people |
 
+mod administration;
 pub(crate) mod counters;
 pub(crate) mod damage;
+mod discard;
+mod down;
 pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
@@ -30,6 +36,7 @@ use crate::{
     inode::orphan::Orphans,
     vfs::{
         block_device::BlockDevice,
+        commit_work::CommitWork,
         inode::Inode,
         jbd2::{Handle, Journal, JournalSlot},
         super_block::SuperBlock,
@@ -70,6 +77,9 @@ pub(crate) struct Filesystem {
     pub(crate) hash: HashSettings,
     /// The journal; none on a read-only mount that did not need it.
     pub(crate) journal: JournalSlot,
+    /// What is done after each commit.
+    #[pin]
+    commit_work: CommitWork,
     /// Free blocks and inodes; there once the journal was recovered.
     groups: SetOnce<Groups>,
     /// What is counted.
@@ -87,6 +97,8 @@ pub(crate) struct Filesystem {
     default_on_damage: OnDamage,
     /// Set once damage was found and nothing may be written any more.
     stopped: AtomicBool,
+    /// Set once it was shut down, and nothing may be read or written any more.
+    down: AtomicBool,
     reports: damage::Reports,
     /// The last inode that was warned of.
     warned: AtomicU64,
@@ -116,14 +128,18 @@ impl Filesystem {
         *self.options.lock() = options;
         self.dioread_nolock
             .store(options.dioread_nolock, Ordering::Relaxed);
+        if let Some(groups) = self.groups.as_ref() {
+            groups.set_discard(options.discard && !self.is_down());
+        }
     }
 
     /// The journal, for a change of the file system.
     ///
     /// # Errors
     ///
-    /// `EROFS` if nothing may be written.
+    /// `EROFS` if nothing may be written, `EIO` if the file system was shut down.
     pub(crate) fn writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<&Journal> {
+        self.must_be_up()?;
         if sb.is_read_only() || self.stopped.load(Ordering::Acquire) {
             return Err(FsError::Kernel(code::EROFS));
         }
@@ -139,8 +155,9 @@ impl Filesystem {
     /// # Errors
     ///
     /// `EIO` if changes that were made in memory can't be written any more because the file system
-    /// was stopped.
+    /// was stopped, or that it was shut down.
     pub(crate) fn journal_for_writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<Option<&Journal>> {
+        self.must_be_up()?;
         if self.stopped.load(Ordering::Acquire) {
             return Err(FsError::Kernel(code::EIO));
         }

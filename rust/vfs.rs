@@ -5,20 +5,25 @@
 //! A file system is a type that implements [`super_block::FileSystem`] and, beside it, a trait for
 //! each table of callbacks it wants to serve: [`inode::InodeOperations`],
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
-//! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`]. Nothing here knows
+//! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`],
+//! [`fileattr::FlagOperations`], [`ioctl::Administration`],
+//! [`commit_work::CommitCallback`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
 pub(crate) mod block_device;
 pub(crate) mod buffer;
 pub(crate) mod checksum;
+pub(crate) mod commit_work;
 mod create_callback;
 pub(crate) mod dentry;
 pub(crate) mod direct_io;
 pub(crate) mod export;
 pub(crate) mod file;
+pub(crate) mod fileattr;
 pub(crate) mod fs_context;
 pub(crate) mod inode;
+pub(crate) mod ioctl;
 pub(crate) mod iomap;
 pub(crate) mod jbd2;
 mod mmap;

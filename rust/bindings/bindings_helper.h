@@ -5,6 +5,7 @@
  */
 
 #include <linux/buffer_head.h>
+#include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/xattr.h>
@@ -28,6 +29,8 @@
 #include <linux/iomap.h>
 #include <linux/jbd2.h>
 
+#include <uapi/linux/ext4.h>
+
 #include "shims.h"
 
 /* Constants whose macros bindgen can't evaluate. */
@@ -42,5 +45,19 @@ static const unsigned int REXT4_IOMAP_ZERO = IOMAP_ZERO;
 static const unsigned int REXT4_IOMAP_FAULT = IOMAP_FAULT;
 static const unsigned int REXT4_VM_FAULT_SIGBUS = (__force unsigned int)VM_FAULT_SIGBUS;
 static const unsigned int REXT4_IOEND_UNWRITTEN = IOMAP_IOEND_UNWRITTEN;
+static const unsigned int REXT4_ENOIOCTLCMD = ENOIOCTLCMD;
+static const unsigned int REXT4_GETVERSION = FS_IOC_GETVERSION;
+static const unsigned int REXT4_SETVERSION = FS_IOC_SETVERSION;
+static const unsigned int REXT4_GETVERSION32 = FS_IOC32_GETVERSION;
+static const unsigned int REXT4_SETVERSION32 = FS_IOC32_SETVERSION;
+static const unsigned int REXT4_EXT4_GETVERSION = EXT4_IOC_GETVERSION;
+static const unsigned int REXT4_EXT4_SETVERSION = EXT4_IOC_SETVERSION;
+static const unsigned int REXT4_EXT4_GETVERSION32 = _IOR('f', 3, int);
+static const unsigned int REXT4_EXT4_SETVERSION32 = _IOW('f', 4, int);
+static const unsigned int REXT4_EXT4_GETFSUUID = EXT4_IOC_GETFSUUID;
+static const unsigned int REXT4_GETFSLABEL = FS_IOC_GETFSLABEL;
+static const unsigned int REXT4_SETFSLABEL = FS_IOC_SETFSLABEL;
+static const unsigned int REXT4_FITRIM = FITRIM;
+static const unsigned int REXT4_SHUTDOWN = EXT4_IOC_SHUTDOWN;
 static const unsigned int REXT4_S_NOSEC = S_NOSEC;
 static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;

@@ -46,6 +46,22 @@ bool rext4_shim_bdev_read_only(struct block_device *bdev)
 	return bdev_read_only(bdev);
 }
 
+bool rext4_shim_bdev_can_discard(struct block_device *bdev)
+{
+	return bdev_max_discard_sectors(bdev) > 0;
+}
+
+unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev)
+{
+	return bdev_discard_granularity(bdev);
+}
+
+int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
+			    sector_t sectors)
+{
+	return blkdev_issue_discard(bdev, sector, sectors, GFP_NOFS);
+}
+
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 				      unsigned int size, bool movable)
 {
@@ -237,6 +253,16 @@ void rext4_shim_nofs_restore(unsigned int flags)
 	memalloc_nofs_restore(flags);
 }
 
+void rext4_shim_set_sysfs_name(struct super_block *sb)
+{
+	super_set_sysfs_name_bdev(sb);
+}
+
+bool rext4_shim_is_administrator(void)
+{
+	return capable(CAP_SYS_ADMIN);
+}
+
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
 {
 	return wbc->for_sync;
@@ -327,6 +353,11 @@ bool rext4_shim_is_dirsync(const struct inode *inode)
 	return IS_DIRSYNC(inode);
 }
 
+bool rext4_shim_is_sync(const struct inode *inode)
+{
+	return IS_SYNC(inode);
+}
+
 bool rext4_shim_start_internal_write(struct super_block *sb)
 {
 	if (journal_current_handle())
@@ -399,6 +430,11 @@ void rext4_shim_iomap_readahead(struct readahead_control *request,
 struct inode *rext4_shim_file_inode(const struct file *file)
 {
 	return file_inode(file);
+}
+
+bool rext4_shim_file_is_own(const struct file *file)
+{
+	return inode_owner_or_capable(file_mnt_idmap(file), file_inode(file));
 }
 
 void rext4_shim_file_can_odirect(struct file *file)
@@ -671,12 +707,55 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend)
 	return NULL;
 }
 
+void rext4_shim_commit_work_init(struct rext4_commit_work *work,
+				 void (*run)(struct work_struct *))
+{
+	INIT_WORK(&work->work, run);
+	work->sb = NULL;
+	work->stopped = false;
+}
+
+static void commit_is_done(journal_t *journal, transaction_t *transaction)
+{
+	struct rext4_commit_work *work = journal->j_private;
+
+	if (!READ_ONCE(work->stopped))
+		queue_work(system_dfl_wq, &work->work);
+}
+
+void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
+				   journal_t *journal, struct super_block *sb)
+{
+	work->sb = sb;
+	journal->j_private = work;
+	/* A commit that sees the callback sees what it works with. */
+	smp_store_release(&journal->j_commit_callback, commit_is_done);
+}
+
+void rext4_shim_commit_work_stop(struct rext4_commit_work *work)
+{
+	WRITE_ONCE(work->stopped, true);
+	/* A commit may have looked before that and queue it after this. */
+	cancel_work_sync(&work->work);
+}
+
+struct super_block *rext4_shim_commit_work_sb(struct work_struct *work)
+{
+	struct rext4_commit_work *own =
+		container_of(work, struct rext4_commit_work, work);
+
+	return READ_ONCE(own->stopped) ? NULL : own->sb;
+}
+
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops)
 {
 	struct inode *inode = file_inode(fault->vma->vm_file);
 	vm_fault_t result;
 
+	/* As for a file that is not writable: it was when it was mapped. */
+	if (IS_IMMUTABLE(inode))
+		return VM_FAULT_SIGBUS;
 	sb_start_pagefault(inode->i_sb);
 	file_update_time(fault->vma->vm_file);
 	filemap_invalidate_lock_shared(inode->i_mapping);

@@ -22,6 +22,10 @@ unsigned int rext4_shim_page_shift(void);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);
+bool rext4_shim_bdev_can_discard(struct block_device *bdev);
+unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev);
+int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
+			    sector_t sectors);
 
 /* A reference to the buffer of a block that lies within the device, or NULL. */
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
@@ -63,6 +67,9 @@ int rext4_shim_bh_sync(struct buffer_head *bh);
 
 /* Super blocks and mounting. */
 void rext4_shim_sb_force_rdonly(struct super_block *sb);
+void rext4_shim_set_sysfs_name(struct super_block *sb);
+/* Whether the current task has the rights of an administrator. */
+bool rext4_shim_is_administrator(void);
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
 /* Tells the mounter why an option is refused. */
 void rext4_shim_fc_error(struct fs_context *fc, const char *option,
@@ -103,6 +110,7 @@ void rext4_shim_inode_changed(struct inode *inode);
 struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
 				   umode_t mode);
 bool rext4_shim_is_dirsync(const struct inode *inode);
+bool rext4_shim_is_sync(const struct inode *inode);
 /* Keeps a freeze away, unless the task has a handle, which does so as well. */
 bool rext4_shim_start_internal_write(struct super_block *sb);
 void rext4_shim_end_internal_write(struct super_block *sb);
@@ -159,11 +167,30 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend);
 int rext4_shim_ioend_start(void);
 void rext4_shim_ioend_stop(void);
 
+/* Work to be done after each commit, for vfs/commit_work.rs. */
+struct rext4_commit_work {
+	struct work_struct work;
+	struct super_block *sb;
+	bool stopped;
+};
+
+void rext4_shim_commit_work_init(struct rext4_commit_work *work,
+				 void (*run)(struct work_struct *));
+/* From now on each commit of the journal queues the work. */
+void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
+				   journal_t *journal, struct super_block *sb);
+/* Waits for the work to end; it does nothing any more if it is queued again. */
+void rext4_shim_commit_work_stop(struct rext4_commit_work *work);
+/* NULL if the work was stopped. */
+struct super_block *rext4_shim_commit_work_sb(struct work_struct *work);
+
 /* Files and requests. */
 /* What a page fault that wants to write has to do around the file system. */
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops);
 struct inode *rext4_shim_file_inode(const struct file *file);
+/* Whether the current task is the owner of the file, or stands in for it. */
+bool rext4_shim_file_is_own(const struct file *file);
 void rext4_shim_file_can_odirect(struct file *file);
 void rext4_shim_file_accessed(struct file *file);
 bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);

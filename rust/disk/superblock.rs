@@ -24,6 +24,8 @@ pub use edit::ErrorRecord;
 
 /// The size of the structure, in bytes.
 pub const SUPERBLOCK_SIZE: usize = 1024;
+/// The most bytes that the name of a volume has.
+pub const VOLUME_NAME_SIZE: usize = 16;
 /// Where on the device it lies, in bytes.
 pub const SUPERBLOCK_OFFSET: u64 = 1024;
 /// The number that says that this is ext2, ext3 or ext4.
@@ -69,7 +71,7 @@ pub struct Superblock {
     feature_incompat: U32,
     feature_ro_compat: U32,
     uuid: [u8; 16],
-    volume_name: [u8; 16],
+    volume_name: [u8; VOLUME_NAME_SIZE],
     last_mounted: [u8; 64],
     algorithm_usage_bitmap: U32,
     prealloc_blocks: u8,

@@ -193,7 +193,7 @@ impl Groups {
         let end = self.layout.blocks_in_group(group);
         let range = bitmap.with(|bytes| {
             let pinned = state.pinned.as_ref();
-            let pinned = pinned.map_or([None; 2], |pinned| pinned.bitmaps());
+            let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
             FreeBits::new(Bitmap::new(bytes), pinned, end).place(wish.goal, wish.wanted)
         });
         let len = range.as_ref().map_or(0, length);

@@ -44,7 +44,17 @@ impl Groups {
         if summary.blocks_uninit {
             return self.make_block_bitmap(handle, group, summary);
         }
-        let buffer = self.read(handle.journal().device(), summary.block_bitmap)?;
+        self.checked_block_bitmap(handle.journal().device(), group, summary)
+    }
+
+    /// The same for a group whose bitmap is on disk.
+    pub(super) fn checked_block_bitmap(
+        &self,
+        device: &BlockDevice,
+        group: GroupNumber,
+        summary: &GroupSummary,
+    ) -> FsResult<Buffer> {
+        let buffer = self.read(device, summary.block_bitmap)?;
         self.descriptors.look(&self.layout, group, |desc| {
             buffer.verify_once(kinds::BLOCK_BITMAP, |bytes| {
                 if let Some(seed) = self.descriptors.bitmap_seed() {

@@ -41,6 +41,12 @@ impl Generation {
         BitmapMut::new(&mut self.bits).fill(range, true);
         self.count = self.count.saturating_add(count);
     }
+
+    fn take_over(&mut self, other: &Self) {
+        for run in set_runs(Bitmap::new(&other.bits), 0) {
+            self.add(run);
+        }
+    }
 }
 
 /// The pinned blocks of one group.
@@ -50,6 +56,8 @@ pub(super) struct Pinned {
     younger: Option<Generation>,
     /// Freed by one before that.
     older: Option<Generation>,
+    /// Freed by transactions that are committed, and being discarded: see [`super::discard`].
+    discarded: Option<Generation>,
 }
 
 impl Pinned {
@@ -59,8 +67,8 @@ impl Pinned {
     }
 
     /// The bits of the pinned blocks.
-    pub(super) fn bitmaps(&self) -> [Option<Bitmap<'_>>; 2] {
-        [&self.younger, &self.older].map(|generation| {
+    pub(super) fn bitmaps(&self) -> [Option<Bitmap<'_>>; 3] {
+        [&self.younger, &self.older, &self.discarded].map(|generation| {
             generation
                 .as_ref()
                 .map(|generation| Bitmap::new(&generation.bits))
@@ -68,7 +76,8 @@ impl Pinned {
     }
 
     fn generations(&self) -> impl Iterator<Item = &Generation> {
-        self.younger.iter().chain(self.older.iter())
+        let waiting = self.younger.iter().chain(self.older.iter());
+        waiting.chain(self.discarded.iter())
     }
 
     /// Gives back what transactions freed that are committed now. Returns how many blocks.
@@ -79,6 +88,32 @@ impl Pinned {
             released += done.map_or(0, |generation| generation.count);
         }
         released
+    }
+
+    /// Sets apart what transactions freed that are committed now, to be discarded; it stays pinned.
+    /// Whether there is any.
+    pub(super) fn begin_discard(&mut self, is_committed: impl Fn(Tid) -> bool) -> bool {
+        for place in [&mut self.older, &mut self.younger] {
+            let Some(done) = place.take_if(|generation| is_committed(generation.tid)) else {
+                continue;
+            };
+            match &mut self.discarded {
+                none @ None => *none = Some(done),
+                Some(own) => own.take_over(&done),
+            }
+        }
+        self.discarded.is_some()
+    }
+
+    /// The next run from a bit on of what was set apart.
+    pub(super) fn next_to_discard(&self, from: u32) -> Option<Range<u32>> {
+        let map = Bitmap::new(&self.discarded.as_ref()?.bits);
+        set_runs(map, from).next()
+    }
+
+    /// Gives back what was set apart, and returns how many blocks.
+    pub(super) fn end_discard(&mut self) -> u32 {
+        self.discarded.take().map_or(0, |done| done.count)
     }
 
     /// Makes room to pin blocks that transaction `tid` frees, in a bitmap of `bytes` bytes.
@@ -94,9 +129,7 @@ impl Pinned {
         };
         if let Some(older) = self.older.take() {
             // Not released, against what jbd2 does. To keep it longer is always right.
-            for run in set_runs(Bitmap::new(&older.bits)) {
-                before.add(run);
-            }
+            before.take_over(&older);
         }
         self.older = Some(before);
         Ok(())
@@ -110,9 +143,9 @@ impl Pinned {
     }
 }
 
-/// The runs of set bits.
-fn set_runs(map: Bitmap<'_>) -> impl Iterator<Item = Range<u32>> + '_ {
-    let mut at = 0;
+/// The runs of set bits, from a bit on.
+fn set_runs(map: Bitmap<'_>, from: u32) -> impl Iterator<Item = Range<u32>> + '_ {
+    let mut at = from;
     core::iter::from_fn(move || {
         let start = map.next_set(at..map.bits())?;
         let end = map.next_clear(start..map.bits()).unwrap_or(map.bits());

@@ -12,14 +12,14 @@ use core::ops::Range;
 pub(super) struct FreeBits<'a> {
     bitmap: Bitmap<'a>,
     /// Blocks that were freed, but not for good yet: see [`super::pinned`].
-    pinned: [Option<Bitmap<'a>>; 2],
+    pinned: [Option<Bitmap<'a>>; 3],
     /// The number of blocks in the group.
     end: u32,
 }
 
 impl<'a> FreeBits<'a> {
     /// The free ones of the first `end` bits.
-    pub(super) fn new(bitmap: Bitmap<'a>, pinned: [Option<Bitmap<'a>>; 2], end: u32) -> Self {
+    pub(super) fn new(bitmap: Bitmap<'a>, pinned: [Option<Bitmap<'a>>; 3], end: u32) -> Self {
         Self {
             bitmap,
             pinned,
@@ -53,6 +53,19 @@ impl<'a> FreeBits<'a> {
             .filter_map(|map| map.next_set(start..limit))
             .fold(limit, u32::min);
         start..end
+    }
+
+    /// The first run in `range` of at least `least` bits, all of it.
+    pub(super) fn next_run(self, range: Range<u32>, least: u32) -> Option<Range<u32>> {
+        let mut at = range.start;
+        while let Some(start) = self.next_free(at..range.end) {
+            let run = self.run_from(start, range.end);
+            if length(&run) >= least {
+                return Some(run);
+            }
+            at = run.end;
+        }
+        None
     }
 
     /// The first run in `range` of at least `wanted` bits, cut to that, or else the longest.

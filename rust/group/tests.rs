@@ -30,7 +30,7 @@ fn free_runs(runs: &[Range<u32>]) -> [u8; BYTES] {
 }
 
 fn place(bytes: &[u8], goal: Option<u32>, wanted: u32) -> Option<Range<u32>> {
-    FreeBits::new(Bitmap::new(bytes), [None; 2], BITS).place(goal, wanted)
+    FreeBits::new(Bitmap::new(bytes), [None; 3], BITS).place(goal, wanted)
 }
 
 fn tid(number: u32) -> Tid {
@@ -70,7 +70,7 @@ mod suite {
     #[test]
     fn search_stays_within_the_group() {
         let bytes = [0; BYTES];
-        let bits = FreeBits::new(Bitmap::new(&bytes), [None; 2], 100);
+        let bits = FreeBits::new(Bitmap::new(&bytes), [None; 3], 100);
         assert_eq!(bits.place(Some(90), 64), Some(90..100));
         assert_eq!(bits.place(Some(100), 64), Some(0..64));
         assert_eq!(bits.place(Some(u32::MAX), 64), Some(0..64));
@@ -83,12 +83,12 @@ mod suite {
         BitmapMut::new(&mut first).fill(10..20, true);
         let mut second = [0; BYTES];
         BitmapMut::new(&mut second).fill(18..30, true);
-        let pinned = [Some(Bitmap::new(&first)), Some(Bitmap::new(&second))];
+        let pinned = [Some(Bitmap::new(&first)), Some(Bitmap::new(&second)), None];
         let bits = FreeBits::new(Bitmap::new(&bytes), pinned, BITS);
         assert_eq!(bits.place(Some(10), 100), Some(30..50));
         let mut third = [0; BYTES];
         BitmapMut::new(&mut third).fill(40..41, true);
-        let pinned = [Some(Bitmap::new(&third)), Some(Bitmap::new(&second))];
+        let pinned = [Some(Bitmap::new(&third)), None, Some(Bitmap::new(&second))];
         let bits = FreeBits::new(Bitmap::new(&bytes), pinned, BITS);
         assert_eq!(bits.place(Some(10), 100), Some(10..18));
         assert_eq!(bits.place(None, 100), Some(30..40));
@@ -133,6 +133,27 @@ mod suite {
         assert_eq!(pinned.release(|own| own == tid(1)), 0);
         assert_eq!(pinned.release(|own| own == tid(2)), 10);
         assert_eq!(pinned.release(|own| own == tid(3)), 5);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_discarded_stays_pinned_until_the_end() -> Result {
+        let mut pinned = Pinned::default();
+        pinned.prepare(tid(1), BYTES)?;
+        pinned.add(10..20);
+        pinned.prepare(tid(2), BYTES)?;
+        pinned.add(20..25);
+        pinned.prepare(tid(3), BYTES)?;
+        pinned.add(50..51);
+        assert!(!pinned.begin_discard(|_| false));
+        assert!(pinned.begin_discard(|own| own == tid(2)));
+        assert_eq!(pinned.next_to_discard(0), Some(10..25));
+        assert_eq!(pinned.next_to_discard(25), None);
+        assert_eq!(pinned.count(), 16);
+        assert_eq!(pinned.release(|_| true), 1);
+        assert_eq!(pinned.end_discard(), 15);
+        assert_eq!(pinned.count(), 0);
+        assert!(!pinned.begin_discard(|_| true));
         Ok(())
     }
 

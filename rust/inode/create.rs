@@ -2,7 +2,7 @@
 
 //! A new inode, in memory and in the inode table.
 
-use super::{load, project, store, DataKind};
+use super::{flags, load, project, store, DataKind};
 use crate::{
     disk::{
         extent::{NodeMut, Place, ROOT_SIZE},
@@ -31,35 +31,6 @@ pub(crate) struct NewContent<'a> {
     pub(crate) text: Option<&'a [u8]>,
     /// The number of the device of a node, as the kernel has it.
     pub(crate) device: u32,
-}
-
-/// The flags that a new inode takes over from its directory.
-const INHERITED: u32 = 0x1 // to be deleted securely
-    | 0x2 // to be undeletable
-    | 0x4 // to be compressed
-    | 0x400 // not to be compressed
-    | 0x8000 // with no tails merged
-    | InodeFlags::SYNC
-    | InodeFlags::NODUMP
-    | InodeFlags::NOATIME
-    | InodeFlags::JOURNAL_DATA
-    | InodeFlags::DIRSYNC
-    | InodeFlags::PROJECT_INHERIT
-    | InodeFlags::CASEFOLD
-    | InodeFlags::DAX;
-
-/// Those that mean something for directories alone.
-const OF_DIRECTORIES: u32 =
-    InodeFlags::DIRSYNC | InodeFlags::TOPDIR | InodeFlags::CASEFOLD | InodeFlags::PROJECT_INHERIT;
-
-fn inherited_flags(parent: InodeFlags, kind: FileType) -> InodeFlags {
-    let flags = InodeFlags(parent.0 & INHERITED);
-    match kind {
-        FileType::Directory => flags,
-        FileType::Regular => flags.without(OF_DIRECTORIES),
-        // As C ext4: the others make no sense for what has no data.
-        _ => InodeFlags(flags.0 & (InodeFlags::NODUMP | InodeFlags::NOATIME)),
-    }
 }
 
 /// Whether a symbolic link with this text has it in the inode itself, with a zero byte behind it.
@@ -143,7 +114,7 @@ fn fill(
 ) -> FsResult {
     let inode = new.inode();
     let data = inode.data();
-    let mut flags = inherited_flags(parent.data().flags(), kind);
+    let mut flags = flags::inherited(parent.data().flags(), kind);
     let mut area = [0; ROOT_SIZE];
     let holds = match (kind, content.text) {
         (FileType::Symlink, Some(text)) if is_short_link(text) => {

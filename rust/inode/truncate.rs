@@ -214,7 +214,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
 pub(crate) fn evict(inode: &Inode<Rext4>) {
     let sb = inode.super_block();
     delayed::give_all_back(inode);
-    if inode.links() != 0 || sb.is_read_only() {
+    if inode.links() != 0 || sb.is_read_only() || sb.data().is_down() {
         return;
     }
     if let Err(e) = delete(inode) {

@@ -15,6 +15,9 @@ use crate::{
 /// The block of the inode table that holds an inode.
 pub(crate) const INODE: u32 = 1;
 
+/// The block that holds the primary super block.
+pub(crate) const SUPER_BLOCK: u32 = 1;
+
 /// A change of one group's blocks or inodes: the bitmap, and the block that holds the descriptor.
 const GROUP: u32 = 2;
 

@@ -80,6 +80,10 @@ impl Filesystem {
         what: &'static str,
         text: fmt::Arguments<'_>,
     ) {
+        if self.is_down() {
+            // What a power cut leaves in memory says nothing about the disk.
+            return;
+        }
         if !self.reports.take(Timestamp::now().seconds) {
             return self.apply_policy(sb);
         }
@@ -129,7 +133,7 @@ impl Filesystem {
 
     /// Lets nothing be written any more. Reads go on.
     pub(crate) fn stop(&self, sb: &SuperBlock<Rext4>, why: Error) {
-        if sb.is_read_only() || self.stopped.swap(true, Ordering::AcqRel) {
+        if sb.is_read_only() || self.is_down() || self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
         pr_err!("({}): error: remounting read-only\n", sb.id());

@@ -31,6 +31,7 @@ use crate::{
     },
     vfs::{
         checksum::crc32c,
+        commit_work::CommitWork,
         inode::Inode,
         jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal},
         stat::{StatFs, Timestamp},
@@ -95,11 +96,15 @@ impl FileSystem for Rext4 {
             None => return,
             Some(result) => result,
         };
+        if fs.is_down() {
+            return;
+        }
         if closed.is_err() {
             pr_err!("({}): error: the journal could not be closed\n", sb.id());
             return;
         }
         if !sb.is_read_only() && !fs.stopped.load(Ordering::Acquire) {
+            fs.discard_at_end(sb);
             if let Err(e) = fs.write_clean(sb) {
                 pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
             }
@@ -133,6 +138,7 @@ impl FileSystem for Rext4 {
             journal.flush()?;
             fs.write_clean(sb)?;
             drop(locked);
+            fs.discard_committed(sb);
             Ok(())
         };
         freeze().map_err(|e| fs.errno_at(sb, None, "freeze", e))
@@ -140,7 +146,7 @@ impl FileSystem for Rext4 {
 
     fn thaw(sb: &SuperBlock<Self>) -> Result {
         let fs = sb.data();
-        if sb.is_read_only() || fs.journal.get().is_none() {
+        if sb.is_read_only() || fs.is_down() || fs.journal.get().is_none() {
             return Ok(());
         }
         fs.write_in_use(false)
@@ -301,6 +307,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             seed: superblock.seed,
             hash: superblock.hash,
             journal: JournalSlot::new(),
+            commit_work <- CommitWork::new::<Rext4>(),
             groups: SetOnce::new(),
             counters: Counters::default(),
             orphans <- Orphans::new(),
@@ -310,6 +317,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             dioread_nolock: AtomicBool::new(nolock),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             reports: super::damage::Reports::default(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
@@ -523,6 +531,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         })?;
         journal.clear_error()?;
     }
+    fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {
         // Recovery may have brought back an older or newer super block and other metadata.
@@ -572,10 +581,22 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         noted => u64::from(noted),
     };
     fs.overhead.store(overhead, Ordering::Relaxed);
+    groups.set_discard(fs.options().discard);
     if !fs.groups.populate(groups) {
         return Err(FsError::Kernel(code::EBUSY));
     }
+    warn_of_discard(sb, &fs.options());
     Ok(())
+}
+
+/// Says so if `discard` was asked for and can't be had.
+fn warn_of_discard(sb: &SuperBlock<Rext4>, options: &Options) {
+    if options.discard && !sb.device().can_discard() {
+        pr_warn!(
+            "({}): warning: discard was asked for, and the device can't do that\n",
+            sb.id()
+        );
+    }
 }
 
 /// The runs of blocks that the journal lies in.
@@ -655,6 +676,9 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
         return Err(FsError::Kernel(code::EINVAL));
     }
+    if fs.is_down() && read_only != sb.is_read_only() {
+        return Err(FsError::Kernel(code::EROFS));
+    }
     if fs.stopped.load(Ordering::Acquire) && !read_only {
         pr_err!(
             "({}): error: it was stopped because of damage; unmount it and run e2fsck\n",
@@ -692,6 +716,9 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
             become_writable(sb)?;
         }
         _ => {}
+    }
+    if options.discard && !old.discard {
+        warn_of_discard(sb, options);
     }
     fs.set_options(*options);
     if let Some(journal) = fs.journal.get() {

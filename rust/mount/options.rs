@@ -62,6 +62,8 @@ pub(crate) struct Options {
     pub(crate) minixdf: bool,
     /// `noload`: mount read-only without looking at the journal.
     pub(crate) noload: bool,
+    /// Whether freed blocks are discarded.
+    pub(crate) discard: bool,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
@@ -72,7 +74,6 @@ pub(crate) struct Options {
 const NO_DIFFERENCE: &[&str] = &[
     "journal_checksum",
     "nojournal_async_commit",
-    "nodiscard",
     "noquota",
     "nogrpid",
     "sysvgroups",
@@ -117,7 +118,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         "bsdgroups",
         c"new files always get their group as System V does",
     ),
-    ("discard", c"freed blocks can't be discarded yet"),
     (
         "journal_async_commit",
         c"the journal's commit block always waits for the blocks before it",
@@ -187,6 +187,7 @@ impl MountOptions<Rext4> for Options {
             user_xattr: true,
             minixdf: false,
             noload: false,
+            discard: false,
             reserved_uid: 0,
             reserved_gid: 0,
         }
@@ -235,6 +236,8 @@ impl MountOptions<Rext4> for Options {
             ("minixdf", None) => self.minixdf = true,
             ("bsddf", None) => self.minixdf = false,
             ("noload" | "norecovery", None) => self.noload = true,
+            ("discard", None) => self.discard = true,
+            ("nodiscard", None) => self.discard = false,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
             ("debug" | "nodebug", None) => {}
@@ -288,6 +291,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (!options.user_xattr, "nouser_xattr"),
         (options.minixdf, "minixdf"),
         (options.noload, "norecovery"),
+        (options.discard, "discard"),
     ];
     for (_, name) in flags.iter().filter(|(shown, _)| *shown) {
         seq_print!(seq, ",{}", *name);

@@ -65,6 +65,30 @@ impl BlockDevice {
         unsafe { bindings::rext4_shim_bdev_read_only(self.as_ptr()) }
     }
 
+    /// Whether the device can be told that blocks hold nothing any more.
+    pub(crate) fn can_discard(&self) -> bool {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_can_discard(self.as_ptr()) }
+    }
+
+    /// The smallest unit in bytes that the device can discard.
+    pub(crate) fn discard_granularity(&self) -> u32 {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_discard_granularity(self.as_ptr()) }
+    }
+
+    /// Tells the device that a range of bytes holds nothing any more, and waits for it. What is
+    /// read from there after this may be anything. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if it can't do that, `EIO`.
+    pub(crate) fn discard(&self, start: u64, len: u64) -> Result {
+        let (sector, sectors) = (start / SECTOR_BYTES, len / SECTOR_BYTES);
+        // SAFETY: by the invariant the device is valid.
+        to_result(unsafe { bindings::rext4_shim_bdev_discard(self.as_ptr(), sector, sectors) })
+    }
+
     /// Makes everything that the device has acknowledged durable. Sleeps until it is.
     pub(crate) fn flush(&self) -> Result {
         // SAFETY: by the invariant the device is valid.

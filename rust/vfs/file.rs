@@ -6,13 +6,13 @@
 
 use super::{
     inode::{ExclusiveLock, Inode},
-    iomap, mmap, readdir,
+    ioctl, iomap, mmap, readdir,
     super_block::FileSystem,
 };
 use crate::bindings;
 use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
-    error::{from_result, to_result, Error},
+    error::{code, from_result, to_result, Error},
     ffi,
     prelude::*,
 };
@@ -21,6 +21,12 @@ use kernel::{
 pub trait FileOperations: Sized {
     /// Called before a file is opened; an error refuses it.
     fn open(inode: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// Called before a file is mapped into memory or spliced from, which does not come through
+    /// [`Self::read`]; an error refuses it.
+    fn check_access(inode: &Inode<Self>) -> Result
     where
         Self: FileSystem;
 
@@ -85,6 +91,22 @@ pub struct OpenFile<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> OpenFile<'_, T> {
+    /// # Safety
+    ///
+    /// `file` is an open file of an inode of type `T`, for all of `'a`.
+    pub(super) unsafe fn from_raw(file: *mut bindings::file) -> Self {
+        Self {
+            file,
+            // SAFETY: the caller's promise. The file keeps the inode alive.
+            inode: unsafe { Inode::from_raw(bindings::rext4_shim_file_inode(file)) },
+        }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file
+    }
+
     /// The file's inode.
     pub fn inode(&self) -> &Inode<T> {
         self.inode
@@ -211,8 +233,12 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     }
 
     /// Checks a write against limits and, with `O_APPEND`, moves it to the end of the file; returns
-    /// how many bytes may be written. The inode has to be locked, at least shared.
+    /// how many bytes may be written. The inode has to be locked, at least shared. `EPERM` if the
+    /// file became immutable after it was opened.
     pub fn write_checks(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
+        if self.inode.is_immutable() {
+            return Err(code::EPERM);
+        }
         // SAFETY: by the type invariant.
         count(unsafe { bindings::generic_write_checks(self.raw, memory.as_ptr()) })
     }
@@ -313,10 +339,12 @@ impl<T: FileSystem> Table<T> {
         open: Some(Self::open),
         release: Some(Self::release),
         fsync: Some(Self::fsync),
-        splice_read: Some(bindings::filemap_splice_read),
+        splice_read: Some(Self::splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
         fallocate: Some(Self::fallocate),
+        unlocked_ioctl: Some(ioctl::ioctl::<T>),
+        compat_ioctl: Some(ioctl::compat_ioctl::<T>),
         fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE,
         ..Self::EMPTY
     };
@@ -329,6 +357,8 @@ impl<T: FileSystem> Table<T> {
         release: Some(readdir::release_dir::<T>),
         fsync: Some(Self::fsync),
         setlease: Some(bindings::generic_setlease),
+        unlocked_ioctl: Some(ioctl::ioctl::<T>),
+        compat_ioctl: Some(ioctl::compat_ioctl::<T>),
         ..Self::EMPTY
     };
 
@@ -394,6 +424,25 @@ impl<T: FileSystem> Table<T> {
             _lifetime: PhantomData,
         };
         uncount(T::write(&mut kiocb, &mut iter))
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        position: *mut bindings::loff_t,
+        pipe: *mut bindings::pipe_inode_info,
+        len: usize,
+        flags: u32,
+    ) -> isize {
+        // SAFETY: the VFS passes a file of an inode of ours.
+        let inode = unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode(file)) };
+        if let Err(e) = T::check_access(inode) {
+            return e.to_errno() as isize;
+        }
+        // SAFETY: what the VFS passes is passed on.
+        unsafe { bindings::filemap_splice_read(file, position, pipe, len, flags) }
     }
 
     /// # Safety

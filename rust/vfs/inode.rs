@@ -7,7 +7,7 @@
 use super::{
     address_space, create_callback,
     dentry::Dentry,
-    file, iomap, namespace,
+    file, fileattr, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
     readdir,
     stat::{Attributes, Timestamp},
@@ -36,6 +36,7 @@ pub trait InodeOperations:
     + Sync
     + 'static
     + file::FileOperations
+    + fileattr::FlagOperations
     + writeback::Writeback
     + readdir::ReadDir
     + namespace::NameSpace
@@ -176,8 +177,32 @@ impl<T: FileSystem> Inode<T> {
 
     /// The number that tells this use of the inode's number from earlier ones.
     pub fn generation(&self) -> u32 {
-        // SAFETY: set once, when the inode was filled.
-        unsafe { (*self.as_ptr()).i_generation }
+        // SAFETY: the inode is valid.
+        unsafe { ptr::addr_of!((*self.as_ptr()).i_generation).read_volatile() }
+    }
+
+    /// Sets the number that tells this use of the inode's number from earlier ones.
+    pub fn set_generation(&self, _lock: &ExclusiveLock<'_, T>, generation: u32) {
+        // SAFETY: the inode is valid and its lock is held; who reads it meanwhile sees either.
+        unsafe { ptr::addr_of_mut!((*self.as_ptr()).i_generation).write_volatile(generation) };
+    }
+
+    /// Makes the VFS's flags that a file system's own stand for these: `S_SYNC`, `S_APPEND`,
+    /// `S_IMMUTABLE`, `S_NOATIME`, `S_DIRSYNC`.
+    pub fn set_vfs_flags(&self, _lock: &ExclusiveLock<'_, T>, flags: u32) {
+        let all = bindings::S_SYNC
+            | bindings::S_APPEND
+            | bindings::S_IMMUTABLE
+            | bindings::S_NOATIME
+            | bindings::S_DIRSYNC;
+        // SAFETY: the inode is valid and its lock is held.
+        unsafe { bindings::inode_set_flags(self.as_ptr(), flags & all, all) };
+    }
+
+    /// Whether changes of this inode are to be durable when they return.
+    pub fn is_sync(&self) -> bool {
+        // SAFETY: the inode and its super block are valid.
+        unsafe { bindings::rext4_shim_is_sync(self.as_ptr()) }
     }
 
     /// Sets the number of links; the caller orders changes, by the VFS's locks of directories.
@@ -590,6 +615,8 @@ impl<T: FileSystem> Tables<T> {
 
     const REGULAR: bindings::inode_operations = bindings::inode_operations {
         fiemap: Some(iomap::fiemap::<T>),
+        fileattr_get: Some(fileattr::get::<T>),
+        fileattr_set: Some(fileattr::set::<T>),
         ..Self::SPECIAL
     };
 
@@ -612,6 +639,8 @@ impl<T: FileSystem> Tables<T> {
         rename: Some(namespace::rename::<T>),
         tmpfile: Some(namespace::tmpfile::<T>),
         fiemap: Some(iomap::fiemap::<T>),
+        fileattr_get: Some(fileattr::get::<T>),
+        fileattr_set: Some(fileattr::set::<T>),
         ..Self::SPECIAL
     };
 
@@ -712,6 +741,10 @@ impl<T: FileSystem> Tables<T> {
         from_result(|| {
             // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
             let (inode, asked) = unsafe { ((*dentry).d_inode, (*change).ia_valid) };
+            // SAFETY: as above. The VFS does not ask when a file that was opened before is cut.
+            if unsafe { Inode::<T>::from_raw(inode) }.is_immutable() {
+                return Err(code::EPERM);
+            }
             if asked & bindings::ATTR_KILL_PRIV != 0 {
                 // File capabilities have to go, and can't be removed yet; the VFS would take that
                 // for done.

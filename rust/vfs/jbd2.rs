@@ -67,7 +67,8 @@ unsafe impl Send for Journal {}
 unsafe impl Sync for Journal {}
 
 impl Journal {
-    fn as_ptr(&self) -> *mut bindings::journal_t {
+    /// The C object, for other wrappers.
+    pub(super) fn as_ptr(&self) -> *mut bindings::journal_t {
         self.journal.as_ptr()
     }
 

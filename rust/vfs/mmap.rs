@@ -54,6 +54,11 @@ impl<T: FileSystem> Table<T> {
 ///
 /// Called by the VFS for a file of an inode of type `T`.
 pub(super) unsafe extern "C" fn prepare<T: FileSystem>(desc: *mut bindings::vm_area_desc) -> i32 {
+    // SAFETY: the VFS passes a valid description, of a file of an inode of ours.
+    let inode = unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*desc).file)) };
+    if let Err(e) = T::check_access(inode) {
+        return e.to_errno();
+    }
     // SAFETY: the VFS passes a valid description, whose operations are for us to set.
     unsafe {
         bindings::rext4_shim_file_accessed((*desc).file);

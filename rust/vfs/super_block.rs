@@ -8,6 +8,7 @@ use super::{
     block_device::BlockDevice,
     fs_context::{self, MountOptions},
     inode::{self, Inode, InodeCache},
+    ioctl::Shutdown,
     jbd2::JournalSlot,
     new_inode::{Iget, NewInode},
     stat::StatFs,
@@ -31,7 +32,11 @@ use kernel::{
 ///
 /// Implemented by a type without values; the state of a mount is [`FileSystem::Super`].
 pub trait FileSystem:
-    inode::InodeOperations + super::xattr::XattrOperations + super::export::Export
+    inode::InodeOperations
+    + super::xattr::XattrOperations
+    + super::export::Export
+    + super::ioctl::Administration
+    + super::commit_work::CommitCallback
 {
     /// What `s_magic` and `statfs` show.
     const MAGIC: u32;
@@ -146,6 +151,28 @@ impl<T: FileSystem> SuperBlock<T> {
                 & bindings::REXT4_SB_RDONLY as usize
                 != 0
         }
+    }
+
+    /// The UUID that the VFS shows for the file system.
+    pub fn uuid(&self) -> [u8; 16] {
+        // SAFETY: set while the super block was filled, and not changed.
+        unsafe { (*self.as_ptr()).s_uuid.b }
+    }
+
+    /// Does something while the file system is frozen: after everything was written, and with all
+    /// who write kept out.
+    ///
+    /// # Errors
+    ///
+    /// Those of freezing; then nothing is done.
+    pub fn while_frozen<R>(&self, action: impl FnOnce() -> R) -> Result<R> {
+        let device = self.device().as_ptr();
+        // SAFETY: a mounted super block's device is open.
+        to_result(unsafe { bindings::bdev_freeze(device) })?;
+        let result = action();
+        // SAFETY: it was frozen above.
+        to_result(unsafe { bindings::bdev_thaw(device) })?;
+        Ok(result)
     }
 
     /// Makes the super block read-only from now on, without waiting for writers: for a file
@@ -400,6 +427,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
             (*sb).s_export_op = super::export::Table::<T>::table();
             (*sb).s_xattr = super::xattr::Table::<T>::handlers();
             (*sb).s_magic = T::MAGIC as usize;
+            bindings::rext4_shim_set_sysfs_name(sb);
         }
         let new = NewSuperBlock::<T> {
             // SAFETY: the super block is valid during this call.
@@ -458,8 +486,12 @@ unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
 ///
 /// Nobody else uses the super block.
 unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
-    // SAFETY: as the caller promises, nobody uses the journal.
+    T::commit_work(sb).stop();
+    // SAFETY: as the caller promises, nobody uses the journal; the work after commits does not any
+    // more either.
     let result = unsafe { T::journal(sb).close() };
+    // The last commit may have queued it once more.
+    T::commit_work(sb).stop();
     T::shut_down(sb, result);
 }
 
@@ -479,6 +511,7 @@ impl<T: FileSystem> SuperTable<T> {
         statfs: Some(Self::statfs),
         show_options: Some(Self::show_options),
         show_stats: Some(Self::show_stats),
+        shutdown: Some(Self::shutdown),
         // SAFETY: all callbacks may be absent.
         ..unsafe { core::mem::MaybeUninit::<bindings::super_operations>::zeroed().assume_init() }
     };
@@ -564,6 +597,16 @@ impl<T: FileSystem> SuperTable<T> {
             T::thaw(unsafe { SuperBlock::from_raw(sb) })?;
             Ok(0)
         })
+    }
+
+    /// The device is gone.
+    ///
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn shutdown(sb: *mut bindings::super_block) {
+        // SAFETY: the VFS passes a filled super block. There is nobody to tell of an error.
+        let _ = T::go_down(unsafe { SuperBlock::from_raw(sb) }, Shutdown::Now);
     }
 
     /// # Safety

@@ -73,6 +73,11 @@ impl Superblock {
         self.kbytes_written.set(kbytes);
     }
 
+    /// Sets the name of the volume, of which 16 bytes are kept.
+    pub fn set_volume_name(&mut self, name: &[u8]) {
+        set_text(&mut self.volume_name, name);
+    }
+
     /// Sets the head of the list of orphans, or makes the list empty.
     pub fn set_last_orphan(&mut self, inode: Option<InodeNumber>) {
         self.last_orphan.set(inode.map_or(0, |inode| inode.0));

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The flags of an inode that users see and change (`lsattr`, `chattr`), its project, and its
+//! generation.
+//!
+//! The bits of `i_flags` on disk are those of the system call. Which of them are seen, which can be
+//! changed, and what is refused is as in C ext4 (`EXT4_FL_USER_VISIBLE` and its neighbours in the
+//! kernel's `fs/ext4/ext4.h`), but for two that rext4 can't carry out: to map a file without extents,
+//! and to put data through the journal.
+
+use super::{store, Alone, DataKind};
+use crate::{
+    disk::{features::Feature, file_type::FileType, inode::InodeFlags},
+    error::{FsError, FsResult},
+    journal::{credits, sync_point::Change},
+    mount::Filesystem,
+    vfs::{
+        fileattr::{FileAttributes, FlagOperations},
+        inode::{ExclusiveLock, Inode},
+        jbd2::Credits,
+    },
+    Rext4,
+};
+use core::sync::atomic::Ordering;
+use kernel::{error::code, prelude::*};
+
+/// Flags of old that change nothing, and that users can set nevertheless.
+const WITHOUT_EFFECT: u32 = InodeFlags::SECURE_REMOVAL
+    | InodeFlags::UNDELETABLE
+    | InodeFlags::COMPRESSED
+    | InodeFlags::NO_TAILS
+    | InodeFlags::EOF_BLOCKS;
+
+/// What users can set and clear.
+const CHANGEABLE: u32 = WITHOUT_EFFECT
+    | InodeFlags::SYNC
+    | InodeFlags::IMMUTABLE
+    | InodeFlags::APPEND
+    | InodeFlags::NODUMP
+    | InodeFlags::NOATIME
+    | InodeFlags::JOURNAL_DATA
+    | InodeFlags::DIRSYNC
+    | InodeFlags::TOPDIR
+    | InodeFlags::EXTENTS
+    | InodeFlags::DAX
+    | InodeFlags::PROJECT_INHERIT
+    | InodeFlags::CASEFOLD;
+
+/// What users see.
+const VISIBLE: u32 = CHANGEABLE
+    | InodeFlags::DIRTY
+    | InodeFlags::COMPRESSED_BLOCKS
+    | InodeFlags::NOT_COMPRESSED
+    | InodeFlags::ENCRYPT
+    | InodeFlags::INDEX
+    | InodeFlags::VERITY
+    | InodeFlags::INLINE_DATA;
+
+/// What can't be carried out here, so that it stays as it is.
+const FIXED: u32 = InodeFlags::JOURNAL_DATA | InodeFlags::EXTENTS | InodeFlags::CASEFOLD;
+
+/// What a new inode takes over from its directory.
+const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
+    | InodeFlags::UNDELETABLE
+    | InodeFlags::COMPRESSED
+    | InodeFlags::NOT_COMPRESSED
+    | InodeFlags::NO_TAILS
+    | InodeFlags::SYNC
+    | InodeFlags::NODUMP
+    | InodeFlags::NOATIME
+    | InodeFlags::JOURNAL_DATA
+    | InodeFlags::DIRSYNC
+    | InodeFlags::PROJECT_INHERIT
+    | InodeFlags::CASEFOLD
+    | InodeFlags::DAX;
+
+/// What means something for directories alone.
+const OF_DIRECTORIES: u32 =
+    InodeFlags::DIRSYNC | InodeFlags::TOPDIR | InodeFlags::CASEFOLD | InodeFlags::PROJECT_INHERIT;
+
+/// Those of `flags` that an inode of this type can have.
+fn fitting(flags: InodeFlags, kind: Option<FileType>) -> InodeFlags {
+    match kind {
+        Some(FileType::Directory) => flags,
+        Some(FileType::Regular) => flags.without(OF_DIRECTORIES),
+        // The others make no sense for what has no data.
+        _ => InodeFlags(flags.0 & (InodeFlags::NODUMP | InodeFlags::NOATIME)),
+    }
+}
+
+/// What a new inode of this type takes over from its directory.
+pub(super) fn inherited(parent: InodeFlags, kind: FileType) -> InodeFlags {
+    fitting(InodeFlags(parent.0 & INHERITED), Some(kind))
+}
+
+impl FlagOperations for Rext4 {
+    fn file_attributes(inode: &Inode<Self>) -> Result<FileAttributes> {
+        attributes(inode).map_err(|e| Filesystem::errno(inode, "read flags", e))
+    }
+
+    fn set_file_attributes(
+        inode: &Inode<Self>,
+        lock: &ExclusiveLock<'_, Self>,
+        wanted: FileAttributes,
+    ) -> Result {
+        set(inode, lock, wanted).map_err(|e| Filesystem::errno(inode, "change flags", e))
+    }
+}
+
+fn has_projects(inode: &Inode<Rext4>) -> bool {
+    inode.super_block().data().features.has(Feature::PROJECT)
+}
+
+fn attributes(inode: &Inode<Rext4>) -> FsResult<FileAttributes> {
+    let mut flags = inode.data().flags().0 & VISIBLE;
+    if inode.is_regular() {
+        flags &= !InodeFlags::PROJECT_INHERIT;
+    }
+    let project = if has_projects(inode) {
+        super::project(inode)?
+    } else {
+        0
+    };
+    Ok(FileAttributes { flags, project })
+}
+
+/// Sets flags and project in one transaction.
+fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttributes) -> FsResult {
+    let old = inode.data().flags();
+    // What is seen and can't be set is passed over, since `chattr` gives back what it was shown.
+    let new = InodeFlags(wanted.flags & CHANGEABLE);
+    let kind = FileType::of_mode(inode.mode());
+    if wanted.flags & !VISIBLE != 0 || fitting(new, kind) != new {
+        return Err(FsError::unsupported());
+    }
+    let old_project = attributes(inode)?.project;
+    let changed = (old.0 ^ new.0) & CHANGEABLE;
+    if old.has(InodeFlags::IMMUTABLE) && new.has(InodeFlags::IMMUTABLE) {
+        let other = old.without(InodeFlags::IMMUTABLE).0 ^ new.without(InodeFlags::IMMUTABLE).0;
+        if other & CHANGEABLE != 0 || old_project != wanted.project {
+            return Err(FsError::Kernel(code::EPERM));
+        }
+    }
+    let special = old.has(InodeFlags::VERITY) || old.has(InodeFlags::ENCRYPT);
+    if changed & FIXED != 0 || (new.has(InodeFlags::DAX) && special) {
+        return Err(FsError::unsupported());
+    }
+    if old_project != wanted.project && !has_projects(inode) {
+        return Err(FsError::unsupported());
+    }
+
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let becomes_immutable = changed & new.0 & InodeFlags::IMMUTABLE != 0;
+    if inode.is_regular() && becomes_immutable && inode.data().kind() == DataKind::Extents {
+        // Writes under way end, and pages become clean, so that the next store into a mapping
+        // comes through the file system and is refused.
+        let _alone = Alone::new(inode, lock);
+        inode.write_back(0, i64::MAX)?;
+    }
+    let handle = journal.start(Credits::new(credits::INODE))?;
+    if inode.is_sync() {
+        handle.set_sync();
+    }
+    let stored = InodeFlags(old.0 & !CHANGEABLE | new.0);
+    let has_room = store::edit(inode, &handle, |raw| {
+        let has_room = old_project == wanted.project || raw.set_project(wanted.project);
+        if has_room {
+            // Not what the inode's number of blocks is counted in.
+            raw.set_flags(InodeFlags(
+                raw.flags().0 & !CHANGEABLE | stored.0 & CHANGEABLE,
+            ));
+        }
+        has_room
+    })?;
+    if !has_room {
+        return Err(FsError::unsupported());
+    }
+    inode.data().flags.store(stored.0, Ordering::Relaxed);
+    inode.set_vfs_flags(lock, super::load::vfs_flags(stored));
+    inode.note_change();
+    finish(inode, handle)
+}
+
+/// Stores the rest of the inode and ends the transaction.
+fn finish(inode: &Inode<Rext4>, handle: crate::vfs::jbd2::Handle<'_>) -> FsResult {
+    let root = inode.data().tree.read();
+    store::store(inode, &handle, &root)?;
+    drop(root);
+    inode.data().sync_point.note(&handle, Change::Other);
+    Ok(handle.stop()?)
+}
+
+/// Sets the number that tells this use of the inode from earlier ones.
+///
+/// # Errors
+///
+/// `ENOTTY` where checksums start from it, as all of them would have to be made anew.
+pub(crate) fn set_generation(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    generation: u32,
+) -> FsResult {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    if fs.seed.is_some() {
+        return Err(FsError::Kernel(code::ENOTTY));
+    }
+    let journal = fs.writing(sb)?;
+    let handle = journal.start(Credits::new(credits::INODE))?;
+    store::edit(inode, &handle, |raw| raw.set_generation(generation))?;
+    inode.set_generation(lock, generation);
+    inode.note_change();
+    finish(inode, handle)
+}

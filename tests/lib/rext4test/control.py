@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Calls by ioctl: flags of files, generations, labels, shutting down, trimming."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+from pathlib import Path
+from typing import Iterator
+
+GETFLAGS, SETFLAGS = 0x80086601, 0x40086602
+FSGETXATTR, FSSETXATTR = 0x801C581F, 0x401C5820
+GETVERSION, SETVERSION = 0x80087601, 0x40087602
+GETFSLABEL, SETFSLABEL = 0x81009431, 0x41009432
+GETFSUUID, GETFSSYSFSPATH = 0x80111500, 0x80811501
+EXT4_GETFSUUID = 0x8008662C
+FITRIM = 0xC0185879
+SHUTDOWN = 0x8004587D
+FLUSH, COMMIT_ONLY, NOW = 0, 1, 2  # how to shut down
+
+#: The bits of `chattr`'s letters.
+FLAGS = {
+    "s": 0x1, "u": 0x2, "c": 0x4, "S": 0x8, "i": 0x10, "a": 0x20, "d": 0x40, "A": 0x80, "E": 0x800, "I": 0x1000,
+    "j": 0x4000, "t": 0x8000, "D": 0x10000, "T": 0x20000, "e": 0x80000, "V": 0x100000, "x": 0x2000000,
+    "N": 0x10000000, "P": 0x20000000, "F": 0x40000000,
+}
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The file or directory, to be asked something."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def call(path: Path, number: int, argument: bytes | int = 0) -> bytes | int:
+    """One ioctl."""
+    with opened(path) as descriptor:
+        return fcntl.ioctl(descriptor, number, argument)
+
+
+def get_flags(path: Path) -> int:
+    """The flags as bits."""
+    return struct.unpack("I", call(path, GETFLAGS, bytes(8))[:4])[0]
+
+
+def set_flags(path: Path, flags: int) -> None:
+    """Exactly these flags."""
+    call(path, SETFLAGS, struct.pack("Q", flags))
+
+
+def letters(flags: int) -> str:
+    """The flags as `lsattr` shows them."""
+    return "".join(sorted(letter for letter, bit in FLAGS.items() if flags & bit))
+
+
+def get_xattr(path: Path) -> tuple[int, int]:
+    """The flags of FS_IOC_FSGETXATTR, and the project."""
+    flags, _, _, project, _ = struct.unpack("5I8x", call(path, FSGETXATTR, bytes(28)))
+    return flags, project
+
+
+def set_xattr(path: Path, flags: int, project: int) -> None:
+    """Exactly these, by FS_IOC_FSSETXATTR."""
+    call(path, FSSETXATTR, struct.pack("5I8x", flags, 0, 0, project, 0))
+
+
+def shut_down(path: Path, how: int) -> None:
+    """As if the power had gone."""
+    call(path, SHUTDOWN, struct.pack("I", how))
+
+
+def trim(path: Path, start: int = 0, length: int = 2**64 - 1, least: int = 0) -> int:
+    """Discard free space; how many bytes."""
+    answer = call(path, FITRIM, struct.pack("3Q", start, length, least))
+    return struct.unpack("3Q", answer)[1]
