@@ -252,6 +252,21 @@ impl Groups {
         self.free_inodes.load(Relaxed)
     }
 
+    /// The number of blocks that are kept for conversions.
+    pub(crate) fn kept_for_conversions(&self) -> u64 {
+        self.space.ledger().pool
+    }
+
+    /// The number of blocks that are promised to conversions under way.
+    pub(crate) fn promised(&self) -> u64 {
+        self.space.ledger().promised
+    }
+
+    /// The number of blocks that were freed and can't be used yet.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.space.ledger().pinned
+    }
+
     /// What is free as `statfs` tells it.
     pub(crate) fn free_space(&self) -> FreeSpace {
         let ledger = self.space.ledger();

@@ -11,6 +11,7 @@
 //! | [`down`] | shut down while it is mounted |
 //! | [`discard`] | when free space is discarded |
 //! | [`damage`] | what happens when something on disk is wrong |
+//! | [`sysfs`] | what is shown of it to people |
 //! | [`counters`] | what is counted for people |
 
 mod administration;
@@ -21,6 +22,7 @@ mod down;
 pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
+mod sysfs;
 
 use crate::{
     disk::{
@@ -40,6 +42,7 @@ use crate::{
         inode::Inode,
         jbd2::{Handle, Journal, JournalSlot},
         super_block::SuperBlock,
+        sysfs::Slot,
     },
     Rext4,
 };
@@ -82,6 +85,8 @@ pub(crate) struct Filesystem {
     commit_work: CommitWork,
     /// Free blocks and inodes; there once the journal was recovered.
     groups: SetOnce<Groups>,
+    /// Its directory in sysfs.
+    sysfs: Slot,
     /// What is counted.
     pub(crate) counters: Counters,
     /// The inodes that recovery would have to finish.
@@ -146,7 +151,12 @@ impl Filesystem {
         if let Some(damage) = self.groups().ok().and_then(|groups| groups.take_damage()) {
             self.errno_at(sb, None, "allocate", damage.into());
         }
-        self.journal.get().ok_or(FsError::Kernel(code::EROFS))
+        let journal = self.journal.get().ok_or(FsError::Kernel(code::EROFS))?;
+        if journal.is_aborted() {
+            self.journal_is_lost(sb);
+            return Err(FsError::Kernel(code::EROFS));
+        }
+        Ok(journal)
     }
 
     /// The journal, for changes that have to be left out where nothing can be written; `None`
@@ -163,6 +173,10 @@ impl Filesystem {
         }
         if sb.is_read_only() {
             return Ok(None);
+        }
+        if self.journal.get().is_some_and(Journal::is_aborted) {
+            self.journal_is_lost(sb);
+            return Err(FsError::Kernel(code::EIO));
         }
         Ok(self.journal.get())
     }

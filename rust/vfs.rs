@@ -7,7 +7,7 @@
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
 //! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`],
 //! [`fileattr::FlagOperations`], [`ioctl::Administration`],
-//! [`commit_work::CommitCallback`]. Nothing here knows
+//! [`commit_work::CommitCallback`], [`sysfs::SysfsFiles`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
@@ -36,6 +36,7 @@ pub(crate) mod readdir;
 pub(crate) mod rw_semaphore;
 pub(crate) mod stat;
 pub(crate) mod super_block;
+pub(crate) mod sysfs;
 pub(crate) mod wait;
 mod write_through;
 pub(crate) mod writeback;

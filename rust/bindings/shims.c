@@ -7,12 +7,14 @@
 #include <linux/crc32.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
+#include <linux/fserror.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/jbd2.h>
 #include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/part_stat.h>
 #include <linux/posix_acl.h>
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
@@ -256,6 +258,11 @@ void rext4_shim_nofs_restore(unsigned int flags)
 void rext4_shim_set_sysfs_name(struct super_block *sb)
 {
 	super_set_sysfs_name_bdev(sb);
+}
+
+void rext4_shim_report_error(struct super_block *sb, int error)
+{
+	fserror_report_metadata(sb, error, GFP_NOFS);
 }
 
 bool rext4_shim_is_administrator(void)
@@ -705,6 +712,25 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend)
 			return private;
 	}
 	return NULL;
+}
+
+void rext4_shim_attribute_init(struct attribute *attribute, const char *name,
+			       umode_t mode)
+{
+	sysfs_attr_init(attribute);
+	attribute->name = name;
+	attribute->mode = mode;
+}
+
+int rext4_shim_kobject_add(struct kobject *kobject, struct kobject *parent,
+			   const char *name)
+{
+	return kobject_add(kobject, parent, "%s", name);
+}
+
+u64 rext4_shim_bdev_sectors_written(struct block_device *bdev)
+{
+	return part_stat_read(bdev, sectors[STAT_WRITE]);
 }
 
 void rext4_shim_commit_work_init(struct rext4_commit_work *work,

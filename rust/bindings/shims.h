@@ -5,6 +5,7 @@
 
 #include <linux/buffer_head.h>
 #include <linux/jbd2.h>
+#include <linux/sysfs.h>
 #include <linux/wait.h>
 
 /* Logarithm of the size of a page, in bytes. */
@@ -68,6 +69,7 @@ int rext4_shim_bh_sync(struct buffer_head *bh);
 /* Super blocks and mounting. */
 void rext4_shim_sb_force_rdonly(struct super_block *sb);
 void rext4_shim_set_sysfs_name(struct super_block *sb);
+void rext4_shim_report_error(struct super_block *sb, int error);
 /* Whether the current task has the rights of an administrator. */
 bool rext4_shim_is_administrator(void);
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
@@ -166,6 +168,14 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend);
 /* The workqueue for them, made and ended with the module. */
 int rext4_shim_ioend_start(void);
 void rext4_shim_ioend_stop(void);
+
+/* Files in sysfs, for vfs/sysfs.rs. */
+void rext4_shim_attribute_init(struct attribute *attribute, const char *name,
+			       umode_t mode);
+int rext4_shim_kobject_add(struct kobject *kobject, struct kobject *parent,
+			   const char *name);
+/* What was written to the device since it is there, in sectors. */
+u64 rext4_shim_bdev_sectors_written(struct block_device *bdev);
 
 /* Work to be done after each commit, for vfs/commit_work.rs. */
 struct rext4_commit_work {

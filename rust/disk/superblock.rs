@@ -9,6 +9,7 @@
 //! kernel's `fs/ext4/ext4.h`.
 
 mod edit;
+mod errors;
 mod geometry;
 
 use super::checksum::{Crc32c, Crc32cFn, FsSeed};
@@ -20,7 +21,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use edit::ErrorRecord;
+pub use errors::ErrorRecord;
 
 /// The size of the structure, in bytes.
 pub const SUPERBLOCK_SIZE: usize = 1024;
@@ -563,11 +564,6 @@ impl Superblock {
         } else {
             None
         }
-    }
-
-    /// The number of errors found since the last check.
-    pub fn error_count(&self) -> u32 {
-        self.error_count.get()
     }
 
     /// The kibibytes that were written to the file system in its life.

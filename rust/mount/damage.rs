@@ -20,8 +20,15 @@ use kernel::{
     prelude::*,
 };
 
-/// `EXT4_ERR_EFSCORRUPTED` of the kernel's `fs/ext4/ext4.h`: the kind of error that is recorded.
-const CODE_CORRUPTED: u8 = 7;
+/// The kind of error that is recorded, as a number of `EXT4_ERR_*` in the kernel's `fs/ext4/ext4.h`.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Code {
+    /// `EXT4_ERR_EIO`: the journal could not be written.
+    Io = 2,
+    /// `EXT4_ERR_EFSCORRUPTED`.
+    Corrupted = 5,
+}
 
 /// How much is reported: a damaged directory may be looked at a thousand times a second.
 #[derive(Default)]
@@ -97,8 +104,29 @@ impl Filesystem {
             ),
             None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
         }
-        self.record(sb, inode, what);
+        self.record(sb, inode, what, Code::Corrupted);
+        crate::vfs::super_block::report_error(sb, euclean());
         self.apply_policy(sb);
+    }
+
+    /// Has an error happen because an administrator wants to see what comes of it.
+    pub(super) fn triggered(&self, sb: &SuperBlock<Rext4>, text: &str) {
+        self.damaged(sb, None, "trigger_fs_error", fmt!("{}", text));
+    }
+
+    /// What follows from a journal that jbd2 has given up: whatever `errors=` says, nothing can be
+    /// written any more.
+    pub(super) fn journal_is_lost(&self, sb: &SuperBlock<Rext4>) {
+        if self.is_down() || self.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        pr_err!("({}): error: the journal can't be written\n", sb.id());
+        self.record(sb, None, "journal", Code::Io);
+        crate::vfs::super_block::report_error(sb, code::EIO);
+        match self.on_damage() {
+            OnDamage::Panic => crate::vfs::super_block::panic_after_error(sb),
+            OnDamage::Continue | OnDamage::RemountReadOnly => self.stop(sb, code::EIO),
+        }
     }
 
     fn apply_policy(&self, sb: &SuperBlock<Rext4>) {
@@ -110,7 +138,13 @@ impl Filesystem {
     }
 
     /// Notes in the super block that there is something for e2fsck to do.
-    fn record(&self, sb: &SuperBlock<Rext4>, inode: Option<InodeNumber>, what: &'static str) {
+    fn record(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        inode: Option<InodeNumber>,
+        what: &'static str,
+        code: Code,
+    ) {
         if sb.is_read_only() || sb.device().is_read_only() {
             return;
         }
@@ -120,7 +154,7 @@ impl Filesystem {
             block: None,
             function: what.as_bytes(),
             line: 0,
-            code: CODE_CORRUPTED,
+            code: code as u8,
         };
         let written = self.primary.write_now(|superblock| {
             superblock.record_error(&record);

@@ -67,6 +67,8 @@ impl Filesystem {
                 }
             }
         }
+        let why = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
+        crate::vfs::super_block::report_error(sb, why);
         if let Ok(groups) = self.groups() {
             groups.set_discard(false);
         }

@@ -36,6 +36,7 @@ use crate::{
         jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal},
         stat::{StatFs, Timestamp},
         super_block::{FileSystem, NewSuperBlock, SuperBlock},
+        sysfs::Slot,
     },
     Rext4,
 };
@@ -309,6 +310,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             journal: JournalSlot::new(),
             commit_work <- CommitWork::new::<Rext4>(),
             groups: SetOnce::new(),
+            sysfs: Slot::new(),
             counters: Counters::default(),
             orphans <- Orphans::new(),
             primary,
@@ -497,6 +499,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         );
         FsError::Kernel(e)
     };
+    let errors = fs.primary.with(|superblock| superblock.error_history())?;
     let mut unloaded = UnloadedJournal::of(inode).map_err(failed)?;
     if !needs_recovery {
         // What is in it is older than the file system, which says that it was left clean.
@@ -534,6 +537,9 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {
+        // Errors are recorded past the journal, which may have an older copy.
+        fs.primary
+            .write_now(|superblock| superblock.set_error_history(&errors))?;
         // Recovery may have brought back an older or newer super block and other metadata.
         let after = fs.primary.with(|superblock| {
             superblock.verify_checksum(crc32c)?;

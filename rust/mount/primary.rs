@@ -21,13 +21,17 @@ use crate::{
 pub(crate) struct Primary {
     buffer: Buffer,
     offset: usize,
+    /// What was written to the device before this was read, in bytes.
+    written_at_mount: u64,
+    /// What was written to the file system in its life before that, in units of 1024 bytes.
+    kbytes_before: u64,
 }
 
 impl Primary {
     /// Reads the super block, on a device that was set to this block size, in bytes.
     pub(crate) fn read(device: &BlockDevice, block_size: u32) -> FsResult<Self> {
         let size = u64::from(block_size.max(1));
-        Ok(Self {
+        let mut primary = Self {
             buffer: Buffer::read_placed(
                 device,
                 SUPERBLOCK_OFFSET / size,
@@ -35,7 +39,22 @@ impl Primary {
                 Placement::Pinned,
             )?,
             offset: (SUPERBLOCK_OFFSET % size) as usize,
-        })
+            written_at_mount: device.bytes_written(),
+            kbytes_before: 0,
+        };
+        primary.kbytes_before = primary.with(|superblock| superblock.kbytes_written())?;
+        Ok(primary)
+    }
+
+    /// What was written to the device since the mount, in units of 1024 bytes.
+    pub(crate) fn kbytes_since_mount(&self) -> u64 {
+        let bytes = self.buffer.device().bytes_written();
+        bytes.saturating_sub(self.written_at_mount) / 1024
+    }
+
+    /// What was written to the file system in its life, likewise.
+    pub(crate) fn kbytes_in_life(&self) -> u64 {
+        self.kbytes_before.saturating_add(self.kbytes_since_mount())
     }
 
     /// Looks at the super block. `look` must not sleep.
@@ -51,16 +70,17 @@ impl Primary {
     }
 
     fn edit_in<R>(
-        offset: usize,
+        &self,
         block: &mut [u8],
         change: impl FnOnce(&mut Superblock) -> R,
     ) -> FsResult<R> {
         let bytes = block
-            .get_mut(offset..offset + SUPERBLOCK_SIZE)
+            .get_mut(self.offset..self.offset + SUPERBLOCK_SIZE)
             .unwrap_or_default();
         let superblock =
             Superblock::from_bytes_mut(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
         let result = change(superblock);
+        superblock.set_kbytes_written(self.kbytes_in_life());
         superblock.set_write_time(u64::try_from(Timestamp::now().seconds).unwrap_or(0));
         superblock.update_checksum(crc32c);
         Ok(result)
@@ -75,12 +95,12 @@ impl Primary {
     ) -> FsResult<R> {
         handle
             .write(&self.buffer)?
-            .edit(|block| Self::edit_in(self.offset, block, change))?
+            .edit(|block| self.edit_in(block, change))?
     }
 
     /// Changes the super block and writes it now. `change` must not sleep.
     pub(crate) fn write_now<R>(&self, change: impl FnOnce(&mut Superblock) -> R) -> FsResult<R> {
         self.buffer
-            .write_through(|block| Self::edit_in(self.offset, block, change))?
+            .write_through(|block| self.edit_in(block, change))?
     }
 }

@@ -65,6 +65,13 @@ impl BlockDevice {
         unsafe { bindings::rext4_shim_bdev_read_only(self.as_ptr()) }
     }
 
+    /// The number of bytes that were written to the device since it is there.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        // SAFETY: by the invariant the device is valid.
+        let sectors = unsafe { bindings::rext4_shim_bdev_sectors_written(self.as_ptr()) };
+        sectors.saturating_mul(SECTOR_BYTES)
+    }
+
     /// Whether the device can be told that blocks hold nothing any more.
     pub(crate) fn can_discard(&self) -> bool {
         // SAFETY: by the invariant the device is valid.

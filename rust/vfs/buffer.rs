@@ -115,6 +115,12 @@ impl Buffer {
         unsafe { (*self.head.as_ptr()).b_blocknr }
     }
 
+    /// The device that the block is on.
+    pub(crate) fn device(&self) -> &BlockDevice {
+        // SAFETY: by the invariant `head` is valid. Whoever has buffers of a device keeps it open.
+        unsafe { BlockDevice::from_raw((*self.head.as_ptr()).b_bdev) }
+    }
+
     /// The size in bytes.
     pub(crate) fn size(&self) -> usize {
         // SAFETY: by the invariant `head` is valid and its `b_size` does not change.

@@ -229,7 +229,12 @@ impl<T: FileSystem + Administration> Call<'_, T> {
     }
 }
 
-fn must_be_administrator() -> Result {
+/// Checks that the calling process has the rights of an administrator.
+///
+/// # Errors
+///
+/// `EPERM` if not.
+pub fn must_be_administrator() -> Result {
     // SAFETY: no precondition.
     if unsafe { bindings::rext4_shim_is_administrator() } {
         Ok(())

@@ -12,20 +12,21 @@ use super::{
     jbd2::JournalSlot,
     new_inode::{Iget, NewInode},
     stat::StatFs,
+    sysfs,
     writeback::IoendWorkers,
 };
 use crate::bindings;
 use core::{
     marker::PhantomData,
     ptr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
 };
 use kernel::{
     error::{code, from_result, to_result, Error},
     prelude::*,
     seq_file::SeqFile,
     sync::aref::ARef,
-    types::Opaque,
+    types::{Opaque, ScopeGuard},
 };
 
 /// A file system on a block device.
@@ -37,6 +38,7 @@ pub trait FileSystem:
     + super::export::Export
     + super::ioctl::Administration
     + super::commit_work::CommitCallback
+    + sysfs::SysfsFiles
 {
     /// What `s_magic` and `statfs` show.
     const MAGIC: u32;
@@ -237,6 +239,12 @@ pub(crate) fn panic_after_error<T: FileSystem>(sb: &SuperBlock<T>) {
     unsafe { bindings::rext4_shim_panic(sb.id().as_char_ptr().cast()) };
 }
 
+/// Tells those who watch the file system (`FAN_FS_ERROR`) of an error. Does not sleep.
+pub(crate) fn report_error<T: FileSystem>(sb: &SuperBlock<T>, error: Error) {
+    // SAFETY: the super block is valid, and errors are negative numbers.
+    unsafe { bindings::rext4_shim_report_error(sb.as_ptr(), error.to_errno()) };
+}
+
 /// A super block that is being filled: it has a device, but no state.
 pub struct NewSuperBlock<'a, T: FileSystem> {
     sb: &'a Opaque<bindings::super_block>,
@@ -325,6 +333,8 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
 struct TypeSlot {
     taken: AtomicBool,
     fs: Opaque<bindings::file_system_type>,
+    /// Its directory in sysfs, as long as it is registered.
+    sysfs: AtomicPtr<bindings::kobject>,
 }
 
 // SAFETY: `fs` is only used by the owner of the slot, which is whoever set `taken`, and by the VFS.
@@ -335,6 +345,7 @@ impl TypeSlot {
         Self {
             taken: AtomicBool::new(false),
             fs: Opaque::uninit(),
+            sysfs: AtomicPtr::new(ptr::null_mut()),
         }
     }
 }
@@ -347,14 +358,17 @@ static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 /// # Invariants
 ///
 /// The slot is taken by this value, and what is in it is registered.
-struct RegisteredName(&'static TypeSlot);
+struct RegisteredName {
+    slot: &'static TypeSlot,
+    _sysfs: sysfs::Root,
+}
 
 impl Drop for RegisteredName {
     fn drop(&mut self) {
         // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
         // exists, so nobody uses it any more.
-        unsafe { bindings::unregister_filesystem(self.0.fs.get()) };
-        self.0.taken.store(false, Ordering::Release);
+        unsafe { bindings::unregister_filesystem(self.slot.fs.get()) };
+        self.slot.taken.store(false, Ordering::Release);
     }
 }
 
@@ -382,13 +396,16 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the name is taken, or there are too many.
+    /// `EBUSY` if the name is taken, or there are too many; those of making `/sys/fs/<name>`.
     pub fn add_name(&mut self, name: &'static CStr, module: &'static ThisModule) -> Result {
         self.names.reserve(1, GFP_KERNEL)?;
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
+        let free = ScopeGuard::new(|| slot.taken.store(false, Ordering::Release));
+        let root = sysfs::Root::new::<T>(name)?;
+        slot.sysfs.store(root.kobject(), Ordering::Release);
         // SAFETY: the slot is ours, and static.
-        let result = to_result(unsafe {
+        to_result(unsafe {
             slot.fs.get().write(bindings::file_system_type {
                 name: name.as_char_ptr(),
                 fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
@@ -398,13 +415,12 @@ impl<T: FileSystem> Registration<T> {
                 ..Default::default()
             });
             bindings::register_filesystem(slot.fs.get())
-        });
-        if let Err(e) = result {
-            slot.taken.store(false, Ordering::Release);
-            return Err(e);
-        }
+        })?;
+        free.dismiss();
         // INVARIANT: it was just registered. There is room for it.
-        let _ = self.names.push_within_capacity(RegisteredName(slot));
+        let _ = self
+            .names
+            .push_within_capacity(RegisteredName { slot, _sysfs: root });
         Ok(())
     }
 }
@@ -444,6 +460,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         // SAFETY: the state is in place now.
         let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
         let root = T::activate(sb).and_then(|root| {
+            add_to_sysfs(sb)?;
             // SAFETY: `d_make_root` takes over the reference.
             let dentry = unsafe { bindings::d_make_root(ARef::into_raw(root).as_ptr().cast()) };
             if dentry.is_null() {
@@ -482,10 +499,23 @@ unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
     }
 }
 
+/// Gives a super block its directory in sysfs, below that of its type.
+fn add_to_sysfs<T: FileSystem>(sb: &SuperBlock<T>) -> Result {
+    // SAFETY: the super block is valid, and has its type.
+    let fs = unsafe { (*sb.as_ptr()).s_type };
+    let slot = TYPES.iter().find(|slot| slot.fs.get() == fs);
+    let root = slot.ok_or(code::EINVAL)?.sysfs.load(Ordering::Acquire);
+    // SAFETY: the type is registered as long as a super block of it exists, and so is its
+    // directory there.
+    unsafe { T::sysfs(sb).add(root, sb) }
+}
+
 /// # Safety
 ///
 /// Nobody else uses the super block.
 unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
+    // Nobody looks at its files any more.
+    T::sysfs(sb).remove();
     T::commit_work(sb).stop();
     // SAFETY: as the caller promises, nobody uses the journal; the work after commits does not any
     // more either.

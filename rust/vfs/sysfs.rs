@@ -16,16 +16,15 @@
 use super::super_block::{FileSystem, SuperBlock};
 use crate::bindings;
 use core::{
-    ffi::c_char,
     fmt,
     marker::PhantomData,
     mem::offset_of,
-    ptr,
-    slice,
+    ptr, slice,
     sync::atomic::{AtomicPtr, Ordering},
 };
 use kernel::{
-    error::{code, from_err_ptr, to_result},
+    error::{code, to_result},
+    ffi::c_char,
     prelude::*,
     types::Opaque,
 };
@@ -112,11 +111,7 @@ impl Added {
             let mode = if file.write_only { 0o200 } else { 0o444 };
             // SAFETY: the name is static.
             unsafe {
-                bindings::rext4_shim_attribute_init(
-                    &mut attribute,
-                    file.name.as_char_ptr().cast(),
-                    mode,
-                )
+                bindings::rext4_shim_attribute_init(&mut attribute, file.name.as_char_ptr(), mode)
             };
             attributes.push(attribute, GFP_KERNEL)?;
         }
@@ -181,8 +176,16 @@ impl Slot {
     }
 
     /// Adds the directory of a super block below the root of its type.
-    pub(super) fn add<T: FileSystem>(&self, root: &Root, sb: &SuperBlock<T>) -> Result {
-        let added = Added::new::<T>(root.kobject(), sb.id().as_char_ptr().cast(), sb.as_ptr(), T::FILES)?;
+    ///
+    /// # Safety
+    ///
+    /// `root` is that of a [`Root`], which lives until [`Self::remove`].
+    pub(super) unsafe fn add<T: FileSystem>(
+        &self,
+        root: *mut bindings::kobject,
+        sb: &SuperBlock<T>,
+    ) -> Result {
+        let added = Added::new::<T>(root, sb.id().as_char_ptr(), sb.as_ptr(), T::FILES)?;
         let added = core::mem::ManuallyDrop::new(added);
         self.0.store(added.0.as_ptr(), Ordering::Release);
         Ok(())
@@ -218,9 +221,8 @@ impl Root {
     /// Makes it.
     pub(super) fn new<T: FileSystem>(name: &'static CStr) -> Result<Self> {
         // SAFETY: the name is terminated, and `/sys/fs` is there as long as the kernel runs.
-        let kobject = unsafe {
-            bindings::kobject_create_and_add(name.as_char_ptr().cast(), bindings::fs_kobj)
-        };
+        let kobject =
+            unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::fs_kobj) };
         let kobject = ptr::NonNull::new(kobject).ok_or(code::ENOMEM)?;
         // INVARIANT: it was just added.
         let mut root = Self {
@@ -229,14 +231,15 @@ impl Root {
         };
         root.features = Some(Added::new::<T>(
             root.kobject(),
-            c"features".as_char_ptr().cast(),
+            c"features".as_char_ptr(),
             ptr::null_mut(),
             T::FEATURES,
         )?);
         Ok(root)
     }
 
-    fn kobject(&self) -> *mut bindings::kobject {
+    /// The C object.
+    pub(super) fn kobject(&self) -> *mut bindings::kobject {
         self.kobject.as_ptr()
     }
 }
@@ -276,9 +279,7 @@ impl<T: FileSystem> Table<T> {
     ) -> Result<(Option<&'a SuperBlock<T>>, &'a CStr)> {
         // SAFETY: the caller's promise.
         unsafe {
-            let directory: *mut Directory = kobject
-                .byte_sub(offset_of!(Directory, kobject))
-                .cast();
+            let directory: *mut Directory = kobject.byte_sub(offset_of!(Directory, kobject)).cast();
             let first = (*directory).attributes.as_ptr();
             let index = attribute.cast_const().offset_from(first);
             let index = usize::try_from(index).map_err(|_| code::EIO)?;

@@ -7,25 +7,8 @@
 
 use super::{State, Superblock};
 use crate::disk::features::{Feature, FeatureSet};
-use crate::disk::units::{InodeNumber, PhysicalBlock};
+use crate::disk::units::InodeNumber;
 use zerocopy::little_endian::U32;
-
-/// An error as the super block records it for `e2fsck` and the user.
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorRecord<'a> {
-    /// When it was found, in seconds since 1970.
-    pub time: u64,
-    /// The inode that it has to do with.
-    pub inode: Option<InodeNumber>,
-    /// The block that it has to do with.
-    pub block: Option<PhysicalBlock>,
-    /// The function that found it; the first 32 bytes are kept.
-    pub function: &'a [u8],
-    /// The line that found it.
-    pub line: u32,
-    /// The kind of error, one of `EXT4_ERR_*` in the kernel's `fs/ext4/ext4.h`.
-    pub code: u8,
-}
 
 impl Superblock {
     /// Sets the number of free blocks.
@@ -97,41 +80,6 @@ impl Superblock {
             bits & !feature.mask()
         });
     }
-
-    /// Counts an error and records it as the last one, and as the first if none was recorded yet.
-    ///
-    /// The state is not changed here: see [`Self::set_state`].
-    pub fn record_error(&mut self, error: &ErrorRecord<'_>) {
-        let inode = error.inode.map_or(0, |inode| inode.0);
-        let block = error.block.map_or(0, |block| block.0);
-
-        if self.first_error_time.get() == 0 && self.first_error_time_hi == 0 {
-            set_time(
-                &mut self.first_error_time,
-                &mut self.first_error_time_hi,
-                error.time,
-            );
-            self.first_error_ino.set(inode);
-            self.first_error_block.set(block);
-            set_text(&mut self.first_error_func, error.function);
-            self.first_error_line.set(error.line);
-            self.first_error_errcode = error.code;
-        }
-
-        set_time(
-            &mut self.last_error_time,
-            &mut self.last_error_time_hi,
-            error.time,
-        );
-        self.last_error_ino.set(inode);
-        self.last_error_block.set(block);
-        set_text(&mut self.last_error_func, error.function);
-        self.last_error_line.set(error.line);
-        self.last_error_errcode = error.code;
-
-        self.error_count
-            .set(self.error_count.get().saturating_add(1));
-    }
 }
 
 /// Splits a number into its lower and its upper 32 bits.
@@ -140,14 +88,14 @@ fn halves(number: u64) -> [u32; 2] {
 }
 
 /// Stores a time in a field of 32 bits and the field of 8 bits that extends it.
-fn set_time(lo: &mut U32, hi: &mut u8, time: u64) {
+pub(super) fn set_time(lo: &mut U32, hi: &mut u8, time: u64) {
     let [low, high] = halves(time);
     lo.set(low);
     *hi = high as u8;
 }
 
 /// Stores as much of `text` as the field has room for, and zero bytes behind it.
-fn set_text(field: &mut [u8], text: &[u8]) {
+pub(super) fn set_text(field: &mut [u8], text: &[u8]) {
     for (position, byte) in field.iter_mut().enumerate() {
         *byte = text.get(position).copied().unwrap_or(0);
     }
