@@ -714,6 +714,12 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend)
 	return NULL;
 }
 
+int rext4_shim_swap_activate(struct swap_info_struct *swap, struct file *file,
+			     sector_t *span, const struct iomap_ops *ops)
+{
+	return iomap_swapfile_activate(swap, file, span, ops);
+}
+
 void rext4_shim_attribute_init(struct attribute *attribute, const char *name,
 			       umode_t mode)
 {

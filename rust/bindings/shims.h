@@ -169,6 +169,12 @@ void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend);
 int rext4_shim_ioend_start(void);
 void rext4_shim_ioend_stop(void);
 
+struct swap_info_struct;
+
+/* -EIO where the kernel has no swap. */
+int rext4_shim_swap_activate(struct swap_info_struct *swap, struct file *file,
+			     sector_t *span, const struct iomap_ops *ops);
+
 /* Files in sysfs, for vfs/sysfs.rs. */
 void rext4_shim_attribute_init(struct attribute *attribute, const char *name,
 			       umode_t mode);

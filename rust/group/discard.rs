@@ -97,9 +97,14 @@ impl Groups {
     pub(crate) fn trim(
         &self,
         device: &BlockDevice,
+        journal: Option<&Journal>,
         blocks: Range<PhysicalBlock>,
         least: u32,
     ) -> FsResult<u64> {
+        if let Some(journal) = journal {
+            // What was freed and is committed is free, though nobody has looked yet.
+            self.release_freed(journal)?;
+        }
         let mut trimmed = 0;
         let mut at = blocks.start;
         // Before any lock is taken: to allocate could end in reclaim, which takes others.

@@ -95,6 +95,8 @@ pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     let end = start.saturating_add(range.len >> size.bits());
     let first = PhysicalBlock(start).max(layout.first_data_block());
     let end = PhysicalBlock(end.min(layout.blocks_count()));
-    let blocks = fs.groups()?.trim(sb.device(), first..end, least)?;
+    let blocks = fs
+        .groups()?
+        .trim(sb.device(), fs.journal.get(), first..end, least)?;
     Ok(blocks << size.bits())
 }

@@ -110,8 +110,7 @@ fn show(sb: &SuperBlock<Rext4>, name: &CStr, page: &mut Page<'_>) -> FsResult<co
         b"reserved_clusters" => fs.groups()?.kept_for_conversions(),
         b"promised_blocks" => fs.groups()?.promised(),
         b"freed_blocks_not_committed" => fs.groups()?.pinned(),
-        // Blocks are allocated when data is copied into the page cache.
-        b"delayed_allocation_blocks" => 0,
+        b"delayed_allocation_blocks" => fs.groups()?.delayed(),
         _ => return Ok(Err(core::fmt::Error)),
     };
     Ok(write!(page, "{number}"))

@@ -24,6 +24,7 @@ impl<T: FileSystem> Table<T> {
         #[cfg(CONFIG_MIGRATION)]
         migrate_folio: Some(bindings::filemap_migrate_folio),
         error_remove_folio: Some(bindings::generic_error_remove_folio),
+        swap_activate: Some(Self::swap_activate),
         // SAFETY: all callbacks may be absent.
         ..unsafe { MaybeUninit::<bindings::address_space_operations>::zeroed().assume_init() }
     };
@@ -62,5 +63,20 @@ impl<T: FileSystem> Table<T> {
     ) -> bindings::sector_t {
         // SAFETY: the VFS passes the mapping of an inode of ours; the table is static.
         unsafe { bindings::iomap_bmap(mapping, block, &iomap::Table::<T>::READ) }
+    }
+
+    /// The file is to be swapped to: where its blocks lie, of which there must be no lack. It does
+    /// not change from then on.
+    ///
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn swap_activate(
+        swap: *mut bindings::swap_info_struct,
+        file: *mut bindings::file,
+        span: *mut bindings::sector_t,
+    ) -> i32 {
+        // SAFETY: the kernel passes a locked file of ours; the table is static.
+        unsafe { bindings::rext4_shim_swap_activate(swap, file, span, &iomap::Table::<T>::READ) }
     }
 }

@@ -25,7 +25,7 @@ pub trait FileOperations: Sized {
         Self: FileSystem;
 
     /// Called before a file is mapped into memory or spliced from, which does not come through
-    /// [`Self::read`]; an error refuses it.
+    /// [`Self::read`], and before attributes are changed; an error refuses it.
     fn check_access(inode: &Inode<Self>) -> Result
     where
         Self: FileSystem;
@@ -345,7 +345,7 @@ impl<T: FileSystem> Table<T> {
         fallocate: Some(Self::fallocate),
         unlocked_ioctl: Some(ioctl::ioctl::<T>),
         compat_ioctl: Some(ioctl::compat_ioctl::<T>),
-        fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE,
+        fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE | bindings::REXT4_FOP_DONTCACHE,
         ..Self::EMPTY
     };
 

@@ -741,8 +741,11 @@ impl<T: FileSystem> Tables<T> {
         from_result(|| {
             // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
             let (inode, asked) = unsafe { ((*dentry).d_inode, (*change).ia_valid) };
-            // SAFETY: as above. The VFS does not ask when a file that was opened before is cut.
-            if unsafe { Inode::<T>::from_raw(inode) }.is_immutable() {
+            // SAFETY: as above.
+            let ours = unsafe { Inode::<T>::from_raw(inode) };
+            T::check_access(ours)?;
+            // The VFS does not ask when a file that was opened before is cut.
+            if ours.is_immutable() {
                 return Err(code::EPERM);
             }
             if asked & bindings::ATTR_KILL_PRIV != 0 {
@@ -752,8 +755,6 @@ impl<T: FileSystem> Tables<T> {
             }
             // SAFETY: as above.
             to_result(unsafe { bindings::setattr_prepare(idmap, dentry, change) })?;
-            // SAFETY: as above.
-            let ours = unsafe { Inode::<T>::from_raw(inode) };
             if asked & bindings::ATTR_MODE != 0 && T::get_acl(ours, AclKind::Access)?.is_some() {
                 // The ACL would have to change with the mode, and can't be stored yet.
                 return Err(crate::error::eopnotsupp());

@@ -228,23 +228,31 @@ impl<T: FileSystem + Writeback> Table<T> {
         let mut error = error;
         if error == 0 {
             // SAFETY: the ioend is valid, and so is its inode.
-            let (inode, start, len, unwritten) = unsafe {
+            let (inode, start, len, flags) = unsafe {
                 (
                     Inode::<T>::from_raw((*ioend).io_inode),
                     (*ioend).io_offset as u64,
                     (*ioend).io_size as u64,
-                    u32::from((*ioend).io_flags) & bindings::REXT4_IOEND_UNWRITTEN != 0,
+                    u32::from((*ioend).io_flags),
                 )
             };
+            let unwritten = flags & bindings::REXT4_IOEND_UNWRITTEN != 0;
+            // Pages can be dropped only by a task.
+            let mut queued = flags & bindings::REXT4_IOEND_DONTCACHE != 0;
             match T::prepare(inode, &(start..start + len), unwritten) {
                 Ok(None) => {}
+                Ok(Some(completion)) => {
+                    // SAFETY: the ioend is ours until it is submitted.
+                    unsafe { (*ioend).io_private = KBox::into_raw(completion).cast() };
+                    queued = true;
+                }
+                Err(e) => error = e.to_errno(),
+            }
+            if queued && error == 0 {
+                let queue = T::queue(inode).queue.get();
                 // SAFETY: the ioend is ours until it is submitted. The queue is in the inode, which
                 // is in use until the ioend is completed.
-                Ok(Some(completion)) => unsafe {
-                    (*ioend).io_private = KBox::into_raw(completion).cast();
-                    bindings::rext4_shim_ioend_complete_on(ioend, T::queue(inode).queue.get());
-                },
-                Err(e) => error = e.to_errno(),
+                unsafe { bindings::rext4_shim_ioend_complete_on(ioend, queue) };
             }
         }
         // SAFETY: the context is valid. With an error the ioend is completed with it.
