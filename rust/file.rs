@@ -206,6 +206,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
         (InodeFlags::APPEND, bindings::STATX_ATTR_APPEND),
         (InodeFlags::IMMUTABLE, bindings::STATX_ATTR_IMMUTABLE),
         (InodeFlags::NODUMP, bindings::STATX_ATTR_NODUMP),
+        (InodeFlags::COMPRESSED, bindings::STATX_ATTR_COMPRESSED),
         (InodeFlags::ENCRYPT, bindings::STATX_ATTR_ENCRYPTED),
         (InodeFlags::VERITY, bindings::STATX_ATTR_VERITY),
     ];

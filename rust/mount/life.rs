@@ -537,9 +537,6 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {
-        // Errors are recorded past the journal, which may have an older copy.
-        fs.primary
-            .write_now(|superblock| superblock.set_error_history(&errors))?;
         // Recovery may have brought back an older or newer super block and other metadata.
         let after = fs.primary.with(|superblock| {
             superblock.verify_checksum(crc32c)?;
@@ -553,6 +550,9 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             );
             return Err(FsError::Kernel(code::EAGAIN));
         }
+        // Errors are recorded past the journal, which may have an older copy.
+        fs.primary
+            .write_now(|superblock| superblock.set_error_history(&errors))?;
     }
     Ok(())
 }

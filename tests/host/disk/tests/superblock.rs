@@ -214,6 +214,50 @@ fn errors() {
 }
 
 #[test]
+fn what_is_known_of_errors_is_kept_over_a_recovery() {
+    let mut now = common::superblock();
+    let superblock = Superblock::from_bytes_mut(&mut now).unwrap();
+    for (time, code) in [(1 << 33, 2), (1 << 34, 5)] {
+        superblock.record_error(&ErrorRecord {
+            time,
+            inode: Some(InodeNumber(12)),
+            block: Some(PhysicalBlock(1 << 33)),
+            function: b"lookup",
+            line: 7,
+            code,
+        });
+    }
+    superblock.set_state(State(superblock.state().0 | State::ERRORS));
+    let first = superblock.first_error();
+    assert_eq!((first.time, first.code), (1 << 33, 2));
+    assert_eq!(first.function, b"lookup");
+    assert_eq!((first.inode, first.line), (Some(InodeNumber(12)), 7));
+    assert_eq!(superblock.last_error().block, Some(PhysicalBlock(1 << 33)));
+    assert_eq!(
+        (superblock.last_error().time, superblock.last_error().code),
+        (1 << 34, 5)
+    );
+    let history = superblock.error_history();
+
+    let mut before = common::superblock();
+    let older = Superblock::from_bytes_mut(&mut before).unwrap();
+    assert!(!older.state().has_errors());
+    assert_eq!(older.first_error().inode, None);
+    older.set_error_history(&history);
+    assert_eq!(before, now);
+}
+
+#[test]
+fn names_of_volumes_are_cut_and_padded() {
+    let mut bytes = common::superblock();
+    let superblock = Superblock::from_bytes_mut(&mut bytes).unwrap();
+    superblock.set_volume_name(b"a name of more than 16 bytes");
+    assert_eq!(superblock.volume_name(), b"a name of more t");
+    superblock.set_volume_name(b"short");
+    assert_eq!(superblock.volume_name(), b"short");
+}
+
+#[test]
 fn feature_names() {
     let features = Features {
         compat: 1 << 2 | 1 << 31,
