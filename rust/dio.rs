@@ -9,11 +9,14 @@
 //! | [`get_block`] | where a write goes: unwritten blocks are allocated for holes |
 //! | [`io_end`] | what is done when the data is on the device |
 //! | [`alignment`] | what of a request covers whole blocks |
+//! | [`claim`] | which writes wait for each other in new blocks |
+//! | [`claims`] | the table of them, and what a write claims |
+//! | [`nowait`] | requests that must not wait |
 //!
 //! # The life of a direct write
 //!
 //! ```text
-//!   write ── lock, drop the page cache, __blockdev_direct_IO ─┐
+//!   write ── lock, claim, drop the page cache, __blockdev_direct_IO
 //!                                                             │ for each run of blocks
 //!              get_block: written? ── as it is ◀──────────────┤
 //!                         unwritten? ── an IoEnd goes along   │
@@ -29,8 +32,11 @@
 //! blocks needs none of this: no transaction, and no memory but that of the kernel's direct I/O.
 
 pub(crate) mod alignment;
+pub(crate) mod claim;
+pub(crate) mod claims;
 pub(crate) mod get_block;
 pub(crate) mod io_end;
+mod nowait;
 pub(crate) mod read;
 pub(crate) mod write;
 
@@ -43,11 +49,13 @@ use crate::{
     },
     Rext4,
 };
+use claims::Claim;
 use io_end::IoEnd;
 use kernel::{error::code, prelude::*};
 
 impl DirectIo for Rext4 {
     type IoEnd = IoEnd;
+    type Claim = Claim;
 
     fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping> {
         get_block::map_read(inode, block, max)

@@ -321,6 +321,11 @@ impl Groups {
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
     }
 
+    /// Whether [`Self::reserve_conversion`] would not have to wait, as things are.
+    pub(crate) fn can_reserve_conversion(&self, blocks: u32) -> bool {
+        ConversionReserve::try_new(&self.space, blocks).is_some()
+    }
+
     /// An empty reserve for the delayed data of one file.
     pub(crate) fn delayed_reserve(&self) -> DelayedReserve {
         DelayedReserve::new(&self.space)

@@ -25,6 +25,7 @@ pub(crate) mod primary;
 mod sysfs;
 
 use crate::{
+    dio::claims::{Claims, DailyWarning},
     disk::{
         checksum::FsSeed,
         features::Features,
@@ -105,6 +106,10 @@ pub(crate) struct Filesystem {
     /// Set once it was shut down, and nothing may be read or written any more.
     down: AtomicBool,
     reports: damage::Reports,
+    /// The blocks that direct writes on their way have to themselves.
+    pub(crate) claims: Claims,
+    /// When it was last said that unaligned direct writes wait.
+    pub(crate) unaligned_warning: DailyWarning,
     /// The last inode that was warned of.
     warned: AtomicU64,
     /// Blocks that can't hold data.

@@ -60,6 +60,7 @@ static const unsigned int REXT4_GETFSLABEL = FS_IOC_GETFSLABEL;
 static const unsigned int REXT4_SETFSLABEL = FS_IOC_SETFSLABEL;
 static const unsigned int REXT4_FITRIM = FITRIM;
 static const unsigned int REXT4_SHUTDOWN = EXT4_IOC_SHUTDOWN;
+static const unsigned int REXT4_TASK_COMM_LEN = TASK_COMM_LEN;
 static const unsigned int REXT4_S_NOSEC = S_NOSEC;
 static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;
 static const fop_flags_t REXT4_FOP_DONTCACHE = FOP_DONTCACHE;

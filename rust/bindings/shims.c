@@ -89,6 +89,18 @@ void rext4_shim_bh_ref(struct buffer_head *bh)
 	get_bh(bh);
 }
 
+struct buffer_head *rext4_shim_bh_find(struct block_device *bdev, sector_t block,
+				       unsigned int size)
+{
+	struct buffer_head *bh = __find_get_block(bdev, block, size);
+
+	if (bh && !buffer_uptodate(bh)) {
+		__brelse(bh);
+		return NULL;
+	}
+	return bh;
+}
+
 void rext4_shim_bh_lock(struct buffer_head *bh)
 {
 	lock_buffer(bh);
@@ -446,7 +458,7 @@ bool rext4_shim_file_is_own(const struct file *file)
 
 void rext4_shim_file_can_odirect(struct file *file)
 {
-	file->f_mode |= FMODE_CAN_ODIRECT;
+	file->f_mode |= FMODE_CAN_ODIRECT | FMODE_NOWAIT;
 }
 
 void rext4_shim_file_accessed(struct file *file)
@@ -580,6 +592,29 @@ int rext4_shim_posix_acl_valid(const struct posix_acl *acl)
 void rext4_shim_posix_acl_release(struct posix_acl *acl)
 {
 	posix_acl_release(acl);
+}
+
+void rext4_shim_spin_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+unsigned long rext4_shim_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void rext4_shim_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+void rext4_shim_task_name(char *name)
+{
+	strscpy_pad(name, current->comm, TASK_COMM_LEN);
 }
 
 void rext4_shim_init_waitqueue(struct wait_queue_head *head)

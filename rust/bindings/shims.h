@@ -31,6 +31,9 @@ int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
 /* A reference to the buffer of a block that lies within the device, or NULL. */
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 				      unsigned int size, bool movable);
+/* The same, of a block that is in memory and filled; does not sleep. */
+struct buffer_head *rext4_shim_bh_find(struct block_device *bdev, sector_t block,
+				       unsigned int size);
 /* Fills the buffer from the device unless it is filled: 0 or -EIO. Sleeps. */
 int rext4_shim_bh_read(struct buffer_head *bh);
 void rext4_shim_bh_ref(struct buffer_head *bh);
@@ -255,6 +258,14 @@ void rext4_shim_posix_acl_set_entry(struct posix_acl *acl, unsigned int index,
 /* 0 or -EINVAL. */
 int rext4_shim_posix_acl_valid(const struct posix_acl *acl);
 void rext4_shim_posix_acl_release(struct posix_acl *acl);
+
+/* Spin locks with interrupts off, for vfs/irq_lock.rs. */
+void rext4_shim_spin_lock_init(spinlock_t *lock);
+unsigned long rext4_shim_spin_lock_irqsave(spinlock_t *lock);
+void rext4_shim_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+
+/* Copies the name of the current task, of TASK_COMM_LEN bytes. */
+void rext4_shim_task_name(char *name);
 
 /* Wait queues, for vfs/wait.rs. */
 void rext4_shim_init_waitqueue(struct wait_queue_head *head);

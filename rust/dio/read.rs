@@ -8,7 +8,9 @@
 //! out meanwhile: see [`crate::inode::Alone`]. With `dioread_lock` the inode's lock is taken shared, and a reader waits for a
 //! writer that has it for itself.
 
+use super::{alignment::ByteRange, nowait};
 use crate::{
+    mount::Filesystem,
     vfs::{
         direct_io,
         file::{IovIter, Kiocb},
@@ -20,19 +22,27 @@ use kernel::prelude::*;
 /// Reads directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
     let inode = request.inode();
+    let range = || {
+        let size = inode.super_block().data().layout.block_size();
+        ByteRange::new(request.position(), memory.len(), size)
+    };
+    if let Some(range) = request.is_nowait().then(range).flatten() {
+        nowait::check_read(inode, range.blocks())
+            .map_err(|e| Filesystem::errno(inode, "direct read", e))?;
+    }
     request.write_back_cache(memory.len())?;
     let result = if inode.super_block().data().reads_without_lock() {
         let reader = direct_io::Announced::new(inode);
         if inode.data().are_readers_out() {
             // Somebody needs the file for himself, and may be waiting for us.
             drop(reader);
-            let _lock = inode.lock_shared();
+            let _lock = nowait::lock_shared(request)?;
             direct_io::read(request, memory)
         } else {
             direct_io::read(request, memory)
         }
     } else {
-        let _lock = inode.lock_shared();
+        let _lock = nowait::lock_shared(request)?;
         direct_io::read(request, memory)
     };
     if let Ok(bytes) = result {

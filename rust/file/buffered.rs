@@ -8,8 +8,9 @@
 //! grow: the same rule as for direct writes.
 
 use crate::{
+    dio::{alignment::ByteRange, claims},
     disk::units::LogicalBlock,
-    error::{FsError, FsResult},
+    error::{eopnotsupp, FsError, FsResult},
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
@@ -31,10 +32,19 @@ use kernel::{error::code, prelude::*};
 
 /// Writes through the page cache.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
+    if request.is_nowait() {
+        // There is no telling what it would wait for.
+        return Err(eopnotsupp());
+    }
     let inode = request.inode();
     let lock = inode.lock();
-    if request.write_checks(memory)? == 0 {
+    let bytes = request.write_checks(memory)?;
+    if bytes == 0 {
         return Ok(0);
+    }
+    if inode.has_direct_io(&lock) {
+        wait_for_direct_writes(inode, request.position(), bytes)
+            .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     request.modified()?;
     if request.position() > inode.size() {
@@ -44,6 +54,14 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let written = request.write_buffered(memory, &lock)?;
     drop(lock);
     request.sync(written)
+}
+
+/// A direct write that is on its way and fills the rest of a block with zeros must not do that over
+/// what is written here.
+fn wait_for_direct_writes(inode: &Inode<Rext4>, position: i64, bytes: usize) -> FsResult {
+    let size = inode.super_block().data().layout.block_size();
+    let range = ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
+    claims::wait_for_parts(inode, range.blocks())
 }
 
 /// The most bytes that are set aside at once: about as much as writeback takes in one go.

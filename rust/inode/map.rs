@@ -13,6 +13,7 @@ use crate::{
     vfs::{inode::Inode, iomap},
     Rext4,
 };
+use kernel::error::code;
 
 /// Where a block of a file lies, and how many after it lie in a row with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,17 @@ pub(crate) enum Found {
 pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
     let root = inode.data().tree.read();
     let found = find_in(&ReadTree::new(inode, &root), block)?;
+    drop(root);
+    check_found(inode, found)?;
+    Ok(found)
+}
+
+/// Looks a block up without waiting: `EAGAIN` if somebody has the tree for writing, or if not all
+/// of it that is needed is in memory.
+pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
+    let again = FsError::Kernel(code::EAGAIN);
+    let root = inode.data().tree.try_read().ok_or(again)?;
+    let found = find_in(&ReadTree::in_memory(inode, &root), block)?;
     drop(root);
     check_found(inode, found)?;
     Ok(found)

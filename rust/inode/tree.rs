@@ -12,7 +12,7 @@ use crate::{
         extent::{update_checksum, verify_checksum, DataArea, Extent, Node, Place, ROOT_SIZE},
         units::PhysicalBlock,
     },
-    error::FsResult,
+    error::{FsError, FsResult},
     extent::{NodeStore, NodeStoreMut},
     group::Rights,
     journal::{kinds::EXTENT_NODE, sync_point::Change},
@@ -23,12 +23,15 @@ use crate::{
     },
     Rext4,
 };
+use kernel::error::code;
 
 /// A tree to look at.
 pub(crate) struct ReadTree<'a> {
     inode: &'a Inode<Rext4>,
     root: &'a [u8; ROOT_SIZE],
     seed: Option<InodeSeed>,
+    /// What is not in memory is not read, but is `EAGAIN`.
+    in_memory: bool,
 }
 
 impl<'a> ReadTree<'a> {
@@ -38,6 +41,16 @@ impl<'a> ReadTree<'a> {
             inode,
             root,
             seed: seed(inode),
+            in_memory: false,
+        }
+    }
+
+    /// As [`Self::new`], to be looked at only as far as it is in memory, and `EAGAIN` where it is
+    /// not.
+    pub(crate) fn in_memory(inode: &'a Inode<Rext4>, root: &'a [u8; ROOT_SIZE]) -> Self {
+        Self {
+            in_memory: true,
+            ..Self::new(inode, root)
         }
     }
 }
@@ -55,6 +68,16 @@ fn read_node(inode: &Inode<Rext4>, seed: Option<InodeSeed>, at: PhysicalBlock) -
     let sb = inode.super_block();
     map::check_foreign(inode, at, 1)?;
     let buffer = Buffer::read(sb.device(), at.0, sb.data().layout.block_size().bytes())?;
+    verify_node(inode, seed, at, &buffer)?;
+    Ok(buffer)
+}
+
+fn verify_node(
+    inode: &Inode<Rext4>,
+    seed: Option<InodeSeed>,
+    at: PhysicalBlock,
+    buffer: &Buffer,
+) -> FsResult {
     buffer.verify_once(EXTENT_NODE, |bytes| -> FsResult {
         if let Some(seed) = seed {
             verify_checksum(bytes, at, seed).map_err(crate::extent::TreeError::from)?;
@@ -63,8 +86,7 @@ fn read_node(inode: &Inode<Rext4>, seed: Option<InodeSeed>, at: PhysicalBlock) -
             .and_then(|node| node.check(area(inode)))
             .map_err(crate::extent::TreeError::from)?;
         Ok(())
-    })?;
-    Ok(buffer)
+    })
 }
 
 impl NodeStore for ReadTree<'_> {
@@ -80,6 +102,15 @@ impl NodeStore for ReadTree<'_> {
     }
 
     fn read(&self, at: PhysicalBlock) -> FsResult<Buffer> {
+        if self.in_memory {
+            let sb = self.inode.super_block();
+            map::check_foreign(self.inode, at, 1)?;
+            let size = sb.data().layout.block_size().bytes();
+            let buffer =
+                Buffer::find(sb.device(), at.0, size).ok_or(FsError::Kernel(code::EAGAIN))?;
+            verify_node(self.inode, self.seed, at, &buffer)?;
+            return Ok(buffer);
+        }
         read_node(self.inode, self.seed, at)
     }
 

@@ -15,8 +15,8 @@ pub(crate) struct Counters {
     converted_blocks: AtomicU64,
     /// Direct writes that failed and so converted nothing.
     failed_writes: AtomicU64,
-    /// Direct writes of less than a block that took the inode's lock for themselves.
-    unaligned_exclusive: AtomicU64,
+    /// Times that a write waited for another one in the same block.
+    block_waits: AtomicU64,
 }
 
 /// Which counter.
@@ -30,8 +30,8 @@ pub(crate) enum Count {
     ConvertedBlock,
     /// A direct write that failed.
     FailedWrite,
-    /// A direct write of less than a block that took the inode's lock for itself.
-    UnalignedExclusive,
+    /// A write waits for another one in the same block.
+    BlockWait,
 }
 
 impl Counters {
@@ -42,7 +42,7 @@ impl Counters {
             Count::Deferred => &self.deferred,
             Count::ConvertedBlock => &self.converted_blocks,
             Count::FailedWrite => &self.failed_writes,
-            Count::UnalignedExclusive => &self.unaligned_exclusive,
+            Count::BlockWait => &self.block_waits,
         };
         counter.fetch_add(n, Ordering::Relaxed);
     }
@@ -54,7 +54,7 @@ impl Counters {
             ("deferred", &self.deferred),
             ("converted_blocks", &self.converted_blocks),
             ("failed_writes", &self.failed_writes),
-            ("unaligned_exclusive", &self.unaligned_exclusive),
+            ("block_waits", &self.block_waits),
         ]
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Filesystem, HashSettings,
 };
 use crate::{
+    dio::claims::{Claims, DailyWarning},
     disk::{
         allocation::SystemRun,
         extent::LOGICAL_END,
@@ -321,6 +322,8 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             stopped: AtomicBool::new(false),
             down: AtomicBool::new(false),
             reports: super::damage::Reports::default(),
+            claims: Claims::new()?,
+            unaligned_warning: DailyWarning::new(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
             id: [id as u32, (id >> 32) as u32],

@@ -101,6 +101,14 @@ impl Buffer {
         Ok(fresh.0)
     }
 
+    /// A block that is in memory and filled; as [`Self::read`], but without waiting for anything.
+    pub(crate) fn find(device: &BlockDevice, block: u64, size: u32) -> Option<Self> {
+        // SAFETY: `device` is valid.
+        let head = unsafe { bindings::rext4_shim_bh_find(device.as_ptr(), block, size) };
+        // INVARIANT: the function gives a reference to a buffer that is filled, or null.
+        NonNull::new(head).map(|head| Self { head })
+    }
+
     /// Starts to read a block, without waiting, if that is possible and not done yet.
     pub(crate) fn read_ahead(device: &BlockDevice, block: u64, size: u32) {
         if block < device.bytes() / u64::from(size.max(1)) {

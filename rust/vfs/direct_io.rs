@@ -15,6 +15,15 @@
 //! later ones, and is given to [`DirectIo::end_io`] when the last byte of the request is done. The
 //! request is all that knows it. For an asynchronous request that has one, `end_io` runs on the
 //! super block's workqueue; else in the task that made the request: always where it may sleep.
+//!
+//! What a write has claimed before it was submitted, a [`DirectIo::Claim`], goes another way:
+//!
+//! ```text
+//!   write() ──▶ the request (kiocb->private) ──▶ dropped when end_io has returned
+//! ```
+//!
+//! `map_write` has no use for it, and could not get at it. It is dropped in any context: of a write
+//! that has claimed something, and then found nothing that needs an `IoEnd`, in that of an interrupt.
 
 use super::{
     file::{count, IovIter, Kiocb},
@@ -67,6 +76,10 @@ pub trait DirectIo: FileSystem {
     /// What a write takes along to its end.
     type IoEnd: Send;
 
+    /// What a write has for itself from before its submission to after its end. Dropping it must
+    /// not sleep, and may happen in any context.
+    type Claim: Send;
+
     /// Where block `block` of the file and up to `max - 1` after it are.
     fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping>;
 
@@ -93,6 +106,29 @@ pub trait DirectIo: FileSystem {
         offset: i64,
         result: Result<usize>,
     ) -> Result;
+}
+
+/// What [`write()`] puts into the request.
+struct Carried<'a, T: DirectIo> {
+    /// The inode's lock if the write goes beyond the end of the file, with [`write()`] waiting for it
+    /// to be complete.
+    growing: Option<&'a ExclusiveLock<'a, T>>,
+    /// Held until it is dropped.
+    _claim: Option<T::Claim>,
+}
+
+impl<T: DirectIo> Carried<'_, T> {
+    /// Takes it out of a request; `None` if it has none, or if it was taken before.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` is one that [`write()`] has prepared, is not completed, and nobody else looks at it.
+    unsafe fn take(kiocb: *mut bindings::kiocb) -> Option<KBox<Self>> {
+        // SAFETY: the request is valid, by the promise.
+        let raw = unsafe { core::mem::replace(&mut (*kiocb).private, core::ptr::null_mut()) };
+        // SAFETY: `write` put the box there, and whoever takes it leaves null.
+        (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw.cast()) })
+    }
 }
 
 /// The inode's lock, as a writer holds it: it keeps the file's blocks where they are.
@@ -166,30 +202,40 @@ fn queued() -> Error {
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
 ///
 /// A write beyond the end of the file needs the lock held exclusively, and is done when this
-/// returns, also an asynchronous one.
+/// returns, also an asynchronous one. `claim` is dropped when the write is complete.
 ///
 /// # Errors
 ///
 /// `EINVAL` if such a write comes with a shared lock, or if memory, position or length are not
-/// aligned to the device's sectors; else what [`DirectIo`] or the device says.
+/// aligned to the device's sectors; `ENOMEM`; else what [`DirectIo`] or the device says.
 pub(crate) fn write<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,
     lock: &HeldLock<'_, T>,
+    claim: Option<T::Claim>,
 ) -> Result<usize> {
     let inode = request.inode();
     let asked = memory.len();
     let grows = request.position().saturating_add(asked as i64) > inode.size();
     let growing = match lock {
-        HeldLock::Exclusive(lock) if grows => core::ptr::from_ref(lock),
+        HeldLock::Exclusive(lock) if grows => Some(lock),
         HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
-        _ => core::ptr::null(),
+        _ => None,
     };
-    // SAFETY: the request is valid, and this field is the file system's to use. A pointer is put
-    // there only if the request ends beyond the end of the file, which does not move while its lock
-    // is held; `__blockdev_direct_IO` then completes the request, and calls `end_io`, before it
-    // returns.
-    unsafe { (*request.as_ptr()).private = growing.cast_mut().cast() };
+    let carried = if growing.is_some() || claim.is_some() {
+        let carried = Carried {
+            growing,
+            _claim: claim,
+        };
+        KBox::into_raw(KBox::new(carried, GFP_KERNEL)?).cast()
+    } else {
+        core::ptr::null_mut()
+    };
+    // SAFETY: the request is valid, and this field is the file system's to use. A reference to the
+    // lock is in there only if the request ends beyond the end of the file, which does not move
+    // while its lock is held; `__blockdev_direct_IO` then completes the request, and calls `end_io`,
+    // before it returns.
+    unsafe { (*request.as_ptr()).private = carried };
     // SAFETY: as for `read`.
     let result = count(unsafe {
         bindings::__blockdev_direct_IO(
@@ -202,9 +248,10 @@ pub(crate) fn write<T: DirectIo>(
             0,
         )
     });
-    if !growing.is_null() {
-        // SAFETY: the request was completed, so it is still ours; see above.
-        unsafe { (*request.as_ptr()).private = core::ptr::null_mut() };
+    if result != Err(queued()) {
+        // Refused before `end_io` was promised to be called.
+        // SAFETY: the request does not go on by itself, so it is still ours.
+        drop(unsafe { Carried::<T>::take(request.as_ptr()) });
     }
     give_back(memory, asked, result);
     result
@@ -299,9 +346,12 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     bytes: isize,
     private: *mut ffi::c_void,
 ) -> i32 {
-    // SAFETY: the request is valid until it is completed, which is after this.
-    let growing = unsafe { (*kiocb).private };
-    if private.is_null() && growing.is_null() {
+    // SAFETY: the request is valid until it is completed, which is after this, and `write` does not
+    // look at it before that.
+    let carried = unsafe { Carried::<T>::take(kiocb) };
+    let growing = carried.as_ref().and_then(|carried| carried.growing);
+    if private.is_null() && growing.is_none() {
+        // What may be claimed all the same is given back, here where one may not sleep.
         return 0;
     }
     // SAFETY: no precondition: complains if this is where one must not sleep.
@@ -311,13 +361,13 @@ unsafe extern "C" fn end_io<T: DirectIo>(
             // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
             unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) }
         });
-        // SAFETY: `write` put it there, and is waiting for us: the lock is held.
-        let growing = unsafe { growing.cast::<ExclusiveLock<'_, T>>().as_ref() };
         // SAFETY: the request is completed after this, and keeps its file open until then.
         let inode =
             unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp)) };
-        T::end_io(inode, io_end, growing, offset, count(bytes))?;
-        Ok(0)
+        let result = T::end_io(inode, io_end, growing, offset, count(bytes));
+        // Not before the blocks are converted.
+        drop(carried);
+        result.map(|()| 0)
     })
 }
 

@@ -346,6 +346,12 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::inode_dio_wait(self.as_ptr()) };
     }
 
+    /// Whether direct I/O is outstanding. Since the lock is held, none begins but a read.
+    pub fn has_direct_io(&self, _lock: &ExclusiveLock<'_, T>) -> bool {
+        // SAFETY: the inode is valid.
+        !unsafe { bindings::inode_dio_finished(self.as_ptr()) }
+    }
+
     /// Keeps page faults away from the file, and readahead; sleeps.
     pub fn lock_page_cache(&self) -> PageCacheLock<'_, T> {
         // SAFETY: the inode is valid.
@@ -398,6 +404,20 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: the inode is valid.
         unsafe { bindings::down_read(&mut (*self.as_ptr()).i_rwsem) };
         SharedLock(self, NotThreadSafe)
+    }
+
+    /// Takes the inode's lock exclusively if that is possible at once.
+    pub fn try_lock(&self) -> Option<ExclusiveLock<'_, T>> {
+        // SAFETY: the inode is valid.
+        let taken = unsafe { bindings::down_write_trylock(&mut (*self.as_ptr()).i_rwsem) };
+        (taken != 0).then(|| ExclusiveLock(self, NotThreadSafe))
+    }
+
+    /// Takes the inode's lock shared if that is possible at once.
+    pub fn try_lock_shared(&self) -> Option<SharedLock<'_, T>> {
+        // SAFETY: the inode is valid.
+        let taken = unsafe { bindings::down_read_trylock(&mut (*self.as_ptr()).i_rwsem) };
+        (taken != 0).then(|| SharedLock(self, NotThreadSafe))
     }
 
     /// Whether the inode is being filled.

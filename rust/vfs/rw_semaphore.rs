@@ -59,6 +59,16 @@ impl<T> RwSemaphore<T> {
         }
     }
 
+    /// Takes the lock for reading if that is possible at once.
+    pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        // SAFETY: by the type invariant the semaphore is initialised.
+        let taken = unsafe { bindings::down_read_trylock(self.sem.get()) };
+        (taken != 0).then(|| ReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
+    }
+
     /// Takes the lock for writing; sleeps.
     pub fn write(&self) -> WriteGuard<'_, T> {
         // SAFETY: by the type invariant the semaphore is initialised.

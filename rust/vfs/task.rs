@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calling task, and the time.
+//!
+//! C headers: `include/linux/sched.h`, `include/linux/timekeeping.h`
+
+use crate::bindings;
+use kernel::{current, fmt, str::BStr};
+
+/// The name of a task.
+pub(crate) struct Name([u8; bindings::REXT4_TASK_COMM_LEN as usize]);
+
+impl Name {
+    /// The name of the calling task.
+    pub(crate) fn of_current() -> Self {
+        let mut name = [0; bindings::REXT4_TASK_COMM_LEN as usize];
+        // SAFETY: there is room for a name.
+        unsafe { bindings::rext4_shim_task_name(name.as_mut_ptr().cast()) };
+        Self(name)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        fmt::Display::fmt(BStr::from_bytes(text), f)
+    }
+}
+
+/// The number of the calling task.
+pub(crate) fn current_id() -> i32 {
+    current!().pid()
+}
+
+/// Seconds since the machine was started.
+pub(crate) fn seconds_since_boot() -> i64 {
+    // SAFETY: no preconditions.
+    unsafe { bindings::ktime_get_seconds() }
+}
