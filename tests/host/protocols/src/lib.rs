@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What goes on at the same time in rext4's direct I/O, tried in all interleavings.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`claims`] | `rust/dio/claim.rs`, the code itself, over loom's locks |
+//! | [`io_end`] | the life of an `IoEnd` from `get_block` to `end_io`, a model of `fs/direct-io.c` and of `rust/vfs/direct_io.rs` |
+//!
+//! Each model can be run with a fault put into it; it has to find that.
+
+#![warn(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use rext4_disk::disk;
+
+// What a model does not use is used by the module.
+#[allow(dead_code)]
+#[path = "../../../../rust/dio/claim.rs"]
+mod claim;
+pub mod claims;
+pub mod io_end;
+
+/// A model, or a model with a fault in it.
+#[derive(Clone, Copy)]
+pub struct Model {
+    /// What happens in it.
+    pub name: &'static str,
+    /// What is wrong in it, if anything: then it has to fail.
+    pub fault: Option<&'static str>,
+    /// Runs it through all its interleavings; panics if one goes wrong.
+    pub run: fn(),
+}
+
+/// Interleavings that were tried in this process.
+pub static TRIED: AtomicU64 = AtomicU64::new(0);
+
+/// All models, those without faults first.
+pub fn all() -> Vec<Model> {
+    let mut all: Vec<Model> = [claims::MODELS, io_end::MODELS].concat();
+    all.sort_by_key(|model| model.fault.is_some());
+    all
+}
+
+/// Tries `model` in all interleavings in which no more than `preemptions` threads are interrupted
+/// where they need not be; `None`: in all.
+fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        TRIED.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+}
