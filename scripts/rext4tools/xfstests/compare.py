@@ -60,13 +60,19 @@ def _said(sets: list[ResultSet], key: str) -> str:
 
 
 def parity(sets: list[ResultSet], gaps: list[tuple[str, str]]) -> str:
-    """The table of rext4 against C ext4, in Markdown.
+    """The table of rext4 against C ext4, a page of Markdown.
 
     `gaps` says what a gap would take: pairs of a pattern and a text.
     """
     ours = [each for each in sets if each.about["fs"] == "rext4"]
     theirs = [each for each in sets if each.about["fs"] == "ext4"]
     lines = [
+        "<!-- SPDX-License-Identifier: GPL-2.0 -->",
+        "# rext4 against C ext4 in xfstests",
+        "",
+        "Made by `scripts/kvm-xfstests --parity` from results of both, in the same guest; see",
+        "[kvm-xfstests.md](kvm-xfstests.md).",
+        "",
         f"Kernel {_said(sets, 'release')}; xfstests {_said(sets, 'xfstests')}; "
         f"rext4 {_said(ours, 'rext4')}.",
     ]
