@@ -107,8 +107,11 @@ def _config(
         elif result.outcome == PASS and there and theirs != PASS:
             better.append((test, f"{theirs}: {there.reason}"))
     lines += _table("C ext4 passes, rext4 fails", ("test", "rext4"), regressions)
+    ran = (PASS, *BAD)
+    both = [t for t in mine if mine[t].outcome in ran and t in other and other[t].outcome in ran]
     if not regressions:
-        lines += ["", "There is no test that C ext4 passes and rext4 fails."]
+        lines += ["", f"Of the {len(both)} tests that ran on both, none passes on C ext4 and fails on "
+                  "rext4."]
     lines += _table("Runs on C ext4, not on rext4", ("test", "reason", "what it would take"), gap_rows)
     lines += _table("Both fail", ("test", "rext4", "C ext4"), both_bad)
     lines += _table("rext4 fails, C ext4 did not run it", ("test", "rext4", "C ext4"), alone)

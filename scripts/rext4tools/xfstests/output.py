@@ -28,6 +28,7 @@ PASS, FAIL, NOT_RUN = "pass", "fail", "notrun"
 _PASSED = re.compile(r"(?:\d+s \.\.\. )?\s*(\d+)s\s*")
 _NOT_RUN = re.compile(r"(?:\d+s \.\.\. )?\s*\[not run\] ?(.*)", re.S)
 _END = re.compile(r"(Ran: |Not run: |Interrupted!|Failures: |Passed all )")
+_CHANGED = re.compile(r"    ([-+])(?!\1|\(see )")
 _ITERATION = re.compile(r"@@iteration (\d+)@@")
 # What names the failure best, first.
 _REASONS = (
@@ -51,8 +52,10 @@ def judge(text: str) -> tuple[str, float | None, str]:
     for pattern in _REASONS:
         if match := pattern.search(text):
             reason = match[0].split(" (see ")[0].strip("- ")
-            changed = [line.strip() for line in rest.splitlines() if re.match(r"    [+-][^+-]", line)]
-            shown = "; ".join(changed[:2])
+            changed = [line.strip() for line in rest.splitlines() if _CHANGED.match(line)]
+            # What is there too much says more than what is missing.
+            changed.sort(key=lambda line: line[0] != "+")
+            shown = "; ".join(" ".join(line.split()) for line in changed[:2])
             return FAIL, None, f"{reason}: {shown}" if shown else reason
     return FAIL, None, " ".join(text.split())[:200] or "no result"
 
