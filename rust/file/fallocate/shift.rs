@@ -18,6 +18,7 @@ use crate::{
     file::max_bytes,
     group::Rights,
     inode::{
+        delayed,
         tree::{ReadTree, WriteTree},
         truncate,
     },
@@ -70,6 +71,8 @@ pub(super) fn shift(
     let _alone = Alone::new(inode, lock);
     let page_cache = inode.lock_page_cache();
     drop_cache(inode, lock, offset)?;
+    // All of it has blocks now, but for what a write that ended early had set aside.
+    delayed::give_back(inode, blocks.start..LOGICAL_END);
     let mut spare = reserve(inode)?;
     if mode == FallocateMode::CollapseRange {
         truncate::remove(inode, blocks.clone(), spare.as_mut())?;
