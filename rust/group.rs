@@ -262,11 +262,6 @@ impl Groups {
         self.space.ledger().promised
     }
 
-    /// The number of blocks that data in the page cache will need.
-    pub(crate) fn delayed(&self) -> u64 {
-        self.space.ledger().delayed
-    }
-
     /// The number of blocks that were freed and can't be used yet.
     pub(crate) fn pinned(&self) -> u64 {
         self.space.ledger().pinned

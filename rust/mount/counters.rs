@@ -3,58 +3,49 @@
 //! What a mounted file system counts, for people.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    /// Direct writes whose completion converted unwritten blocks.
+    Conversion,
+    /// Those of them whose completion ran on the workqueue.
+    Deferred,
+    /// Blocks that were converted.
+    ConvertedBlock,
+    /// Direct writes that failed and so converted nothing.
+    FailedWrite,
+    /// Direct writes that waited for another one in the same block.
+    BlockWait,
+}
+
+impl Count {
+    /// The names that people see, in the order of the declaration.
+    pub(crate) const NAMES: [&'static CStr; 5] = [
+        c"conversions",
+        c"deferred",
+        c"converted_blocks",
+        c"failed_writes",
+        c"block_waits",
+    ];
+}
 
 /// The counters of a mount, since it was mounted.
 #[derive(Default)]
-pub(crate) struct Counters {
-    /// Direct writes whose completion converted unwritten blocks.
-    conversions: AtomicU64,
-    /// Those of them whose completion ran on the workqueue.
-    deferred: AtomicU64,
-    /// Blocks that were converted.
-    converted_blocks: AtomicU64,
-    /// Direct writes that failed and so converted nothing.
-    failed_writes: AtomicU64,
-    /// Times that a write waited for another one in the same block.
-    block_waits: AtomicU64,
-}
-
-/// Which counter.
-#[derive(Clone, Copy)]
-pub(crate) enum Count {
-    /// A direct write whose completion converted unwritten blocks.
-    Conversion,
-    /// One whose completion ran on the workqueue.
-    Deferred,
-    /// A block that was converted.
-    ConvertedBlock,
-    /// A direct write that failed.
-    FailedWrite,
-    /// A write waits for another one in the same block.
-    BlockWait,
-}
+pub(crate) struct Counters([AtomicU64; Count::NAMES.len()]);
 
 impl Counters {
     /// Counts `n` of something.
     pub(crate) fn add(&self, what: Count, n: u64) {
-        let counter = match what {
-            Count::Conversion => &self.conversions,
-            Count::Deferred => &self.deferred,
-            Count::ConvertedBlock => &self.converted_blocks,
-            Count::FailedWrite => &self.failed_writes,
-            Count::BlockWait => &self.block_waits,
-        };
-        counter.fetch_add(n, Ordering::Relaxed);
+        if let Some(counter) = self.0.get(what as usize) {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
     }
 
     /// All of them, with the names that people see.
-    pub(crate) fn all(&self) -> [(&'static str, &AtomicU64); 5] {
-        [
-            ("conversions", &self.conversions),
-            ("deferred", &self.deferred),
-            ("converted_blocks", &self.converted_blocks),
-            ("failed_writes", &self.failed_writes),
-            ("block_waits", &self.block_waits),
-        ]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static CStr, u64)> + '_ {
+        let values = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
+        Count::NAMES.into_iter().zip(values)
     }
 }

@@ -13,7 +13,6 @@ use crate::{
     },
     Rext4,
 };
-use core::sync::atomic::Ordering;
 use kernel::{prelude::*, seq_file::SeqFile, seq_print};
 
 /// What to do when damage is found.
@@ -308,8 +307,8 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
 
 /// Shows the counters: what `/proc/self/mountstats` has behind the mount's line.
 pub(crate) fn show_counters(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
-    for (name, counter) in sb.data().counters.all() {
-        seq_print!(seq, " {}={}", name, counter.load(Ordering::Relaxed));
+    for (name, count) in sb.data().counters.all() {
+        seq_print!(seq, " {}={}", name, count);
     }
     if let Ok(groups) = sb.data().groups() {
         let delayed = groups.delayed_space();

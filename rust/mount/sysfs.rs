@@ -3,6 +3,7 @@
 //! What `/sys/fs/rext4/<device>/` shows: counters, what was written, and the errors that the super
 //! block remembers. Files that C ext4 has too have the names and the form that they have there.
 
+use super::counters::Count;
 use crate::{
     disk::superblock::ErrorRecord,
     error::FsResult,
@@ -12,7 +13,7 @@ use crate::{
     },
     Rext4,
 };
-use core::{fmt::Write as _, sync::atomic::Ordering};
+use core::fmt::Write as _;
 use kernel::{error::code, prelude::*};
 
 const fn file(name: &'static CStr) -> File {
@@ -22,37 +23,51 @@ const fn file(name: &'static CStr) -> File {
     }
 }
 
+/// What is shown beside the [counters](Count).
+const OTHERS: [File; 22] = [
+    file(c"delayed_blocks"),
+    file(c"delayed_nodes"),
+    file(c"delayed_allocation_blocks"),
+    file(c"session_write_kbytes"),
+    file(c"lifetime_write_kbytes"),
+    file(c"reserved_clusters"),
+    file(c"promised_blocks"),
+    file(c"freed_blocks_not_committed"),
+    file(c"errors_count"),
+    file(c"first_error_time"),
+    file(c"first_error_errcode"),
+    file(c"first_error_ino"),
+    file(c"first_error_block"),
+    file(c"first_error_line"),
+    file(c"first_error_func"),
+    file(c"last_error_time"),
+    file(c"last_error_errcode"),
+    file(c"last_error_ino"),
+    file(c"last_error_block"),
+    file(c"last_error_line"),
+    file(c"last_error_func"),
+    File {
+        name: c"trigger_fs_error",
+        write_only: true,
+    },
+];
+
+const FILES: [File; Count::NAMES.len() + OTHERS.len()] = {
+    let mut all = [file(c""); Count::NAMES.len() + OTHERS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < Count::NAMES.len() {
+            file(Count::NAMES[at])
+        } else {
+            OTHERS[at - Count::NAMES.len()]
+        };
+        at += 1;
+    }
+    all
+};
+
 impl SysfsFiles for Rext4 {
-    const FILES: &'static [File] = &[
-        file(c"conversions"),
-        file(c"deferred"),
-        file(c"converted_blocks"),
-        file(c"failed_writes"),
-        file(c"unaligned_exclusive"),
-        file(c"delayed_allocation_blocks"),
-        file(c"session_write_kbytes"),
-        file(c"lifetime_write_kbytes"),
-        file(c"reserved_clusters"),
-        file(c"promised_blocks"),
-        file(c"freed_blocks_not_committed"),
-        file(c"errors_count"),
-        file(c"first_error_time"),
-        file(c"first_error_errcode"),
-        file(c"first_error_ino"),
-        file(c"first_error_block"),
-        file(c"first_error_line"),
-        file(c"first_error_func"),
-        file(c"last_error_time"),
-        file(c"last_error_errcode"),
-        file(c"last_error_ino"),
-        file(c"last_error_block"),
-        file(c"last_error_line"),
-        file(c"last_error_func"),
-        File {
-            name: c"trigger_fs_error",
-            write_only: true,
-        },
-    ];
+    const FILES: &'static [File] = &FILES;
 
     // What programs ask for before they rely on it.
     const FEATURES: &'static [File] = &[file(c"batched_discard"), file(c"metadata_csum_seed")];
@@ -84,15 +99,10 @@ impl SysfsFiles for Rext4 {
 
 fn show(sb: &SuperBlock<Rext4>, name: &CStr, page: &mut Page<'_>) -> FsResult<core::fmt::Result> {
     let fs = sb.data();
-    let name = name.to_bytes();
-    if let Some((_, counter)) = fs
-        .counters
-        .all()
-        .iter()
-        .find(|(own, _)| own.as_bytes() == name)
-    {
-        return Ok(write!(page, "{}", counter.load(Ordering::Relaxed)));
+    if let Some((_, count)) = fs.counters.all().find(|(own, _)| *own == name) {
+        return Ok(write!(page, "{count}"));
     }
+    let name = name.to_bytes();
     if let Some(field) = name.strip_prefix(b"first_error_") {
         return fs
             .primary
@@ -110,7 +120,8 @@ fn show(sb: &SuperBlock<Rext4>, name: &CStr, page: &mut Page<'_>) -> FsResult<co
         b"reserved_clusters" => fs.groups()?.kept_for_conversions(),
         b"promised_blocks" => fs.groups()?.promised(),
         b"freed_blocks_not_committed" => fs.groups()?.pinned(),
-        b"delayed_allocation_blocks" => fs.groups()?.delayed(),
+        b"delayed_allocation_blocks" | b"delayed_blocks" => fs.groups()?.delayed_space().data,
+        b"delayed_nodes" => fs.groups()?.delayed_space().nodes,
         _ => return Ok(Err(core::fmt::Error)),
     };
     Ok(write!(page, "{number}"))

@@ -30,6 +30,7 @@ use kernel::{
 };
 
 /// A file in a file system's directory.
+#[derive(Clone, Copy)]
 pub struct File {
     /// Its name.
     pub name: &'static CStr,
