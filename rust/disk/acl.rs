@@ -60,6 +60,40 @@ impl fmt::Display for AclError {
     }
 }
 
+impl AclEntry {
+    /// The bytes that it takes.
+    const fn size(&self) -> usize {
+        match self.id {
+            Some(_) => 8,
+            None => 4,
+        }
+    }
+}
+
+/// How long an attribute's value is that holds a list of `entries`, in bytes.
+pub fn value_size(entries: impl Iterator<Item = AclEntry>) -> usize {
+    entries.fold(size_of_val(&VERSION), |size, entry| size + entry.size())
+}
+
+/// Writes the value of an attribute that holds a list of `entries`. `value` has the size of
+/// [`value_size`]; each entry has a number if its tag asks for one, and no other does.
+pub fn write_value(entries: impl Iterator<Item = AclEntry>, value: &mut [u8]) {
+    let mut bytes = value.iter_mut();
+    let mut put = |part: &[u8]| {
+        for (from, to) in part.iter().zip(bytes.by_ref()) {
+            *to = *from;
+        }
+    };
+    put(&VERSION.to_le_bytes());
+    for entry in entries {
+        put(&entry.tag.to_le_bytes());
+        put(&entry.permissions.to_le_bytes());
+        if let Some(id) = entry.id {
+            put(&id.to_le_bytes());
+        }
+    }
+}
+
 /// The entries of a list, one after the other. Nothing comes after an error.
 #[derive(Clone, Debug)]
 pub struct AclEntries<'a> {

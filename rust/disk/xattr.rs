@@ -4,8 +4,10 @@
 //!
 //! Both are a header, entries from the front, four zero bytes, and values from the back. An entry
 //! has 16 bytes and the name, rounded up to 4. Where a value lies is counted from the start of the
-//! block, or in an inode from the first entry. Source:
+//! block, or in an inode from the first entry. This file reads them, `edit` writes them. Source:
 //! `Documentation/filesystems/ext4/attributes.rst`.
+
+mod edit;
 
 use super::checksum::FsSeed;
 use super::error::ChecksumMismatch;
@@ -14,6 +16,8 @@ use core::fmt;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+pub use edit::{compose_block, compose_in_inode, Change, ComposeError};
 
 /// What both headers begin with.
 const MAGIC: u32 = 0xea02_0000;
@@ -49,6 +53,11 @@ struct EntryHeader {
     value_inode: U32,
     value_size: U32,
     hash: U32,
+}
+
+/// The bytes that an entry takes whose name has `length` bytes.
+const fn entry_size(length: usize) -> usize {
+    (size_of::<EntryHeader>() + length).next_multiple_of(ALIGN)
 }
 
 /// What is wrong with extended attributes.
@@ -266,8 +275,11 @@ impl<'a> Xattrs<'a> {
         if name.contains(&0) {
             return Err(fail(XattrProblem::Name));
         }
-        let size = (size_of::<EntryHeader>() + length).next_multiple_of(ALIGN);
-        Ok(Some((header, name, offset.saturating_add(size))))
+        Ok(Some((
+            header,
+            name,
+            offset.saturating_add(entry_size(length)),
+        )))
     }
 
     /// The attribute of the entry at `offset`, whose value must not lie before `end`.
@@ -319,7 +331,7 @@ impl<'a> Xattrs<'a> {
     }
 
     /// All attributes.
-    pub fn iter(&self) -> impl Iterator<Item = Xattr<'a>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = Xattr<'a>> + Clone + use<'a> {
         let this = *self;
         let mut next = self.first;
         core::iter::from_fn(move || {
@@ -351,9 +363,9 @@ impl Xattr<'_> {
         if self.hash == 0 || matches!(self.value, Value::Inode { .. }) {
             return Ok(());
         }
-        let computed = self.compute_hash(u32::from);
+        let computed = hash(self.name, self.padded, u32::from);
         // Sign-extended.
-        let signed = self.compute_hash(|byte| i32::from(byte as i8) as u32);
+        let signed = hash(self.name, self.padded, |byte| i32::from(byte as i8) as u32);
         if self.hash == computed || self.hash == signed {
             return Ok(());
         }
@@ -365,19 +377,19 @@ impl Xattr<'_> {
             },
         })
     }
+}
 
-    fn compute_hash(&self, widen: fn(u8) -> u32) -> u32 {
-        let hash = self
-            .name
-            .iter()
-            .fold(0u32, |hash, &byte| hash.rotate_left(5) ^ widen(byte));
-        self.padded.chunks_exact(4).fold(hash, |hash, bytes| {
-            let word = bytes
-                .first_chunk()
-                .map_or(0, |word| u32::from_le_bytes(*word));
-            hash.rotate_left(16) ^ word
-        })
-    }
+/// The hash of a name and of its value, which is filled up with zeros to a multiple of 4 bytes.
+fn hash(name: &[u8], padded: &[u8], widen: fn(u8) -> u32) -> u32 {
+    let hash = name
+        .iter()
+        .fold(0u32, |hash, &byte| hash.rotate_left(5) ^ widen(byte));
+    padded.chunks_exact(4).fold(hash, |hash, bytes| {
+        let word = bytes
+            .first_chunk()
+            .map_or(0, |word| u32::from_le_bytes(*word));
+        hash.rotate_left(16) ^ word
+    })
 }
 
 fn block_header(block: &[u8]) -> Result<&BlockHeader, XattrError> {

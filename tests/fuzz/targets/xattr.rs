@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes, in a block and in an inode.
+//! Extended attributes, in a block and in an inode: read, and written anew with a change.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use rext4_disk::disk::units::PhysicalBlock;
-use rext4_disk::disk::xattr::{self, Value, XattrError, Xattrs};
+use rext4_disk::disk::xattr::{self, Change, NameIndex, Value, XattrError, Xattrs};
 
 fn read(xattrs: Result<Option<Xattrs<'_>>, XattrError>, bytes: usize) {
     let xattrs = match xattrs {
@@ -27,7 +27,39 @@ fn read(xattrs: Result<Option<Xattrs<'_>>, XattrError>, bytes: usize) {
     }
 }
 
+/// Whatever the attributes are that are there already: what is written can be read.
+fn change(data: &[u8]) {
+    let (Some(&first), Some(name)) = (data.first(), data.get(..usize::from(data[0] % 8))) else {
+        return;
+    };
+    let name: Vec<u8> = name.iter().map(|&byte| byte.max(1)).collect();
+    let change = Change {
+        index: NameIndex::USER,
+        name: &name,
+        value: (first & 0x80 != 0).then_some(data.get(..usize::from(first)).unwrap_or_default()),
+    };
+    let mut new = vec![0; data.len() & !3];
+    if let Ok(old) = Xattrs::in_block(data) {
+        if let Ok(count) = xattr::compose_block(Some(old), &change, &mut new) {
+            let written = Xattrs::in_block(&new).expect("what was written is right");
+            assert_eq!(written.iter().count(), count);
+            let found = written
+                .find(change.index, change.name)
+                .map(|xattr| xattr.value);
+            assert_eq!(found, change.value.map(Value::Bytes));
+        }
+    }
+    new.fill(0);
+    if let Ok(old) = Xattrs::in_inode(data) {
+        if let Ok(count) = xattr::compose_in_inode(old, &change, &mut new) {
+            let written = Xattrs::in_inode(&new).expect("what was written is right");
+            assert_eq!(written.map_or(0, |written| written.iter().count()), count);
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
+    change(data);
     read(Xattrs::in_inode(data), data.len());
     read(Xattrs::in_block(data).map(Some), data.len());
 
