@@ -160,7 +160,7 @@ impl IomapOperations for Rext4 {
     fn map_xattr(inode: &Inode<Self>, offset: u64) -> Result<Option<Mapping>> {
         let size = inode.super_block().data().layout.block_size();
         let len = u64::from(size.bytes());
-        let block = inode.data().xattr_block().filter(|_| offset < len);
+        let block = inode.data().xattr_block.read().filter(|_| offset < len);
         Ok(block
             .and_then(|block| size.byte_of_physical(block))
             .map(|byte| Mapping {
@@ -196,6 +196,17 @@ impl InodeOperations for Rext4 {
             FsError::Kernel(errno) if errno == eopnotsupp() => errno,
             e => Filesystem::errno(inode, "read an ACL", e),
         })
+    }
+
+    fn set_acl(
+        inode: &Inode<Self>,
+        lock: &ExclusiveLock<'_, Self>,
+        kind: AclKind,
+        acl: Option<&PosixAcl>,
+        mode: Option<u16>,
+    ) -> Result {
+        crate::xattr::set_acl(inode, lock, kind, acl, mode)
+            .map_err(|e| Filesystem::errno(inode, "set an ACL", e))
     }
 }
 

@@ -19,8 +19,8 @@
 //!
 //! # Locks
 //!
-//! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::tree`], a group's
-//! lock, the bytes of a buffer. See `Documentation/locking.md`.
+//! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::xattr_block`],
+//! [`InodeData::tree`], a group's lock, the bytes of a buffer. See `Documentation/locking.md`.
 
 pub(crate) mod allocate;
 pub(crate) mod convert;
@@ -110,7 +110,10 @@ pub(crate) struct InodeData {
     orphan: AtomicBool,
     flags: AtomicU32,
     kind: AtomicU8,
-    xattr_block: AtomicU64,
+    /// The block that holds extended attributes. Held for writing while the attributes change, in the
+    /// inode or in the block, for reading while they are looked at.
+    #[pin]
+    pub(crate) xattr_block: RwSemaphore<Option<PhysicalBlock>>,
     birth_seconds: AtomicI64,
     /// `u32::MAX` if the inode has no time of creation.
     birth_nanoseconds: AtomicU32,
@@ -132,7 +135,7 @@ impl InodeData {
             orphan: AtomicBool::new(false),
             flags: AtomicU32::new(0),
             kind: AtomicU8::new(0),
-            xattr_block: AtomicU64::new(0),
+            xattr_block <- new_rw_semaphore!(None, c"rext4_xattrs"),
             birth_seconds: AtomicI64::new(0),
             birth_nanoseconds: AtomicU32::new(u32::MAX),
         }? Error)
@@ -151,14 +154,6 @@ impl InodeData {
             3 => DataKind::Inline,
             4 => DataKind::ShortSymlink,
             _ => DataKind::Nothing,
-        }
-    }
-
-    /// The block that holds extended attributes.
-    pub(crate) fn xattr_block(&self) -> Option<PhysicalBlock> {
-        match self.xattr_block.load(Ordering::Relaxed) {
-            0 => None,
-            block => Some(PhysicalBlock(block)),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::{
     dio::claims::{Claims, DailyWarning},
     disk::{
         checksum::FsSeed,
-        features::Features,
+        features::{Feature, Features},
         group_desc::GroupDescChecksum,
         layout::Layout,
         superblock::{HashSignedness, Superblock},
@@ -198,6 +198,29 @@ impl Filesystem {
             && sb.write_all_data()
     }
 
+    /// Makes a change that may need blocks; if there are none, once more after what was freed is
+    /// committed, and what data in the page cache does not need is given back. It must have left
+    /// nothing behind then. To be called as [`Self::make_room`] is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt`, of [`Self::writing`] and of [`Groups::reclaim`].
+    pub(crate) fn with_reclaim<R>(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        attempt: impl Fn(&Journal) -> FsResult<R>,
+    ) -> FsResult<R> {
+        let journal = self.writing(sb)?;
+        let make_room = || -> FsResult<bool> {
+            let reclaimed = self.groups()?.reclaim(journal)?;
+            Ok(self.make_room(sb) || reclaimed)
+        };
+        match attempt(journal) {
+            Err(e) if e.is(code::ENOSPC) && make_room()? => attempt(journal),
+            result => result,
+        }
+    }
+
     /// Free blocks and inodes.
     ///
     /// # Errors
@@ -226,6 +249,18 @@ impl Filesystem {
         change: impl FnOnce(&mut Superblock) -> R,
     ) -> FsResult<R> {
         self.primary.edit(handle, change)
+    }
+
+    /// Says in the super block that a feature is used, unless it says so already. Needs credits for
+    /// one block. For compatible features alone: what was found at mount is not changed.
+    pub(crate) fn note_feature(&self, handle: &Handle<'_>, feature: Feature) -> FsResult {
+        if self
+            .primary
+            .with(|superblock| superblock.features().has(feature))?
+        {
+            return Ok(());
+        }
+        self.edit_primary(handle, |superblock| superblock.set_feature(feature, true))
     }
 
     /// Says what of an inode can't be served, once in a row for each inode.

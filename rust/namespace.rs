@@ -39,10 +39,7 @@ use crate::{
     },
     Rext4,
 };
-use kernel::{
-    error::{code, Error},
-    prelude::*,
-};
+use kernel::{error::Error, prelude::*};
 
 impl NameSpace for Rext4 {
     fn create(
@@ -98,20 +95,10 @@ fn journal_of(dir: &Inode<Rext4>) -> FsResult<&Journal> {
     sb.data().writing(sb)
 }
 
-/// Does something in `dir`; if there is no space for it, once more after what was freed is
-/// committed, and what data in the page cache does not need is given back. It must have left nothing
-/// behind then.
+/// Does something in `dir`, see [`Filesystem::with_reclaim`].
 fn with_reclaim<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>) -> FsResult<R> {
-    let journal = journal_of(dir)?;
     let sb = dir.super_block();
-    let make_room = || -> FsResult<bool> {
-        let reclaimed = sb.data().groups()?.reclaim(journal)?;
-        Ok(sb.data().make_room(sb) || reclaimed)
-    };
-    match attempt(journal) {
-        Err(e) if e.is(code::ENOSPC) && make_room()? => attempt(journal),
-        result => result,
-    }
+    sb.data().with_reclaim(sb, attempt)
 }
 
 /// The depth of a directory's extent tree, for the credits. The directory's lock keeps it so.

@@ -13,6 +13,7 @@
 pub(crate) mod address_space;
 pub(crate) mod block_device;
 pub(crate) mod buffer;
+mod change_attributes;
 pub(crate) mod checksum;
 pub(crate) mod commit_work;
 mod create_callback;

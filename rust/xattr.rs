@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes: found by name, or listed.
+//! Extended attributes: found by name, listed, set.
 //!
 //! An inode has them in two places: behind its own fields in the inode table, and in a block,
 //! which inodes with the same attributes may share. The former is looked at first. The format is
-//! in [`crate::disk::xattr`], ACLs are in [`acl`].
+//! in [`crate::disk::xattr`], ACLs are in [`acl`], changes in [`mod@change`] and [`release`].
 //!
-//! Attributes do not change yet, so there is no lock. All that changes is how many inodes share a
-//! block, when one of them is deleted: see [`release`].
+//! Both places of an inode are covered by [`InodeData::xattr_block`](inode::InodeData::xattr_block).
 
 mod acl;
+mod change;
 mod release;
 // What `kunit_tests` makes is not safe code.
 #[cfg(CONFIG_KUNIT = "y")]
@@ -19,24 +19,27 @@ mod tests;
 use crate::{
     disk::{
         inode as format,
-        xattr::{self as disk, NameIndex, Value, Xattrs},
+        units::PhysicalBlock,
+        xattr::{self as disk, Change, NameIndex, Value, Xattrs},
         Corrupt,
     },
     error::{eopnotsupp, FsError, FsResult},
-    inode,
+    inode::{self, map},
     journal::kinds::XATTR_BLOCK,
     mount::Filesystem,
     vfs::{
         buffer::Buffer,
+        file::FileOperations as _,
         inode::Inode,
+        jbd2::Handle,
         posix_acl::AclKind,
-        xattr::{Name, NameList, Namespace, ValueSink, XattrOperations},
+        xattr::{Condition, Name, NameList, Namespace, ValueSink, XattrOperations},
     },
     Rext4,
 };
 use kernel::{error::Error, prelude::*};
 
-pub(crate) use acl::get_acl;
+pub(crate) use acl::{get_acl, set_acl, set_first_acl};
 pub(crate) use release::release_block;
 
 impl XattrOperations for Rext4 {
@@ -46,17 +49,26 @@ impl XattrOperations for Rext4 {
         name: &[u8],
         value: &mut ValueSink<'_>,
     ) -> Result<usize> {
-        let index = match namespace {
-            Namespace::User if !serves_users(inode) => return Err(eopnotsupp()),
-            Namespace::User => NameIndex::USER,
-            Namespace::Trusted => NameIndex::TRUSTED,
-            Namespace::Security => NameIndex::SECURITY,
-        };
+        Self::check_access(inode)?;
+        let index = index_of(inode, namespace)?;
         match get(inode, index, name, value) {
             Ok(Some(len)) => Ok(len),
             Ok(None) => Err(Error::from_errno(-(crate::bindings::ENODATA as i32))),
             Err(e) => Err(Filesystem::errno(inode, "read an attribute", e)),
         }
+    }
+
+    fn set_xattr(
+        inode: &Inode<Self>,
+        namespace: Namespace,
+        name: &[u8],
+        value: Option<&[u8]>,
+        condition: Condition,
+    ) -> Result {
+        let index = index_of(inode, namespace)?;
+        let change = Change { index, name, value };
+        change::change(inode, &change, condition, |_| Ok(()))
+            .map_err(|e| Filesystem::errno(inode, "set an attribute", e))
     }
 
     fn list_xattrs(inode: &Inode<Self>, list: &mut NameList<'_>) -> Result {
@@ -71,6 +83,47 @@ impl XattrOperations for Rext4 {
             Err(e) => Err(Filesystem::errno(inode, "list attributes", e)),
         }
     }
+}
+
+/// The number of a name space, unless the mount does not serve it.
+fn index_of(inode: &Inode<Rext4>, namespace: Namespace) -> Result<NameIndex> {
+    Ok(match namespace {
+        Namespace::User if !serves_users(inode) => return Err(eopnotsupp()),
+        Namespace::User => NameIndex::USER,
+        Namespace::Trusted => NameIndex::TRUSTED,
+        Namespace::Security => NameIndex::SECURITY,
+    })
+}
+
+/// Gives a new inode a label of a security module, `name` being what follows `security.`. Needs the
+/// part of [`CREATE_INODE`](crate::journal::credits::CREATE_INODE) credits that is for attributes.
+///
+/// # Errors
+///
+/// `ENOSPC`, errors of the journal.
+pub(crate) fn set_first_label(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    name: &[u8],
+    value: &[u8],
+) -> FsResult {
+    set_first(inode, handle, NameIndex::SECURITY, name, value)
+}
+
+/// Sets an attribute of a new inode.
+fn set_first(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    index: NameIndex,
+    name: &[u8],
+    value: &[u8],
+) -> FsResult {
+    let change = Change {
+        index,
+        name,
+        value: Some(value),
+    };
+    change::change_within(inode, handle, &change, Condition::default())?.check()
 }
 
 /// Gives the value of an attribute to `sink`, and returns its size in bytes; `None` if there is no
@@ -118,6 +171,7 @@ fn look<R>(
     inode: &Inode<Rext4>,
     mut visit: impl FnMut(Xattrs<'_>) -> Looked<R>,
 ) -> FsResult<Option<R>> {
+    let place = inode.data().xattr_block.read();
     let looked = inode::with_raw(inode, |bytes| -> Result<_, Corrupt> {
         let raw = format::Inode::from_bytes(bytes)?;
         Ok(match raw.xattr_area().map(Xattrs::in_inode).transpose()? {
@@ -128,7 +182,7 @@ fn look<R>(
     if let Looked::Done(result) = looked {
         return Ok(Some(result));
     }
-    let Some(buffer) = read_block(inode)? else {
+    let Some(buffer) = read_block(inode, *place)? else {
         return Ok(None);
     };
     let looked = buffer.with(|bytes| Xattrs::in_block(bytes).map(visit));
@@ -138,11 +192,12 @@ fn look<R>(
     }
 }
 
-/// The block that holds attributes of the inode, if there is one.
-fn read_block(inode: &Inode<Rext4>) -> FsResult<Option<Buffer>> {
-    let Some(block) = inode.data().xattr_block() else {
+/// The block at `place`, which holds attributes of the inode, if there is one.
+fn read_block(inode: &Inode<Rext4>, place: Option<PhysicalBlock>) -> FsResult<Option<Buffer>> {
+    let Some(block) = place else {
         return Ok(None);
     };
+    map::check_foreign(inode, block, 1)?;
     let sb = inode.super_block();
     let fs = sb.data();
     let buffer = Buffer::read(sb.device(), block.0, fs.layout.block_size().bytes())?;

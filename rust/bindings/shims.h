@@ -107,13 +107,25 @@ void rext4_shim_pagecache_unlock(struct inode *inode);
 void rext4_shim_inode_touch(struct inode *inode);
 /* Sets the time of change of the inode to now, and counts the change. */
 void rext4_shim_inode_changed(struct inode *inode);
+struct posix_acl;
+
 /*
  * An inode without a number, with owner and mode as dir and the caller give
- * them, and times of now; or an error pointer: -EOPNOTSUPP if it has to have
- * an ACL.
+ * them, and times of now; or an error pointer. The ACLs that it has to get, or
+ * NULL, are the caller's to release.
  */
 struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
-				   umode_t mode);
+				   umode_t mode, struct posix_acl **access,
+				   struct posix_acl **inherited);
+/*
+ * Calls put for each attribute in security. that the security modules want a
+ * new inode to have; it returns 0 or an error, which ends it.
+ */
+int rext4_shim_label_new_inode(struct inode *inode, struct inode *dir,
+			       const struct qstr *name,
+			       int (*put)(void *context, const char *name,
+					  const void *value, size_t len),
+			       void *context);
 bool rext4_shim_is_dirsync(const struct inode *inode);
 bool rext4_shim_is_sync(const struct inode *inode);
 /* Keeps a freeze away, unless the task has a handle, which does so as well. */
@@ -125,6 +137,7 @@ u64 rext4_shim_iversion_peek(const struct inode *inode);
 void rext4_shim_iversion_set(struct inode *inode, u64 version);
 void rext4_shim_set_kfree_link(struct delayed_call *done, void *text);
 const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len);
+const struct qstr *rext4_shim_dentry_qstr(const struct dentry *dentry);
 
 /* Page cache. */
 /* The byte of the file behind a folio's last one. */
@@ -246,8 +259,6 @@ bool rext4_shim_dir_emit(struct dir_context *context, const char *name, int len,
 bool rext4_shim_pause(void);
 
 /* Extended attributes and ACLs, for vfs/xattr.rs and vfs/posix_acl.rs. */
-struct posix_acl;
-
 bool rext4_shim_may_list_trusted(void);
 /* A list that is ours, with count entries yet to be set, or NULL. */
 struct posix_acl *rext4_shim_posix_acl_alloc(unsigned int count);
@@ -258,6 +269,19 @@ void rext4_shim_posix_acl_set_entry(struct posix_acl *acl, unsigned int index,
 /* 0 or -EINVAL. */
 int rext4_shim_posix_acl_valid(const struct posix_acl *acl);
 void rext4_shim_posix_acl_release(struct posix_acl *acl);
+void rext4_shim_posix_acl_ref(struct posix_acl *acl);
+unsigned int rext4_shim_posix_acl_count(const struct posix_acl *acl);
+/* The reverse of set_entry; id means nothing where the tag has none. */
+void rext4_shim_posix_acl_get_entry(const struct posix_acl *acl,
+				    unsigned int index, unsigned short *tag,
+				    unsigned short *permissions,
+				    unsigned int *id);
+/*
+ * The inode's access ACL as it has to be once its mode is this one: ours to
+ * release, NULL if it has none, or an error pointer.
+ */
+struct posix_acl *rext4_shim_posix_acl_after_chmod(struct inode *inode,
+						   umode_t mode);
 
 /* Spin locks with interrupts off, for vfs/irq_lock.rs. */
 void rext4_shim_spin_lock_init(spinlock_t *lock);

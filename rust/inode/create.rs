@@ -16,9 +16,11 @@ use crate::{
     vfs::{
         inode::Inode,
         jbd2::Handle,
+        namespace::Creation,
         new_inode::{Common, NewInode, Unnumbered},
+        posix_acl::{AclKind, InheritedAcls},
     },
-    Rext4,
+    xattr, Rext4,
 };
 use core::sync::atomic::Ordering;
 use kernel::error::code;
@@ -57,7 +59,7 @@ fn siting(parent: &Inode<Rext4>, kind: FileType) -> Siting {
 
 /// Makes an inode with a number and no data, near `parent`, and stores it. Needs
 /// [`CREATE_INODE`](crate::journal::credits::CREATE_INODE) credits, part of which is for
-/// [`undo`].
+/// [`set_attributes`] and [`undo`].
 ///
 /// # Errors
 ///
@@ -194,6 +196,38 @@ fn store_new(
     })??;
     // The rest, and the checksum.
     store::store(inode, handle, area)
+}
+
+/// Gives a new inode the attributes that it has from the beginning: ACLs of its directory, and labels
+/// of security modules. What has failed is not undone: see [`undo`].
+///
+/// # Errors
+///
+/// `ENOSPC`, what a security module says, errors of the journal.
+pub(crate) fn set_attributes(
+    handle: &Handle<'_>,
+    parent: &Inode<Rext4>,
+    new: &NewInode<Rext4>,
+    wanted: &Creation<'_, Rext4>,
+    acls: &InheritedAcls,
+) -> FsResult {
+    for (kind, acl) in [
+        (AclKind::Default, &acls.default),
+        (AclKind::Access, &acls.access),
+    ] {
+        if let Some(acl) = acl {
+            xattr::set_first_acl(new.inode(), handle, kind, acl)?;
+        }
+        new.cache_acl(kind, acl.as_ref());
+    }
+    // What goes through the security module comes back as an errno.
+    let mut failed = Ok(());
+    let labelled = wanted.label(new, parent, |name, value| {
+        failed = xattr::set_first_label(new.inode(), handle, name, value);
+        failed.map_err(|_| code::EIO)
+    });
+    failed?;
+    Ok(labelled?)
 }
 
 /// Has an inode that was just made freed when it is [abandoned](NewInode::abandon): it has no links,

@@ -70,7 +70,7 @@ fn load(
 ) -> FsResult<ARef<Inode<Rext4>>> {
     let fs = sb.data();
     let (buffer, place) = table_block(sb, number)?;
-    let common = buffer.with(|block| -> FsResult<Common> {
+    let (common, xattr_block) = buffer.with(|block| -> FsResult<_> {
         let raw = format::Inode::in_block(block, &fs.layout, place)
             .map_err(|e| FsError::Corrupt(e.into()))?;
         if let Some(seed) = fs.seed {
@@ -82,10 +82,12 @@ fn load(
         }
         raw.check(&fs.layout)
             .map_err(|e| FsError::Corrupt(e.into()))?;
-        take(&raw, new.inode().data(), sb)
+        let common = take(&raw, new.inode().data(), sb)?;
+        Ok((common, raw.xattr_block(&fs.layout)))
     })?;
     let inode = new.inode();
     let data = inode.data();
+    *data.xattr_block.write() = xattr_block;
     if data.kind() == DataKind::Extents || data.kind() == DataKind::ShortSymlink {
         // The tree's lock sleeps, so the bytes are copied by way of the stack.
         let area = buffer.with(|block| {
@@ -101,6 +103,14 @@ fn load(
 /// Where an inode's first block would go best: in its own group.
 pub(super) fn first_goal(sb: &SuperBlock<Rext4>, place: InodePlace) -> PhysicalBlock {
     sb.data().layout.first_block(place.group)
+}
+
+/// The first block of the group that an inode lies in.
+pub(crate) fn group_start(inode: &Inode<Rext4>) -> PhysicalBlock {
+    let layout = &inode.super_block().data().layout;
+    layout
+        .place_of_inode(super::number(inode))
+        .map_or(PhysicalBlock(0), |place| layout.first_block(place.group))
 }
 
 /// Takes what is wanted out of the inode on disk. Must not sleep.
@@ -128,10 +138,6 @@ fn take(raw: &format::Inode<&[u8]>, data: &InodeData, sb: &SuperBlock<Rext4>) ->
     data.kind.store(kind as u8, Ordering::Relaxed);
     data.flags.store(flags.0, Ordering::Relaxed);
     data.disk_size.store(size as i64, Ordering::Relaxed);
-    data.xattr_block.store(
-        raw.xattr_block(layout).map_or(0, |block| block.0),
-        Ordering::Relaxed,
-    );
     if let Some(birth) = raw.crtime() {
         data.birth_seconds.store(birth.seconds, Ordering::Relaxed);
         data.birth_nanoseconds

@@ -35,9 +35,28 @@ pub(crate) const ALLOCATE_INODE: u32 = 3;
 /// Removing one entry of a directory, or having it stand for another inode: the block that it is in.
 pub(crate) const CHANGE_ENTRY: u32 = 1;
 
-/// Making an inode: its number, its place in the table, and the list of orphans, which it comes on
-/// if it can't get its name.
-pub(crate) const CREATE_INODE: u32 = ALLOCATE_INODE + INODE + ORPHAN;
+/// Making an inode: its number, its place in the table, its first attributes, and the list of
+/// orphans, which it comes on if it can't get its name.
+pub(crate) const CREATE_INODE: u32 = ALLOCATE_INODE + INODE + FIRST_XATTRS + ORPHAN;
+
+/// The attributes that an inode has from the beginning, as many as there are: beside the inode, they
+/// lie in one block at most, which is allocated for the first that does not fit the inode and is the
+/// inode's own; the super block says that there are attributes.
+const FIRST_XATTRS: u32 = ALLOCATE + 1 + 1;
+
+/// One call of [`Groups::free`](crate::group::Groups::free) for one block.
+const FREE_BLOCK: u32 = GROUP;
+
+/// Giving up an inode's block of attributes: the block changes if others use it, else it is freed;
+/// the inode.
+pub(crate) const RELEASE_XATTRS: Credits = Credits::new(1 + FREE_BLOCK + INODE).with_revokes(1);
+
+/// Changing one attribute.
+///
+/// At worst it is in a block that others use, or used a moment ago: that is given up, and a new one
+/// is allocated and filled. Beside that there are the inode, which holds the attributes that are
+/// not in a block, and the super block, which says that there are any.
+pub(crate) const CHANGE_XATTR: Credits = RELEASE_XATTRS.plus(Credits::new(ALLOCATE + 1 + 1));
 
 /// Adding an inode to the orphans, or taking it off: the block of the orphan file, or else the
 /// super block and the inode before it in the list. The inode itself is not counted.

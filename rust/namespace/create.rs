@@ -11,7 +11,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     inode::{
         self,
-        create::{is_short_link, undo, NewContent},
+        create::{is_short_link, set_attributes, undo, NewContent},
         orphan,
     },
     journal::credits,
@@ -37,8 +37,8 @@ fn content<'a>(wanted: &'a Creation<'_, Rext4>, links: u32) -> NewContent<'a> {
 ///
 /// # Errors
 ///
-/// `ENOSPC`, `EMLINK`, `ENAMETOOLONG` for the text of a link, `EOPNOTSUPP` where an ACL would have to
-/// be inherited; damage, errors of the journal. No name was made then.
+/// `ENOSPC`, `EMLINK`, `ENAMETOOLONG` for the text of a link; damage, errors of the journal. No name
+/// was made then.
 pub(super) fn create(
     dir: &Directory<'_, Rext4>,
     name: &[u8],
@@ -55,7 +55,7 @@ pub(super) fn create(
     if is_directory {
         check_subdirectories(dir)?;
     }
-    let unnumbered = wanted.begin(dir)?;
+    let (unnumbered, acls) = wanted.begin(dir)?;
     let mut needed = credits::add_entry(depth(dir)?).plus(Credits::new(credits::CREATE_INODE));
     if is_directory || long_text.is_some() {
         needed = needed.plus(credits::add_block(0));
@@ -64,6 +64,7 @@ pub(super) fn create(
     let content = content(wanted, if is_directory { 2 } else { 1 });
     let new = inode::create::create(&handle, dir, unnumbered, &content)?;
     let named = || -> FsResult {
+        set_attributes(&handle, dir, &new, wanted, &acls)?;
         if is_directory {
             dir::make_first(&new, &handle, inode::number(dir))?;
         } else if let Some(text) = long_text {
@@ -119,13 +120,19 @@ pub(super) fn create_unnamed(
     wanted: &Creation<'_, Rext4>,
     journal: &Journal,
 ) -> FsResult<NewInode<Rext4>> {
-    let unnumbered = wanted.begin(dir)?;
+    let (unnumbered, acls) = wanted.begin(dir)?;
     let handle = journal.start(Credits::new(credits::CREATE_INODE))?;
     let new = inode::create::create(&handle, dir, unnumbered, &content(wanted, 0))?;
-    // There are credits for one of the two; if the first fails, so does the second.
     orphan::add(new.inode(), &handle)?;
+    let done = set_attributes(&handle, dir, &new, wanted, &acls);
     handle.stop()?;
-    Ok(new)
+    match done {
+        Ok(()) => Ok(new),
+        Err(e) => {
+            new.abandon();
+            Err(e)
+        }
+    }
 }
 
 /// Gives an inode another name, or its first one.

@@ -16,7 +16,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     inode::{
         self,
-        create::{undo, NewContent},
+        create::{set_attributes, undo, NewContent},
     },
     journal::credits,
     vfs::{
@@ -90,30 +90,27 @@ fn relocate(
     if rename.target.is_none() {
         needed = needed.plus(credits::add_entry(depth(&rename.to)?));
     }
-    let unnumbered = whiteout
-        .map(|wanted| wanted.begin(&rename.from))
+    let begun = whiteout
+        .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from)?)))
         .transpose()?;
     if whiteout.is_some() {
         needed = needed.plus(Credits::new(credits::CREATE_INODE));
     }
     let handle = journal.start(needed)?;
-    let new = match unnumbered {
-        None => None,
-        Some(unnumbered) => {
-            let content = NewContent {
-                links: 1,
-                text: None,
-                device: 0,
-            };
-            Some(inode::create::create(
-                &handle,
-                &rename.from,
-                unnumbered,
-                &content,
-            )?)
-        }
-    };
-    let done = take_place(rename, &handle).and_then(|()| leave(rename, new.as_ref(), &handle));
+    let (mut new, mut labelled) = (None, Ok(()));
+    if let Some((wanted, (unnumbered, acls))) = begun {
+        let content = NewContent {
+            links: 1,
+            text: None,
+            device: 0,
+        };
+        let made = inode::create::create(&handle, &rename.from, unnumbered, &content)?;
+        labelled = set_attributes(&handle, &rename.from, &made, wanted, &acls);
+        new = Some(made);
+    }
+    let done = labelled
+        .and_then(|()| take_place(rename, &handle))
+        .and_then(|()| leave(rename, new.as_ref(), &handle));
     match (done, new) {
         (Ok(()), new) => {
             end(handle, &[&*rename.from, &*rename.to])?;

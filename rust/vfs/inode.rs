@@ -5,7 +5,7 @@
 //! C headers: `include/linux/fs.h`
 
 use super::{
-    address_space, create_callback,
+    address_space, change_attributes, create_callback,
     dentry::Dentry,
     file, fileattr, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
@@ -63,6 +63,18 @@ pub trait InodeOperations:
 
     /// A POSIX ACL of the inode, or `None`. Called without locks.
     fn get_acl(inode: &Inode<Self>, kind: AclKind) -> Result<Option<PosixAcl>>
+    where
+        Self: FileSystem;
+
+    /// Sets a POSIX ACL of the inode, or removes it, and with it type and permission bits where
+    /// `mode` says so: both or, with an error, nothing.
+    fn set_acl(
+        inode: &Inode<Self>,
+        lock: &ExclusiveLock<'_, Self>,
+        kind: AclKind,
+        acl: Option<&PosixAcl>,
+        mode: Option<u16>,
+    ) -> Result
     where
         Self: FileSystem;
 }
@@ -222,6 +234,12 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: the inode is valid.
         unsafe { bindings::rext4_shim_inode_touch(self.as_ptr()) };
         self.note_change();
+    }
+
+    /// Sets type and permission bits; the exclusive lock shows that nobody else does.
+    pub fn set_mode(&self, _lock: &ExclusiveLock<'_, T>, mode: u16) {
+        // SAFETY: the inode is valid and its lock is held; readers do without, as in the VFS.
+        unsafe { ptr::addr_of_mut!((*self.as_ptr()).i_mode).write_volatile(mode) };
     }
 
     /// Whether changes of this directory are to be durable when they return.
@@ -626,10 +644,10 @@ impl<T: FileSystem> Tables<T> {
 
     const SPECIAL: bindings::inode_operations = bindings::inode_operations {
         getattr: Some(Self::getattr),
-        setattr: Some(Self::setattr),
+        setattr: Some(change_attributes::setattr::<T>),
         listxattr: Some(xattr::listxattr::<T>),
-        get_inode_acl: Some(Self::get_inode_acl),
-        set_acl: Some(Self::set_acl),
+        get_inode_acl: Some(change_attributes::get_inode_acl::<T>),
+        set_acl: Some(change_attributes::set_acl::<T>),
         ..Self::EMPTY
     };
 
@@ -727,86 +745,5 @@ impl<T: FileSystem> Tables<T> {
             }
             Ok(0)
         })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn get_inode_acl(
-        inode: *mut bindings::inode,
-        kind: i32,
-        rcu: bool,
-    ) -> *mut bindings::posix_acl {
-        if rcu {
-            return code::ECHILD.to_ptr();
-        }
-        // SAFETY: the VFS passes an inode of ours.
-        let inode = unsafe { Inode::<T>::from_raw(inode) };
-        match AclKind::from_raw(kind).map(|kind| T::get_acl(inode, kind)) {
-            Some(Ok(Some(acl))) => acl.into_raw(),
-            Some(Ok(None)) => ptr::null_mut(),
-            Some(Err(e)) => e.to_ptr(),
-            None => code::EINVAL.to_ptr(),
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn setattr(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        change: *mut bindings::iattr,
-    ) -> i32 {
-        from_result(|| {
-            // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
-            let (inode, asked) = unsafe { ((*dentry).d_inode, (*change).ia_valid) };
-            // SAFETY: as above.
-            let ours = unsafe { Inode::<T>::from_raw(inode) };
-            T::check_access(ours)?;
-            // The VFS does not ask when a file that was opened before is cut.
-            if ours.is_immutable() {
-                return Err(code::EPERM);
-            }
-            if asked & bindings::ATTR_KILL_PRIV != 0 {
-                // File capabilities have to go, and can't be removed yet; the VFS would take that
-                // for done.
-                return Err(crate::error::eopnotsupp());
-            }
-            // SAFETY: as above.
-            to_result(unsafe { bindings::setattr_prepare(idmap, dentry, change) })?;
-            if asked & bindings::ATTR_MODE != 0 && T::get_acl(ours, AclKind::Access)?.is_some() {
-                // The ACL would have to change with the mode, and can't be stored yet.
-                return Err(crate::error::eopnotsupp());
-            }
-            if asked & bindings::ATTR_SIZE != 0 {
-                // SAFETY: the change has a size.
-                let size = unsafe { (*change).ia_size };
-                // The lock is the VFS's to give up.
-                let lock = ManuallyDrop::new(ExclusiveLock(ours, NotThreadSafe));
-                let old = ours.size();
-                T::set_size(ours, &lock, size)?;
-                if size != old {
-                    // SAFETY: the inode is valid and locked.
-                    unsafe { bindings::rext4_shim_inode_touch(inode) };
-                }
-            }
-            // SAFETY: as above.
-            unsafe { bindings::setattr_copy(idmap, inode, change) };
-            ours.mark_dirty();
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn set_acl(
-        _: *mut bindings::mnt_idmap,
-        _: *mut bindings::dentry,
-        _: *mut bindings::posix_acl,
-        _: i32,
-    ) -> i32 {
-        crate::error::eopnotsupp().to_errno()
     }
 }

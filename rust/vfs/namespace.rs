@@ -12,6 +12,7 @@ use super::{
     dentry::Dentry,
     inode::{ExclusiveLock, Inode},
     new_inode::{NewInode, Unnumbered},
+    posix_acl::{InheritedAcls, PosixAcl},
     super_block::FileSystem,
 };
 use crate::bindings;
@@ -20,6 +21,7 @@ use core::{
     mem::ManuallyDrop,
     ops::Deref,
     ptr::{self, NonNull},
+    slice,
 };
 use kernel::{
     error::{code, from_err_ptr, from_result, to_result},
@@ -115,6 +117,8 @@ impl<T: FileSystem> Deref for Directory<'_, T> {
 pub struct Creation<'a, T: FileSystem> {
     /// The mount's mapping of owners: valid during the call.
     idmap: *mut bindings::mnt_idmap,
+    /// The name that the inode will have, valid during the call; null if it gets none.
+    name: *const bindings::qstr,
     mode: u16,
     device: u32,
     text: Option<&'a [u8]>,
@@ -122,10 +126,11 @@ pub struct Creation<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> Creation<'_, T> {
-    /// An inode of a type, near nothing and with nothing in it.
+    /// An inode of a type, with no name and with nothing in it.
     fn new(idmap: *mut bindings::mnt_idmap, kind: u32, mode: bindings::umode_t) -> Self {
         Self {
             idmap,
+            name: ptr::null(),
             // The bits of the type lie in the upper half of 16.
             mode: mode | kind as u16,
             device: 0,
@@ -149,20 +154,84 @@ impl<T: FileSystem> Creation<'_, T> {
         u32::from(self.mode) & bindings::S_IFMT == bindings::S_IFDIR
     }
 
-    /// Makes the inode in memory, with the owner and mode that it gets in `dir`.
+    /// Makes the inode in memory, with the owner and mode that it gets in `dir`; and the ACLs, which
+    /// it still has to get.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if it would have to get an ACL from `dir`, `ENOMEM`.
-    pub fn begin(&self, dir: &Inode<T>) -> Result<Unnumbered<T>> {
-        // SAFETY: the mapping and the directory are valid during the call.
+    /// `ENOMEM`, those of reading the directory's ACL.
+    pub fn begin(&self, dir: &Inode<T>) -> Result<(Unnumbered<T>, InheritedAcls)> {
+        let (mut access, mut default) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the mapping and the directory are valid during the call, and so are the pointers
+        // to what is to be set.
         let inode = from_err_ptr(unsafe {
-            bindings::rext4_shim_new_inode(self.idmap, dir.as_ptr(), self.mode)
+            bindings::rext4_shim_new_inode(
+                self.idmap,
+                dir.as_ptr(),
+                self.mode,
+                &mut access,
+                &mut default,
+            )
         })?;
+        // SAFETY: the function gives away a reference to each list, or null.
+        let acls = unsafe {
+            InheritedAcls {
+                access: PosixAcl::from_raw(access),
+                default: PosixAcl::from_raw(default),
+            }
+        };
         let inode = NonNull::new(inode).ok_or(code::ENOMEM)?;
         // SAFETY: a reference to an inode of the same super block, which is ours.
-        Ok(Unnumbered::new(unsafe { ARef::from_raw(inode.cast()) }))
+        let inode = Unnumbered::new(unsafe { ARef::from_raw(inode.cast()) });
+        Ok((inode, acls))
     }
+
+    /// Asks the security modules for the labels of a new inode in `dir`, and calls `put` with each:
+    /// the name without `security.`, and the value.
+    ///
+    /// # Errors
+    ///
+    /// Those of the modules, and of `put`, which end it.
+    pub fn label<F>(&self, new: &NewInode<T>, dir: &Inode<T>, mut put: F) -> Result
+    where
+        F: FnMut(&[u8], &[u8]) -> Result,
+    {
+        // SAFETY: both inodes are valid, and so is the name or it is null; `put_label::<F>` is
+        // called with `put`, which nobody else uses meanwhile.
+        to_result(unsafe {
+            bindings::rext4_shim_label_new_inode(
+                new.inode().as_ptr(),
+                dir.as_ptr(),
+                self.name,
+                Some(put_label::<F>),
+                ptr::from_mut(&mut put).cast(),
+            )
+        })
+    }
+}
+
+/// # Safety
+///
+/// `context` is an `F` that nobody else uses, `name` a terminated string, and `value` valid for `len`
+/// bytes.
+unsafe extern "C" fn put_label<F: FnMut(&[u8], &[u8]) -> Result>(
+    context: *mut ffi::c_void,
+    name: *const ffi::c_char,
+    value: *const ffi::c_void,
+    len: usize,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: the caller's promise.
+        let (put, name) = unsafe { (&mut *context.cast::<F>(), CStr::from_char_ptr(name)) };
+        let value = if len == 0 {
+            &[]
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { slice::from_raw_parts(value.cast::<u8>(), len) }
+        };
+        put(name.to_bytes(), value)?;
+        Ok(0)
+    })
 }
 
 /// What becomes of the names of a [`Rename`].
@@ -209,16 +278,17 @@ impl<T: FileSystem> Rename<'_, T> {
 unsafe fn create_for<T: FileSystem>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
-    wanted: &Creation<'_, T>,
+    mut wanted: Creation<'_, T>,
 ) -> Result {
     // SAFETY: the caller's promise; the name does not change while the directory is locked.
     let (dir, name) = unsafe {
+        wanted.name = bindings::rext4_shim_dentry_qstr(dentry);
         (
             Directory::<T>::from_raw(dir),
             Dentry::from_raw(dentry).name(),
         )
     };
-    let inode = T::create(&dir, name, wanted)?.into_inode();
+    let inode = T::create(&dir, name, &wanted)?.into_inode();
     // SAFETY: the inode is new, and the reference to it is given away. That everybody can use it
     // from now on is a part of this.
     unsafe { bindings::d_instantiate_new(dentry, ARef::into_raw(inode).as_ptr().cast()) };
@@ -237,7 +307,7 @@ pub(super) unsafe extern "C" fn create<T: FileSystem>(
     from_result(|| {
         let wanted = Creation::<T>::new(idmap, bindings::S_IFREG, mode);
         // SAFETY: the VFS passes a locked directory and a negative dentry in it.
-        unsafe { create_for(dir, dentry, &wanted) }?;
+        unsafe { create_for(dir, dentry, wanted) }?;
         Ok(0)
     })
 }
@@ -256,7 +326,7 @@ pub(super) unsafe extern "C" fn mknod<T: FileSystem>(
         let mut wanted = Creation::<T>::new(idmap, 0, mode);
         wanted.device = device;
         // SAFETY: the VFS passes a locked directory and a negative dentry in it.
-        unsafe { create_for(dir, dentry, &wanted) }?;
+        unsafe { create_for(dir, dentry, wanted) }?;
         Ok(0)
     })
 }
@@ -272,7 +342,7 @@ pub(super) unsafe extern "C" fn mkdir<T: FileSystem>(
 ) -> *mut bindings::dentry {
     let wanted = Creation::<T>::new(idmap, bindings::S_IFDIR, mode);
     // SAFETY: the VFS passes a locked directory and a negative dentry in it.
-    match unsafe { create_for(dir, dentry, &wanted) } {
+    match unsafe { create_for(dir, dentry, wanted) } {
         // The dentry itself.
         Ok(()) => ptr::null_mut(),
         Err(e) => e.to_ptr(),
@@ -293,7 +363,7 @@ pub(super) unsafe extern "C" fn symlink<T: FileSystem>(
         // SAFETY: the VFS passes a terminated string, which stays during the call.
         wanted.text = Some(unsafe { CStr::from_char_ptr(text.cast()) }.to_bytes());
         // SAFETY: the VFS passes a locked directory and a negative dentry in it.
-        unsafe { create_for(dir, dentry, &wanted) }?;
+        unsafe { create_for(dir, dentry, wanted) }?;
         Ok(0)
     })
 }
@@ -409,7 +479,10 @@ pub(super) unsafe extern "C" fn rename<T: FileSystem>(
             RenameKind::Exchange
         } else if flags & bindings::RENAME_WHITEOUT != 0 {
             // A whiteout is a device node with number and permissions zero.
-            RenameKind::Whiteout(Creation::new(idmap, bindings::S_IFCHR, 0))
+            let mut whiteout = Creation::new(idmap, bindings::S_IFCHR, 0);
+            // SAFETY: the VFS passes a dentry whose name does not change now.
+            whiteout.name = unsafe { bindings::rext4_shim_dentry_qstr(old) };
+            RenameKind::Whiteout(whiteout)
         } else {
             RenameKind::Move
         };

@@ -12,7 +12,9 @@
 //! C headers: `include/linux/fs.h`
 
 use super::{
+    change_attributes,
     inode::{self, Inode},
+    posix_acl::{AclKind, PosixAcl},
     stat::Timestamp,
     super_block::FileSystem,
 };
@@ -128,6 +130,11 @@ impl<T: FileSystem> NewInode<T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is neither used nor dropped any more.
         unsafe { ptr::read(&this.0) }
+    }
+
+    /// Has the VFS know an ACL of the inode, or that it has none.
+    pub fn cache_acl(&self, kind: AclKind, acl: Option<&PosixAcl>) {
+        change_attributes::cache_acl(self.inode(), kind, acl);
     }
 
     /// Sets the size in bytes, of an inode that has got data.

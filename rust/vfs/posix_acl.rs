@@ -21,7 +21,15 @@ pub enum AclKind {
 }
 
 impl AclKind {
-    /// From the `ACL_TYPE_` number that the VFS uses.
+    /// The `ACL_TYPE_` number that the VFS uses.
+    pub(super) fn to_raw(self) -> i32 {
+        match self {
+            Self::Access => bindings::ACL_TYPE_ACCESS as i32,
+            Self::Default => bindings::ACL_TYPE_DEFAULT as i32,
+        }
+    }
+
+    /// The reverse of [`Self::to_raw`].
     pub(super) fn from_raw(kind: i32) -> Option<Self> {
         match u32::try_from(kind).ok()? {
             bindings::ACL_TYPE_ACCESS => Some(Self::Access),
@@ -83,9 +91,59 @@ impl PosixAcl {
         Ok(acl)
     }
 
+    /// The entries.
+    pub fn entries(&self) -> impl Iterator<Item = AclEntry> + Clone + '_ {
+        // SAFETY: by the type invariant the list is valid.
+        let count = unsafe { bindings::rext4_shim_posix_acl_count(self.0.as_ptr()) };
+        (0..count).map(|index| {
+            let (mut tag, mut permissions, mut id) = (0, 0, 0);
+            // SAFETY: the list is valid and has more entries than `index`.
+            unsafe {
+                bindings::rext4_shim_posix_acl_get_entry(
+                    self.0.as_ptr(),
+                    index,
+                    &mut tag,
+                    &mut permissions,
+                    &mut id,
+                );
+            }
+            let has_id = matches!(u32::from(tag), bindings::ACL_USER | bindings::ACL_GROUP);
+            AclEntry {
+                tag,
+                permissions,
+                id: has_id.then_some(id),
+            }
+        })
+    }
+
+    /// Takes over a reference that C code gives away; `None` for a null pointer.
+    ///
+    /// # Safety
+    ///
+    /// `acl` is null, or a valid list that the kernel has checked, and a reference to it that nobody
+    /// else gives up.
+    pub(super) unsafe fn from_raw(acl: *mut bindings::posix_acl) -> Option<Self> {
+        // INVARIANT: the caller's promise.
+        NonNull::new(acl).map(Self)
+    }
+
+    /// The list, for functions of C that take a reference of their own.
+    pub(super) fn as_ptr(&self) -> *mut bindings::posix_acl {
+        self.0.as_ptr()
+    }
+
     /// Gives the reference away.
     pub(super) fn into_raw(self) -> *mut bindings::posix_acl {
         ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Clone for PosixAcl {
+    fn clone(&self) -> Self {
+        // SAFETY: by the type invariant the list is valid.
+        unsafe { bindings::rext4_shim_posix_acl_ref(self.0.as_ptr()) };
+        // INVARIANT: the new reference was just taken.
+        Self(self.0)
     }
 }
 
@@ -94,6 +152,15 @@ impl Drop for PosixAcl {
         // SAFETY: by the type invariant a reference is owned, and this is its end.
         unsafe { bindings::rext4_shim_posix_acl_release(self.0.as_ptr()) };
     }
+}
+
+/// The ACLs that a new inode gets from its directory.
+#[derive(Default)]
+pub struct InheritedAcls {
+    /// Who may access it; without one its mode says all.
+    pub access: Option<PosixAcl>,
+    /// What is given on to what is made in it.
+    pub default: Option<PosixAcl>,
 }
 
 #[kunit_tests(rext4_posix_acl)]
@@ -119,7 +186,8 @@ mod tests {
             entry(bindings::ACL_MASK, None, 7),
             entry(bindings::ACL_OTHER, None, 0),
         ];
-        assert!(PosixAcl::new(&entries).is_ok());
+        let acl = PosixAcl::new(&entries);
+        assert!(acl.is_ok_and(|acl| acl.clone().entries().eq(entries)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes, as they are read: one by name, or a list of all names.
+//! Extended attributes: one by name, read or set, or a list of all names.
 //!
 //! Their names begin with a name space (`user.`, `trusted.`, `security.`), which decides who may
 //! see them. POSIX ACLs are no business of this file, except that they are in the list under names
@@ -14,6 +14,7 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit,
     ptr::{self, NonNull},
+    slice,
 };
 use kernel::{
     error::{code, from_result},
@@ -36,10 +37,33 @@ pub trait XattrOperations: Sized + 'static {
     where
         Self: FileSystem;
 
+    /// Gives an attribute a value, or removes it where there is none to be given. `name` is without
+    /// the name space.
+    ///
+    /// The inode's lock is held exclusively. `ENODATA` and `EEXIST` where `condition` does not hold.
+    fn set_xattr(
+        inode: &Inode<Self>,
+        namespace: Namespace,
+        name: &[u8],
+        value: Option<&[u8]>,
+        condition: Condition,
+    ) -> Result
+    where
+        Self: FileSystem;
+
     /// Adds the names of all attributes to `list`. Called without locks.
     fn list_xattrs(inode: &Inode<Self>, list: &mut NameList<'_>) -> Result
     where
         Self: FileSystem;
+}
+
+/// What has to be there for an attribute to be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// There must be such an attribute.
+    pub present: bool,
+    /// There must be none.
+    pub absent: bool,
 }
 
 /// The name space of an extended attribute.
@@ -185,7 +209,7 @@ impl<T: FileSystem> Table<T> {
             prefix: namespace.prefix().to_bytes_with_nul().as_ptr().cast(),
             flags: namespace as i32,
             get: Some(Self::get),
-            // Without a `set` the VFS answers EOPNOTSUPP.
+            set: Some(Self::set),
             // SAFETY: all callbacks may be absent, and so may `name` where there is a prefix.
             ..unsafe { MaybeUninit::<bindings::xattr_handler>::zeroed().assume_init() }
         }
@@ -207,11 +231,7 @@ impl<T: FileSystem> Table<T> {
     ) -> i32 {
         from_result(|| {
             // SAFETY: the VFS passes the handler that it called us by.
-            let number = unsafe { (*handler).flags };
-            let namespace = usize::try_from(number)
-                .ok()
-                .and_then(|number| Namespace::ALL.get(number))
-                .ok_or(code::EINVAL)?;
+            let namespace = unsafe { Self::namespace(handler) }?;
             // INVARIANT: where there is memory the VFS gives `size` bytes of it for this call.
             let mut sink = ValueSink {
                 memory: NonNull::new(memory.cast()),
@@ -220,9 +240,62 @@ impl<T: FileSystem> Table<T> {
             };
             // SAFETY: the VFS passes an inode of ours, and a terminated name.
             let (inode, name) = unsafe { (Inode::<T>::from_raw(inode), CStr::from_char_ptr(name)) };
-            let len = T::get_xattr(inode, *namespace, name.to_bytes(), &mut sink)?;
+            let len = T::get_xattr(inode, namespace, name.to_bytes(), &mut sink)?;
             i32::try_from(len).map_err(|_| code::ERANGE)
         })
+    }
+
+    /// `set` of all handlers.
+    ///
+    /// # Safety
+    ///
+    /// Called by the VFS with one of [`Self::HANDLERS`], an inode of type `T`, which is locked, a
+    /// terminated name, and `size` bytes of `memory` or none to remove the attribute.
+    unsafe extern "C" fn set(
+        handler: *const bindings::xattr_handler,
+        _idmap: *mut bindings::mnt_idmap,
+        _dentry: *mut bindings::dentry,
+        inode: *mut bindings::inode,
+        name: *const ffi::c_char,
+        memory: *const ffi::c_void,
+        size: usize,
+        flags: i32,
+    ) -> i32 {
+        from_result(|| {
+            // SAFETY: the VFS passes the handler that it called us by, an inode of ours, and a
+            // terminated name.
+            let (namespace, inode, name) = unsafe {
+                (
+                    Self::namespace(handler)?,
+                    Inode::<T>::from_raw(inode),
+                    CStr::from_char_ptr(name),
+                )
+            };
+            let value = (!memory.is_null()).then(|| {
+                // SAFETY: where there is memory the VFS gives `size` bytes of it for this call.
+                unsafe { slice::from_raw_parts(memory.cast::<u8>(), size) }
+            });
+            let has = |flag: u32| flags & flag as i32 != 0;
+            let condition = Condition {
+                present: has(bindings::XATTR_REPLACE),
+                absent: has(bindings::XATTR_CREATE),
+            };
+            T::set_xattr(inode, namespace, name.to_bytes(), value, condition)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `handler` is one of [`Self::HANDLERS`].
+    unsafe fn namespace(handler: *const bindings::xattr_handler) -> Result<Namespace> {
+        // SAFETY: the caller's promise.
+        let number = unsafe { (*handler).flags };
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| Namespace::ALL.get(number))
+            .copied()
+            .ok_or(code::EINVAL)
     }
 }
 

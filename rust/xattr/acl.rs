@@ -4,15 +4,16 @@
 
 use crate::{
     disk::{
-        acl::{AclEntries, AclError},
-        xattr::NameIndex,
+        acl::{self as disk, AclEntries, AclError},
+        xattr::{Change, NameIndex},
         Corrupt,
     },
     error::{FsError, FsResult},
     vfs::{
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
+        jbd2::Handle,
         posix_acl::{AclEntry, AclKind, PosixAcl},
-        xattr::ValueSink,
+        xattr::{Condition, ValueSink},
     },
     Rext4,
 };
@@ -24,10 +25,7 @@ use kernel::{error::code, prelude::*};
 ///
 /// Those of reading an attribute, and that its value is no ACL.
 pub(crate) fn get_acl(inode: &Inode<Rext4>, kind: AclKind) -> FsResult<Option<PosixAcl>> {
-    let index = match kind {
-        AclKind::Access => NameIndex::ACL_ACCESS,
-        AclKind::Default => NameIndex::ACL_DEFAULT,
-    };
+    let index = index_of(kind);
     let Some(size) = super::get(inode, index, &[], &mut ValueSink::measure())? else {
         return Ok(None);
     };
@@ -36,6 +34,69 @@ pub(crate) fn get_acl(inode: &Inode<Rext4>, kind: AclKind) -> FsResult<Option<Po
         Some(size) => parse(value.get(..size).unwrap_or_default()),
         None => Ok(None),
     }
+}
+
+fn index_of(kind: AclKind) -> NameIndex {
+    match kind {
+        AclKind::Access => NameIndex::ACL_ACCESS,
+        AclKind::Default => NameIndex::ACL_DEFAULT,
+    }
+}
+
+/// Sets an ACL or removes it, and sets the mode where there is one to be set, within one
+/// transaction.
+///
+/// # Errors
+///
+/// `ENOSPC`, damage, errors of the journal. Nothing was changed then.
+pub(crate) fn set_acl(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    kind: AclKind,
+    acl: Option<&PosixAcl>,
+    mode: Option<u16>,
+) -> FsResult {
+    let value = acl.map(value_of).transpose()?;
+    let change = Change {
+        index: index_of(kind),
+        name: &[],
+        value: value.as_deref(),
+    };
+    super::change::change(inode, &change, Condition::default(), |handle| {
+        let Some(mode) = mode.filter(|mode| *mode != inode.mode()) else {
+            return Ok(());
+        };
+        inode.set_mode(lock, mode);
+        inode.note_change();
+        super::change::store_fields(inode, handle)
+    })
+}
+
+/// Gives a new inode an ACL. Needs the part of
+/// [`CREATE_INODE`](crate::journal::credits::CREATE_INODE) credits that is for attributes.
+///
+/// # Errors
+///
+/// `ENOSPC`, errors of the journal.
+pub(crate) fn set_first_acl(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    kind: AclKind,
+    acl: &PosixAcl,
+) -> FsResult {
+    super::set_first(inode, handle, index_of(kind), &[], &value_of(acl)?)
+}
+
+/// The value of the attribute that holds an ACL.
+pub(super) fn value_of(acl: &PosixAcl) -> FsResult<KVVec<u8>> {
+    let entries = acl.entries().map(|entry| disk::AclEntry {
+        tag: entry.tag,
+        permissions: entry.permissions,
+        id: entry.id,
+    });
+    let mut value = KVVec::from_elem(0, disk::value_size(entries.clone()), GFP_KERNEL)?;
+    disk::write_value(entries, &mut value);
+    Ok(value)
 }
 
 /// The ACL in an attribute's value; `None` if it has no entries.

@@ -1,40 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving up the block of attributes of an inode that is being deleted.
+//! Giving up a block of attributes, which may be one that other inodes use too.
 
 use super::read_block;
 use crate::{
     disk::{
+        units::PhysicalBlock,
         xattr::{drop_reference, update_checksum},
         Corrupt,
     },
     error::FsResult,
     inode::store,
     journal::credits,
-    vfs::{inode::Inode, jbd2::Credits},
+    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle},
     Rext4,
 };
 
-/// Gives up the inode's block of attributes, if it has one: frees it, unless others share it.
-/// Within a transaction of its own; after a crash it is done, or nothing of it.
+/// Gives up the block of attributes of an inode that is being deleted, if it has one. Within a
+/// transaction of its own; after a crash it is done, or nothing of it.
 ///
 /// # Errors
 ///
 /// Damage, `EROFS` and other errors of the journal.
 pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
-    let Some(buffer) = read_block(inode)? else {
+    if inode.data().xattr_block.read().is_none() {
         return Ok(());
-    };
-    let Some(block) = inode.data().xattr_block() else {
-        return Ok(());
-    };
+    }
     let sb = inode.super_block();
-    let fs = sb.data();
-    let journal = fs.writing(sb)?;
-    let blocks = 1 + credits::ALLOCATE + credits::INODE;
-    let handle = journal.start(Credits::new(blocks).with_revokes(1))?;
-    // The count is lowered and looked at in one step: two inodes that share the block may be
-    // deleted at the same time.
+    let journal = sb.data().writing(sb)?;
+    let handle = journal.start(credits::RELEASE_XATTRS)?;
+    let mut place = inode.data().xattr_block.write();
+    if let Some(buffer) = read_block(inode, *place)? {
+        drop_user(inode, &handle, buffer)?;
+        *place = None;
+        store::edit(inode, &handle, |raw| raw.set_xattr_block(None))?;
+    }
+    drop(place);
+    Ok(handle.stop()?)
+}
+
+/// Takes an inode off the users of a block of attributes, and frees the block after the last one.
+/// The space is the inode's no more; the caller stores that. Needs credits as
+/// [`credits::RELEASE_XATTRS`] counts them.
+///
+/// # Errors
+///
+/// Damage, errors of the journal.
+pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffer) -> FsResult {
+    let fs = inode.super_block().data();
+    let block = PhysicalBlock(buffer.block());
+    // The count is lowered and looked at in one step: two inodes that share the block may give it
+    // up at the same time.
     let left = handle
         .write(&buffer)?
         .edit(|bytes| -> Result<u32, Corrupt> {
@@ -46,8 +62,8 @@ pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
         })??;
     if left == 0 {
         handle.forget(buffer)?;
-        fs.groups()?.free(&handle, block, 1)?;
+        fs.groups()?.free(handle, block, 1)?;
     }
-    store::edit(inode, &handle, |raw| raw.set_xattr_block(None))?;
-    Ok(handle.stop()?)
+    inode.sub_bytes(u64::from(fs.layout.block_size().bytes()));
+    Ok(())
 }

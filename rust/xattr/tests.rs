@@ -2,7 +2,7 @@
 
 //! KUnit suite of what can be tested without a device.
 
-use super::acl::parse;
+use super::acl::{parse, value_of};
 use crate::{
     disk::{acl::AclError, Corrupt},
     error::FsError,
@@ -43,6 +43,15 @@ mod suite {
     #[test]
     fn a_list_becomes_an_acl() {
         assert!(matches!(parse(&LIST[..LEN]), Ok(Some(_))));
+    }
+
+    #[test]
+    fn an_acl_becomes_the_same_list() {
+        let value = match parse(&LIST[..LEN]) {
+            Ok(Some(acl)) => value_of(&acl).ok(),
+            _ => None,
+        };
+        assert_eq!(value.as_deref(), Some(&LIST[..LEN]));
     }
 
     #[test]
