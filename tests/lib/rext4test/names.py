@@ -96,7 +96,7 @@ class Operations:
         os.mkdir(self._directory(choice), choice.choice((0o755, 0o700)))
 
     def _symlink(self, choice: random.Random) -> None:
-        os.symlink("t" * choice.choice((1, 58, 59, 60, 61, 500, 1000, 1023)), self._path(choice))
+        os.symlink("t" * choice.choice((1, 58, 59, 60, 61, 500, 1000, 1023, 1024)), self._path(choice))
 
     def _node(self, choice: random.Random) -> None:
         kind = choice.choice((stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK))
