@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, Iterator
 
 from . import tool
 from .base import check, run
@@ -37,26 +38,43 @@ def written(path: Path, size: int, options: str = "") -> None:
     tool.write(f"--buffered --sizes 64k --length {size} --fsync {options}", path)
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+
+
+@contextlib.contextmanager
+def _mapped(descriptor: int, offset: int, length: int, protection: int) -> Iterator[ctypes.c_void_p]:
+    """A part of a file in memory; Python's own mapping tells no address, and ends with the file."""
+    start = _libc.mmap(None, length, protection, mmap.MAP_SHARED, descriptor, offset)
+    if start == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    try:
+        yield ctypes.c_void_p(start)
+    finally:
+        _libc.munmap(ctypes.c_void_p(start), ctypes.c_size_t(length))
+
+
 def cached_pages(path: Path) -> int:
     """Pages of the file in the page cache."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     size = path.stat().st_size
     if size == 0:
         return 0
     pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
-    with open(path, "rb") as file:
-        # Python's own mapping does not tell its address.
-        start = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
-    if start == ctypes.c_void_p(-1).value:
-        raise OSError(ctypes.get_errno(), "mmap")
-    try:
-        if libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(size), pages) != 0:
+    with open(path, "rb") as file, _mapped(file.fileno(), 0, size, mmap.PROT_READ) as start:
+        if _libc.mincore(start, ctypes.c_size_t(size), pages) != 0:
             raise OSError(ctypes.get_errno(), "mincore")
-    finally:
-        libc.munmap(ctypes.c_void_p(start), ctypes.c_size_t(size))
     return sum(byte & 1 for byte in pages.raw)
+
+
+def spill(descriptor: int) -> None:
+    """Store something behind the end of a file, in the page that its end is in."""
+    size = os.fstat(descriptor).st_size
+    within = size % mmap.PAGESIZE
+    if within:
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        with _mapped(descriptor, size - within, mmap.PAGESIZE, protection) as start:
+            ctypes.memset((start.value or 0) + within, ord("?"), mmap.PAGESIZE - within)
 
 
 def drop_caches() -> None:
