@@ -5,6 +5,7 @@
 # A target does its own set-up; the first time that takes some minutes.
 KERNEL ?= stock
 T ?=
+B ?=
 
 .PHONY: help
 help:
@@ -28,6 +29,11 @@ test: host
 .PHONY: test-kasan
 test-kasan: host
 	@scripts/test --kasan $(T)
+
+#: make bench [B=options]   measure rext4 beside C ext4, in turn; see scripts/bench --help
+.PHONY: bench
+bench: host
+	@scripts/bench $(B)
 
 #: make check               formatting, lints, documentation, shell scripts
 .PHONY: check

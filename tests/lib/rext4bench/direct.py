@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Direct jobs: prepare a file as C ext4 leaves it, then let fio at it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import device
+from .clock import Clock
+from .fio import fio, latency, operations, rate, seconds
+from .jobs import MIB, Direct, Job
+
+# Room behind a file's jobs, for those that do not begin at its start.
+_MORE = 64 << 10
+#: What is written of the file that is read beside a writer.
+_READABLE = 64 * MIB
+
+
+def _fill(path: str | Path, length: int) -> None:
+    """Write it directly, in order."""
+    chunk = 1 << 20
+    flags = os.O_WRONLY | os.O_DIRECT | (0 if str(path).startswith("/dev/") else os.O_CREAT)
+    file = os.open(path, flags, 0o644)
+    try:
+        with device.aligned(chunk) as memory:
+            at = 0
+            while at < length:
+                at += os.pwrite(file, memory[: min(chunk, length - at)], at)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _lay_out(path: Path, plan: Direct) -> None:
+    length = plan.size + _MORE
+    if plan.layout == "written":
+        _fill(path, length)
+        return
+    if plan.layout == "beside":
+        _fill(path, _READABLE)
+    path.touch()
+    if plan.layout == "preallocated":
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, length)
+    elif plan.layout != "empty":
+        os.truncate(path, length)
+
+
+def _words(plan: Direct) -> list[str]:
+    words = ["--direct=1", f"--bs={plan.block}", f"--ioengine={plan.engine}", f"--iodepth={plan.depth}"]
+    if plan.layout != "beside":
+        words += [f"--rw={plan.order}", f"--offset={plan.offset}", f"--size={plan.size // plan.tasks}",
+                  # Reading the clock for each request costs an emulated machine dearly.
+                  "--gtod_reduce=1", "--name=job"]
+    if plan.tasks > 1:
+        words += [f"--numjobs={plan.tasks}", f"--offset_increment={plan.size // plan.tasks}"]
+    if plan.repeats:
+        words += ["--time_based=1", "--norandommap=1"]
+    return words
+
+
+def _measure(plan: Direct, path: str | Path, limit: float) -> dict:
+    time = f"--runtime={round(limit * 1000)}ms"
+    with Clock() as clock:
+        if plan.layout == "beside":
+            # A job's options follow its name.
+            done = fio(*_words(plan), f"--filename={path}", time,
+                       "--name=writer", "--rw=randwrite", f"--offset={_READABLE}", f"--size={plan.size - _READABLE}",
+                       "--name=reader", "--rw=randread", "--iodepth=1", "--offset=0", f"--size={_READABLE}",
+                       "--time_based=1", "--norandommap=1", "--new_group")
+        else:
+            done = fio(f"--filename={path}", time, *_words(plan))
+    if plan.layout == "beside":
+        reader, main = done["reader"], done["writer"]
+        figures = {"p50": latency(reader, 50), "p99": latency(reader, 99), "writer": rate(main)}
+    else:
+        main = done["job"]
+        figures = {"": rate(main)}
+    return {
+        "figures": figures,
+        "ops": sum(operations(job) for job in done.values()),
+        "seconds": seconds(main),
+        "user": clock.user,
+        "system": clock.system,
+        "covered": None if plan.repeats else operations(main) * plan.block / plan.size,
+    }
+
+
+def bare(job: Job, limit: float) -> dict:
+    """The job on the device itself, whose memory is there already as that of a written file is."""
+    assert job.direct
+    _fill(device.DELAYED, job.direct.size + _MORE)
+    return _measure(job.direct, device.DELAYED, limit)
+
+
+def through(job: Job, variant: str, fstype: str, limit: float) -> dict:
+    """The job on a file."""
+    assert job.direct
+    device.make(device.DELAYED, variant)
+    with device.mounted(device.DELAYED, "ext4") as top:
+        _lay_out(top / "file", job.direct)
+    device.forget()
+    with device.mounted(device.DELAYED, fstype) as top:
+        return _measure(job.direct, top / "file", limit)
