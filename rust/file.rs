@@ -79,9 +79,7 @@ impl FileOperations for Rext4 {
 
     fn release(inode: &Inode<Self>) {
         if inode.data().take_flush_at_close() {
-            if let Err(e) = delayed::start_writing(inode) {
-                Filesystem::errno(inode, "close", e);
-            }
+            delayed::start_writing(inode);
         }
     }
 

@@ -369,9 +369,9 @@ pub(crate) fn map_for_writeback(
 
 /// Has data written that is delayed, without waiting for it: for a file that takes the place of
 /// another one, or of what it held before. Many programs do so without `fsync`.
-pub(crate) fn start_writing(inode: &Inode<Rext4>) -> FsResult {
-    if inode.data().delayed_blocks() == 0 || !inode.super_block().data().options().auto_da_alloc {
-        return Ok(());
+pub(crate) fn start_writing(inode: &Inode<Rext4>) {
+    if inode.data().delayed_blocks() > 0 && inode.super_block().data().options().auto_da_alloc {
+        // An error is noted for `fsync`.
+        let _ = inode.start_write_back();
     }
-    Ok(inode.start_write_back()?)
 }

@@ -73,7 +73,7 @@ fn relocate(
 ) -> FsResult {
     check(rename)?;
     if rename.target.is_some() && rename.inode.is_regular() {
-        inode::delayed::start_writing(rename.inode)?;
+        inode::delayed::start_writing(rename.inode);
     }
     match rename.target {
         Some(target) if target.is_directory() => {
