@@ -127,7 +127,10 @@ impl Writeback for Rext4 {
         delayed::map_for_writeback(inode, offset)
             .inspect_err(|_| {
                 let fs = inode.super_block().data();
-                fs.warn_once_per_inode(inode, "data in the page cache can't be written, and is lost");
+                fs.warn_once_per_inode(
+                    inode,
+                    "data in the page cache can't be written, and is lost",
+                );
             })
             .map_err(|e| Filesystem::errno(inode, "write back", e))
     }

@@ -42,8 +42,10 @@
 //! on either side, or for all but one if it was split at its end, where this range goes on: after
 //! the first, each split takes as many insertions, of which there are at most as many as blocks;
 //! levels above get one for each split below, a geometric series, which dividing by one less covers.
-//! The root is not split; it grows, at most until the tree is as deep as can be. So for `n` blocks in
-//! `k` ranges, depth `d` and half a node of `h` entries: `k·d + n/(h - 2) + 1 + MAX_DEPTH`.
+//! The root is not split. When it is full it grows, which takes a node, and leaves one node below it
+//! with the root's entries, at most 5: until the root is full again that node has to be split four
+//! times. If the root is a leaf with room for all, there is nothing of all this. So for `n` blocks in
+//! `k` ranges, depth `d` and half a node of `h` entries: `k·d + n/(h - 2) + 1 + n/4(h - 2)`.
 //!
 //! This holds if nobody else adds entries to the same nodes. Conversions of what was allocated do,
 //! each with a reserve of its own, and may leave nodes full that were counted as half empty; a
@@ -58,11 +60,11 @@ mod tests;
 use super::{allocate, map, rights, tree::ReadTree};
 use crate::{
     disk::{
-        extent::{State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
+        extent::{Node, Place, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
         units::{BlockSize, LogicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Mapping},
+    extent::{self, Mapping, TreeError},
     group::{DelayedReserve, Groups, Rights},
     journal::credits,
     vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
@@ -165,25 +167,32 @@ impl Delayed {
 #[derive(Clone, Copy)]
 struct Shape {
     depth: u16,
+    /// How many extents the root has room for; none if it is no leaf.
+    room: u32,
     size: BlockSize,
 }
 
 impl Shape {
     /// How many nodes are set aside for so many blocks in so many ranges: see the head of this file.
     fn nodes(self, ranges: u32, blocks: u32) -> u64 {
+        if blocks <= self.room {
+            return 0;
+        }
         // An entry has 12 bytes, and so has the head of a node; 4 more may be a checksum.
         let half = self.size.bytes().saturating_sub(16) / 12 / 2;
-        u64::from(ranges) * u64::from(self.depth)
-            + u64::from(blocks / half.saturating_sub(2).max(1))
-            + 1
-            + u64::from(MAX_DEPTH)
+        let splits = blocks / half.saturating_sub(2).max(1);
+        u64::from(ranges) * u64::from(self.depth) + u64::from(splits + 1 + splits / 4)
     }
 }
 
 /// The shape of an inode's tree.
 fn shape(inode: &Inode<Rext4>, root: &[u8; ROOT_SIZE]) -> FsResult<Shape> {
+    let node = Node::parse(root, Place::Root).map_err(TreeError::from)?;
+    let room = node.max().saturating_sub(node.len());
     Ok(Shape {
-        depth: extent::depth(&ReadTree::new(inode, root))?,
+        depth: node.depth(),
+        // A few.
+        room: if node.depth() == 0 { room as u32 } else { 0 },
         size: inode.super_block().data().layout.block_size(),
     })
 }
@@ -270,6 +279,7 @@ fn drop_range(
     // If its depth can't be read the tree won't get blocks either.
     let shape = shape(inode, root).unwrap_or(Shape {
         depth: MAX_DEPTH,
+        room: 0,
         size: inode.super_block().data().layout.block_size(),
     });
     delayed.remove(range, used, shape);

@@ -2,8 +2,11 @@
 
 //! KUnit suite of the ranges, against a table with an entry for each block.
 
-use super::ranges::Ranges;
-use crate::disk::units::LogicalBlock;
+use super::{ranges::Ranges, Shape};
+use crate::{
+    disk::units::{BlockSize, LogicalBlock},
+    extent::credits::splice_new,
+};
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -100,6 +103,20 @@ mod suite {
             both.check();
         }
         assert_eq!(both.ranges.count(), 1);
+        Ok(())
+    }
+
+    /// Small files need no nodes; others no more than one splice does, and then a few in a hundred.
+    #[test]
+    fn nodes_are_bounded() -> Result {
+        let size = BlockSize::new(4096).ok_or(EINVAL)?;
+        let shape = |depth, room| Shape { depth, room, size };
+        assert_eq!(shape(0, 4).nodes(1, 4), 0);
+        assert_eq!(shape(0, 4).nodes(1, 5), 1);
+        assert_eq!(shape(0, 0).nodes(1, 1), 1);
+        assert_eq!(shape(2, 0).nodes(1, 1), u64::from(splice_new(2)));
+        assert_eq!(shape(2, 0).nodes(10, 20), 21);
+        assert!(shape(1, 0).nodes(1, 100_000) < 1_000);
         Ok(())
     }
 
