@@ -66,7 +66,8 @@ fn prepare<'a>(
     if !request.is_append() && inode.has_no_privileges() {
         let lock = nowait::lock_shared(request)?;
         let bytes = request.write_checks(memory)?;
-        if !grows(request, bytes) {
+        // Asked again: to get a privilege takes the lock, to take it away takes all of it.
+        if !grows(request, bytes) && inode.has_no_privileges() {
             return Ok((bytes != 0).then_some((HeldLock::Shared(lock), bytes)));
         }
     }
