@@ -4,6 +4,7 @@
 #define REXT4_SHIMS_H
 
 #include <linux/buffer_head.h>
+#include <linux/iomap.h>
 #include <linux/jbd2.h>
 #include <linux/sysfs.h>
 #include <linux/wait.h>

@@ -58,8 +58,8 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         }
         if asked & bindings::ATTR_MODE != 0 {
             // SAFETY: the inode is valid.
-            let acl =
-                from_err_ptr(unsafe { bindings::rext4_shim_posix_acl_after_chmod(raw, mode) })?;
+            let acl = unsafe { bindings::rext4_shim_posix_acl_after_chmod(raw, mode) };
+            let acl = from_err_ptr(acl)?;
             // SAFETY: the function gives away a reference to a list, or null.
             if let Some(acl) = unsafe { PosixAcl::from_raw(acl) } {
                 set_and_cache(inode, &lock, AclKind::Access, Some(&acl), Some(mode))?;
