@@ -335,6 +335,11 @@ impl Groups {
         }
     }
 
+    /// As [`Self::reserve_conversion`], without waiting.
+    pub(crate) fn try_reserve_conversion(&self, blocks: u32) -> Option<ConversionReserve> {
+        ConversionReserve::try_new(&self.space, blocks)
+    }
+
     /// Commits what was freed, so that it can be used. Returns whether there was anything.
     ///
     /// For one who got `ENOSPC`, to try once more. To be called without a handle.

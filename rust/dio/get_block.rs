@@ -94,7 +94,7 @@ fn fill_hole(
     io_end: &mut IoEnd,
 ) -> FsResult<Found> {
     let size = inode.super_block().data().layout.block_size();
-    let end_of_file = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
+    let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file;
     io_end.make_room()?;
     let found = allocate::fill_hole(inode, journal, block, wanted, |handle| {

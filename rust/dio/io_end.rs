@@ -79,7 +79,7 @@ pub(crate) fn end_io(
     }
     let range = ByteRange::new(offset, written, size);
     let mut io_end = io_end.map(KBox::into_inner);
-    // Only a growing write ends beyond the end of the file.
+    // Only a growing write ends beyond the end of the file, and truncation waits for all.
     let end = range.map_or(0, |range| range.end() as i64);
     let converted = match (&mut io_end, range) {
         (Some(io_end), Some(range)) => {
@@ -92,8 +92,9 @@ pub(crate) fn end_io(
             if growing.is_none() && direct_io::is_deferred() {
                 fs.counters.add(Count::Deferred, 1);
             }
-            let grows = growing.map_or(0, |_| end);
-            convert::convert(inode, blocks, &mut io_end.reserve, grows)
+            // The size on disk can be behind the file's, when what makes the difference is in the
+            // page cache; what is acknowledged here must not be beyond it.
+            convert::convert(inode, blocks, &mut io_end.reserve, end)
         }
         // Over written blocks beyond the end there is the size alone to be changed.
         (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end),

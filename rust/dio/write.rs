@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{FsError, FsResult},
+    file::buffered,
     inode::size,
     mount::Filesystem,
     vfs::{
@@ -32,6 +33,9 @@ use kernel::{error::code, prelude::*};
 
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
+    // The kernel's direct I/O writes zeros in place of memory that is not there, and fails then:
+    // over written blocks these would take the place of data.
+    memory.fault_in(memory.len())?;
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
@@ -43,7 +47,16 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         size::clear_to_block_end(inode, exclusive, request.position())
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     }
-    request.invalidate_cache(bytes)?;
+    match request.invalidate_cache(bytes) {
+        // A mapping stores to these pages again and again. Then they stay, and the data goes the same
+        // way.
+        Err(e) if e == code::EBUSY && !request.is_nowait() => {
+            drop(claim);
+            drop(lock);
+            return through_the_page_cache(request, memory);
+        }
+        result => result?,
+    }
     let result = direct_io::write(request, memory, &lock, claim);
     drop(lock);
     match result? {
@@ -54,6 +67,20 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             request.sync(written)
         }
     }
+}
+
+/// A direct write to pages that can't be dropped: it is on the device when it returns.
+fn through_the_page_cache(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+) -> Result<usize> {
+    let start = request.position();
+    let written = buffered::write(request, memory)?;
+    if written > 0 {
+        let last = start.saturating_add_unsigned(written as u64) - 1;
+        request.inode().write_back(start, last)?;
+    }
+    Ok(written)
 }
 
 /// Checks the write against limits, under a lock that is as strong as it needs. `None` if there is

@@ -9,7 +9,7 @@
 use super::path::Path;
 use super::splice::{delete, set_first, top_of_key, Splice};
 use super::{NodeStoreMut, Progress, TreeError};
-use crate::disk::extent::LOGICAL_END;
+use crate::disk::extent::{Extent, LOGICAL_END};
 use crate::disk::units::LogicalBlock;
 
 /// Which way, and how far in blocks.
@@ -92,8 +92,8 @@ pub fn shift_down<S: NodeStoreMut>(
 ///
 /// # Errors
 ///
-/// [`TreeError::OutOfRange`] if the last extent can't go so far, a node is damaged, or the store's
-/// error. What lies behind the place of the error may be moved, nothing else, and the tree is valid.
+/// [`TreeError::OutOfRange`] if the last extent can't go so far, [`TreeError::Occupied`] if one
+/// lies across `from`, a node is damaged, or the store's error. What lies behind the place of the error may be moved, nothing else, and the tree is valid.
 pub fn shift_up<S: NodeStoreMut>(
     store: &mut S,
     from: LogicalBlock,
@@ -108,16 +108,18 @@ pub fn shift_up<S: NodeStoreMut>(
         };
         let path = Path::to(store, last)?;
         let around = path.around(store)?;
-        match around.left.filter(|left| left.logical() >= from) {
-            Some(far) => {
-                let end = Shift::Up(by).apply(far.end())?;
-                if end > LOGICAL_END {
-                    return Err(TreeError::OutOfRange(end).into());
-                }
+        let moves = |left: &Extent| left.logical() >= from;
+        if let Some(far) = around.left.filter(moves) {
+            let end = Shift::Up(by).apply(far.end())?;
+            if end > LOGICAL_END {
+                return Err(TreeError::OutOfRange(end).into());
             }
-            // All that is in the leaf has been moved, or is not to be: unless it is empty.
-            None if around.left.is_some() || around.right.is_some() => return Ok(Progress::Done),
-            None => {}
+        } else if let Some(across) = around.left.filter(|left| left.end() > from) {
+            // Half of an extent does not move.
+            return Err(TreeError::Occupied(across).into());
+        } else if around.left.is_some() || around.right.is_some() {
+            // All that is in the leaf has been moved, or is not to be. (It may be empty.)
+            return Ok(Progress::Done);
         }
         let start = path.this_leaf();
         shift_leaf(store, path, from, Shift::Up(by))?;

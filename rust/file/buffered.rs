@@ -149,11 +149,12 @@ impl Writeback for Rext4 {
             let fs = sb.data();
             let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
             let (groups, journal) = (fs.groups()?, fs.writing(sb)?);
-            // Data that was acknowledged has to be written, also for a task that is being killed.
-            // Without a reserve the conversion uses what is left for the super-user.
-            groups
-                .reserve_conversion(journal, blocks)
-                .or_else(|_| groups.reserve_conversion(journal, 0))
+            // Folios are locked here, and who has what there is to wait for may fault one of them
+            // in. Without a reserve the conversion uses what is left for the super-user.
+            match groups.try_reserve_conversion(blocks) {
+                Some(reserve) => Ok(reserve),
+                None => groups.reserve_conversion(journal, 0),
+            }
         };
         let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
         Ok(Some(KBox::new(Completion(reserve), GFP_KERNEL)?))

@@ -67,6 +67,8 @@ pub(crate) fn fallocate(
         FallocateMode::Allocate => fill(inode, range.blocks())?,
         _ => {
             let _alone = Alone::new(inode, &lock);
+            // Who has to wait for that must not keep writeback from the page cache.
+            let mut reserve = reserve(inode)?;
             let page_cache = inode.lock_page_cache();
             // What is cached is not to be written back over what comes now.
             inode.write_back(offset, end - 1)?;
@@ -74,10 +76,9 @@ pub(crate) fn fallocate(
             inode.drop_page_cache(&lock, offset, end - 1);
             delayed::give_back(inode, range.whole_blocks());
             if mode == FallocateMode::PunchHole {
-                let mut reserve = reserve(inode)?;
                 truncate::remove(inode, range.whole_blocks(), reserve.as_mut())?;
             } else {
-                zero(inode, range.whole_blocks())?;
+                zero(inode, range.whole_blocks(), reserve.as_mut())?;
                 fill(inode, range.blocks())?;
             }
             drop(page_cache);
@@ -136,14 +137,19 @@ fn fill(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
 }
 
 /// Makes all written blocks in a range unwritten: they read as zeros.
-fn zero(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+fn zero(
+    inode: &Inode<Rext4>,
+    range: Range<LogicalBlock>,
+    mut reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
     let mut at = range.start;
     while at < range.end {
         let left = range.end.0 - at.0;
         let len = match map::find(inode, at)? {
             Found::Written { len, .. } => {
                 let len = len.min(left);
-                unwrite(inode, at..LogicalBlock(at.0.saturating_add(len)))?;
+                let part = at..LogicalBlock(at.0.saturating_add(len));
+                unwrite(inode, part, reserve.as_deref_mut())?;
                 len
             }
             Found::Hole { len } | Found::Unwritten { len, .. } => len.min(left),
@@ -154,17 +160,23 @@ fn zero(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
 }
 
 /// Makes a range that lies in one written extent unwritten.
-fn unwrite(inode: &Inode<Rext4>, mut range: Range<LogicalBlock>) -> FsResult {
+fn unwrite(
+    inode: &Inode<Rext4>,
+    mut range: Range<LogicalBlock>,
+    mut reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let mut reserve = reserve(inode)?;
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
         // One extent becomes two, and each of these three where the longest unwritten one is
         // shorter than the longest written one.
         let handle = journal.start(credits::convert(depth, convert::STEP))?;
         let mut root = inode.data().tree.write();
-        let rights = reserve.as_mut().map_or(Rights::Root, Rights::Reserve);
+        let rights = match &mut reserve {
+            Some(reserve) => Rights::Reserve(reserve),
+            None => Rights::Root,
+        };
         let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
         if extent::depth(&tree)? > depth {
             continue;

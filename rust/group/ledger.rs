@@ -123,7 +123,8 @@ impl Ledger {
     pub(super) fn settle(&mut self, claimed: u32, used: u32) {
         self.claimed = self.claimed.saturating_sub(claimed.into());
         self.free = self.free.saturating_sub(used.into());
-        if used < claimed {
+        // Who waits gives up when there is nobody left to wait for.
+        if used < claimed || self.claimed == 0 {
             self.risen = self.risen.wrapping_add(1);
         }
     }

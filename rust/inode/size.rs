@@ -69,8 +69,10 @@ pub(crate) fn set_size(
         orphan::add(inode, &handle)?;
     }
     handle.stop()?;
-    // Blocks beyond the end that were preallocated go too, as with other file systems.
-    truncate::beyond_end(inode)?;
+    if new <= old {
+        // Blocks beyond the end that were preallocated go too, as with other file systems.
+        truncate::beyond_end(inode)?;
+    }
     drop(page_cache);
     drop(alone);
     truncate::release_orphan(inode)

@@ -171,8 +171,11 @@ pub(crate) fn finish_orphan(
 }
 
 /// Takes an inode off the list of orphans, if it is on it: what was begun is finished.
+///
+/// One without links stays there until it is deleted. Nobody gives or takes its last link
+/// meanwhile: the inode's lock is held, or nobody else knows it.
 pub(crate) fn release_orphan(inode: &Inode<Rext4>) -> FsResult {
-    if !inode.data().is_orphan() {
+    if !inode.data().is_orphan() || inode.links() == 0 {
         return Ok(());
     }
     let sb = inode.super_block();

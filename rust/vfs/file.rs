@@ -296,6 +296,20 @@ impl IovIter<'_> {
         unsafe { bindings::rext4_shim_iov_iter_count(self.raw) }
     }
 
+    /// Brings the memory in that the next `bytes` are read from. It may be gone again when it is
+    /// used, but that takes somebody who unmaps it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if a part of it is not there.
+    pub fn fault_in(&self, bytes: usize) -> Result {
+        // SAFETY: by the type invariant.
+        match unsafe { bindings::fault_in_iov_iter_readable(self.raw, bytes) } {
+            0 => Ok(()),
+            _ => Err(EFAULT),
+        }
+    }
+
     /// Moves back by `bytes`, which were moved over before.
     pub fn revert(&mut self, bytes: usize) {
         // SAFETY: by the type invariant.

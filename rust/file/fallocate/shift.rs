@@ -69,11 +69,12 @@ pub(super) fn shift(
     file.modified()?;
 
     let _alone = Alone::new(inode, lock);
+    // Who has to wait for that must not keep writeback from the page cache.
+    let mut spare = reserve(inode)?;
     let page_cache = inode.lock_page_cache();
     drop_cache(inode, lock, offset)?;
     // All of it has blocks now, but for what a write that ended early had set aside.
     delayed::give_back(inode, blocks.start..LOGICAL_END);
-    let mut spare = reserve(inode)?;
     if mode == FallocateMode::CollapseRange {
         truncate::remove(inode, blocks.clone(), spare.as_mut())?;
         let mut from = blocks.end;
@@ -110,13 +111,16 @@ fn whole_blocks(size: BlockSize, offset: i64, len: i64) -> Option<Range<LogicalB
     Some(whole(offset)?..whole(offset.checked_add(len)?)?)
 }
 
-/// Writes out what is cached of a file from byte `from` to its end, and drops it: its place will be
-/// another one. That is done for whole pages, as a page can have blocks on both sides.
+/// Drops what is cached of a file from byte `from` to its end: its place will be another one. That
+/// is done for whole pages, as a page can have blocks on both sides.
+///
+/// What is cached before that is written out as well. When that is done, nothing is left under way
+/// that changes the tree: no page becomes dirty while the locks are held.
 fn drop_cache(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, from: i64) -> FsResult {
     let page = PAGE_SIZE as i64;
     let first = from - from % page;
     let last = (inode.size() | (page - 1)).max(first);
-    inode.write_back(first, last)?;
+    inode.write_back(0, last)?;
     inode.drop_page_cache(lock, first, last);
     Ok(())
 }
@@ -128,7 +132,8 @@ fn split(inode: &Inode<Rext4>, at: LogicalBlock, rights: Rights<'_>) -> FsResult
     let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
     let handle = journal.start(credits::insert(depth))?;
     let mut root = inode.data().tree.write();
-    // The inode's lock and that of the page cache keep everyone away who would make it deeper.
+    // The inode's lock and that of the page cache keep everyone away who would make it deeper, and
+    // writeback is done: see `drop_cache`.
     let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
     let result = extent::split(&mut tree, at);
     tree.store_inode()?;
