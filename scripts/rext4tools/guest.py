@@ -222,8 +222,10 @@ def _words(
     options: Options, target: kernel.Kernel, directory: Path, files: list[Path], log: Path
 ) -> list[str]:
     """The command line of QEMU."""
+    # tsc=nowatchdog: emulated, on a busy machine, the TSC looks unstable to the kernel's watchdog,
+    # and the clock it takes then is slow to read and shared by all processors.
     append = (
-        "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on loglevel=7 "
+        "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on loglevel=7 tsc=nowatchdog "
         f"log_buf_len=4M kunit.enable={int(options.kunit)} {options.append}"
     )
     words = [

@@ -191,6 +191,7 @@ class Runner:
             "MOUNT": mount,
             "OPTIONS": self._settings.check_options,
             "SOAK": self._settings.soak,
+            "LIMIT": f"{self._settings.test_seconds:.0f}",
         }
         text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         (directory / "settings").write_text(text, encoding="utf-8")
