@@ -62,7 +62,7 @@ def _said(sets: list[ResultSet], key: str) -> str:
 def parity(sets: list[ResultSet], gaps: list[tuple[str, str]]) -> str:
     """The table of rext4 against C ext4, a page of Markdown.
 
-    `gaps` says what a gap would take: pairs of a pattern and a text.
+    `gaps` says what a test would take: pairs of a pattern and a text.
     """
     ours = [each for each in sets if each.about["fs"] == "rext4"]
     theirs = [each for each in sets if each.about["fs"] == "ext4"]
@@ -96,7 +96,7 @@ def _config(
         theirs = there.outcome if there else None
         if result.outcome in BAD:
             if theirs == PASS:
-                regressions.append((test, result.reason))
+                regressions.append((test, result.reason, _takes(gaps, result)))
             elif there and theirs in BAD:
                 both_bad.append((test, result.reason, there.reason))
             else:
@@ -106,13 +106,14 @@ def _config(
             gap_rows.append((test, result.reason, _takes(gaps, result)))
         elif result.outcome == PASS and there and theirs != PASS:
             better.append((test, f"{theirs}: {there.reason}"))
-    lines += _table("C ext4 passes, rext4 fails", ("test", "rext4"), regressions)
+    head = ("test", "rext4", "what it would take")
+    lines += _table("C ext4 passes, rext4 fails", head, regressions)
     ran = (PASS, *BAD)
     both = [t for t in mine if mine[t].outcome in ran and t in other and other[t].outcome in ran]
     if not regressions:
         lines += ["", f"Of the {len(both)} tests that ran on both, none passes on C ext4 and fails on "
                   "rext4."]
-    lines += _table("Runs on C ext4, not on rext4", ("test", "reason", "what it would take"), gap_rows)
+    lines += _table("Runs on C ext4, not on rext4", head, gap_rows)
     lines += _table("Both fail", ("test", "rext4", "C ext4"), both_bad)
     lines += _table("rext4 fails, C ext4 did not run it", ("test", "rext4", "C ext4"), alone)
     lines += _table("rext4 passes, C ext4 does not", ("test", "C ext4"), better)
