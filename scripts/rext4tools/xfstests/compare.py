@@ -56,7 +56,8 @@ def _takes(gaps: list[tuple[str, str]], result: Result) -> str:
 
 
 def _said(sets: list[ResultSet], key: str) -> str:
-    return ", ".join(dict.fromkeys(each.about[key] for each in sets)) or "-"
+    words = [word for each in sets for word in each.about[key].split(", ")]
+    return ", ".join(dict.fromkeys(words)) or "-"
 
 
 def parity(sets: list[ResultSet], gaps: list[tuple[str, str]]) -> str:
@@ -110,7 +111,9 @@ def _config(
     lines += _table("C ext4 passes, rext4 fails", head, regressions)
     ran = (PASS, *BAD)
     both = [t for t in mine if mine[t].outcome in ran and t in other and other[t].outcome in ran]
-    if not regressions:
+    if not both:
+        lines += ["", "No test ran on both."]
+    elif not regressions:
         lines += ["", f"Of the {len(both)} tests that ran on both, none passes on C ext4 and fails on "
                   "rext4."]
     lines += _table("Runs on C ext4, not on rext4", head, gap_rows)
