@@ -180,3 +180,14 @@ def table(lines: list[Line]) -> str:
     rule = ["-" * (width - 1) + (":" if column in right else "-") for column, width in enumerate(widths)]
     text.insert(1, "| " + " | ".join(rule) + " |")
     return "\n".join(text)
+
+
+def profiles(runs: list[dict]) -> str:
+    """Of each job and kind the last profile that was taken, as text."""
+    last = {(run["job"], run["variant"], run["kind"]): run["profile"] for run in runs if run.get("profile")}
+    parts = []
+    for (job, variant, kind), profile in last.items():
+        modules = ", ".join(f"{name} {share:.0%}" for name, share in profile["modules"].items())
+        parts.append(f"{' '.join(filter(None, (job, variant, kind)))}: {profile['samples']} samples in the kernel: {modules}")
+        parts += [f"  {share:6.1%}  {module}: {symbol}" for module, symbol, share in profile["symbols"]]
+    return "\n".join(parts)

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 # pylint: disable=wrong-import-position
 from rext4tools import benchchart, benchresults
-from rext4bench import jobs
+from rext4bench import jobs, profile
 
 
 def run(job: str, kind: str, number: int, figures: dict[str, float], **more: object) -> dict:
@@ -77,6 +77,21 @@ class Results(unittest.TestCase):
 
     def test_processor_time_of_an_operation(self) -> None:
         self.assertAlmostEqual(lines(pair("append", 0, 1, 1))["append"].cpu["ext4"], 30)
+
+    def test_the_last_profile_is_shown(self) -> None:
+        samples = [{"samples": n, "modules": {"jbd2": 0.75}, "symbols": [["jbd2", "add", 0.5]]} for n in (1, 8)]
+        text = benchresults.profiles([run("append", "ext4", n, {"": 1.0}, profile=samples[n]) for n in (0, 1)]
+                                     + [run("append", "rext4", 0, {"": 1.0}, profile={})])
+        self.assertEqual(text, "append csum ext4: 8 samples in the kernel: jbd2 75%\n   50.0%  jbd2: add")
+
+    def test_names_of_rust_become_readable(self) -> None:
+        for symbol, wanted in (
+            ("_RNvMs1_NtNtCs4MWO0zH6Tyr_5rext45inode7delayedNtB5_7Delayed6settle",
+             "rext4::inode::delayed::Delayed::settle"),
+            ("_RNvNtCsaB_4core3ptr13drop_in_place", "core::ptr::drop_in_place"),
+            ("jbd2_journal_start", "jbd2_journal_start"),
+        ):
+            self.assertEqual(profile.readable(symbol), wanted)
 
     def test_aims_name_jobs_that_are_there(self) -> None:
         names = {job.name for job in jobs.JOBS}

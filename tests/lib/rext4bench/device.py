@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Iterator
 
+from rext4test.filesystem import Filesystem, journal_transaction
+
 from .jobs import PLAIN
 
 MOUNTPOINT = Path("/mnt/bench")
@@ -85,6 +87,12 @@ def mounted(device: str, fstype: str) -> Iterator[Path]:
         yield MOUNTPOINT
     finally:
         run("umount", MOUNTPOINT)
+
+
+def counters(device: str) -> dict[str, int]:
+    """What was counted since the mount: transactions, and in rext4 its own counters."""
+    filesystem = Filesystem(device, MOUNTPOINT)
+    return {"transactions": journal_transaction(device), **filesystem.counters()}
 
 
 def leave() -> None:

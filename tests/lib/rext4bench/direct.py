@@ -10,6 +10,7 @@ from . import device
 from .clock import Clock
 from .fio import fio, latency, operations, rate, seconds
 from .jobs import MIB, Direct, Job
+from .profile import sampled
 
 # Room behind a file's jobs, for those that do not begin at its start.
 _MORE = 64 << 10
@@ -60,9 +61,9 @@ def _words(plan: Direct) -> list[str]:
     return words
 
 
-def _measure(plan: Direct, path: str | Path, limit: float) -> dict:
+def _measure(plan: Direct, path: str | Path, limit: float, profile: bool) -> dict:
     time = f"--runtime={round(limit * 1000)}ms"
-    with Clock() as clock:
+    with sampled(profile) as samples, Clock() as clock:
         if plan.layout == "beside":
             # A job's options follow its name.
             done = fio(*_words(plan), f"--filename={path}", time,
@@ -84,17 +85,18 @@ def _measure(plan: Direct, path: str | Path, limit: float) -> dict:
         "user": clock.user,
         "system": clock.system,
         "covered": None if plan.repeats else operations(main) * plan.block / plan.size,
+        "profile": samples.result,
     }
 
 
-def bare(job: Job, limit: float) -> dict:
+def bare(job: Job, limit: float, profile: bool) -> dict:
     """The job on the device itself, whose memory is there already as that of a written file is."""
     assert job.direct
     _fill(device.DELAYED, job.direct.size + _MORE)
-    return _measure(job.direct, device.DELAYED, limit)
+    return _measure(job.direct, device.DELAYED, limit, profile)
 
 
-def through(job: Job, variant: str, fstype: str, limit: float) -> dict:
+def through(job: Job, variant: str, fstype: str, limit: float, profile: bool) -> dict:
     """The job on a file."""
     assert job.direct
     device.make(device.DELAYED, variant)
@@ -102,4 +104,5 @@ def through(job: Job, variant: str, fstype: str, limit: float) -> dict:
         _lay_out(top / "file", job.direct)
     device.forget()
     with device.mounted(device.DELAYED, fstype) as top:
-        return _measure(job.direct, top / "file", limit)
+        result = _measure(job.direct, top / "file", limit, profile)
+        return result | {"counters": device.counters(device.DELAYED)}
