@@ -102,6 +102,10 @@ impl<'a> Change<'a> {
             if this.is_of(&xattr) {
                 return new;
             }
+            if xattr.index.0 == 0 && xattr.name.is_empty() {
+                // Nobody can ask for it, and without a value it would be taken for the end.
+                return None;
+            }
             Some(Item {
                 index: xattr.index,
                 name: xattr.name,

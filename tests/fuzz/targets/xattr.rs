@@ -29,9 +29,10 @@ fn read(xattrs: Result<Option<Xattrs<'_>>, XattrError>, bytes: usize) {
 
 /// Whatever the attributes are that are there already: what is written can be read.
 fn change(data: &[u8]) {
-    let (Some(&first), Some(name)) = (data.first(), data.get(..usize::from(data[0] % 8))) else {
+    let Some(&first) = data.first() else {
         return;
     };
+    let name = data.get(..usize::from(first % 8)).unwrap_or_default();
     let name: Vec<u8> = name.iter().map(|&byte| byte.max(1)).collect();
     let change = Change {
         index: NameIndex::USER,
