@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::{FsError, FsResult},
     file::buffered,
-    inode::{convert, size},
+    inode::size,
     mount::Filesystem,
     vfs::{
         direct_io::{self, HeldLock},
@@ -40,7 +40,6 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     };
     let inode = request.inode();
-    settle_size(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     request.modified()?;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, request.position() > inode.size()) {
@@ -112,26 +111,6 @@ fn prepare<'a>(
 /// Whether a write of `bytes` bytes goes beyond the end of the file.
 fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
-}
-
-/// Brings the size on disk up to the file's, if the write goes beyond it and yet not beyond the end
-/// of the file: the page cache has what lies in between, and is written first. Only growing writes
-/// move that size themselves, and what is beyond it would be lost in a crash.
-///
-/// The inode is locked, so nobody writes to the page cache but through mappings.
-fn settle_size(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
-    let inode = request.inode();
-    let end = request.position().saturating_add_unsigned(bytes as u64);
-    let on_disk = inode.data().disk_size();
-    if end <= on_disk || on_disk >= inode.size() {
-        return Ok(());
-    }
-    if request.is_nowait() {
-        return Err(FsError::Kernel(code::EAGAIN));
-    }
-    inode.write_back(on_disk, inode.size() - 1)?;
-    // If data was lost before, there is nothing to wait for.
-    convert::grow_on_disk(inode, inode.size())
 }
 
 /// Claims what the write has to have for itself. The inode is locked.
