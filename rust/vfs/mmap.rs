@@ -27,9 +27,10 @@ impl<T: FileSystem> Table<T> {
     ///
     /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn page_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: the VFS passes a fault in a mapping of an inode of ours; the table is static.
-        let fill =
-            || unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) };
+        let fill = || {
+            // SAFETY: the VFS passes a fault in a mapping of an inode of ours; the table is static.
+            unsafe { bindings::rext4_shim_page_mkwrite(fault, &iomap::Table::<T>::WRITE) }
+        };
         let result = fill();
         if result & bindings::REXT4_VM_FAULT_SIGBUS == 0 {
             return result;

@@ -139,7 +139,7 @@ fn split(inode: &Inode<Rext4>, at: LogicalBlock, rights: Rights<'_>) -> FsResult
     tree.store_inode()?;
     drop(root);
     handle.stop()?;
-    Ok(result?)
+    result
 }
 
 /// One transaction of a shift, by `change`, which gets the most leaves that it may change, and says
