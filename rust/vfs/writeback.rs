@@ -6,8 +6,8 @@
 //!
 //! iomap gathers what lies in a row into *ioends*. One that needs something done when it is on
 //! the device takes a value along for it, [`Writeback::Completion`], and is completed on a
-//! workqueue: ioends that are ready together for one inode and lie next to each other in the file
-//! are completed as one.
+//! workqueue, one after the other for an inode, in the order of their places in the file. iomap
+//! would merge neighbours, but not if each has a value of its own.
 //!
 //! ```text
 //!   writepages ──map──▶ ioend ──prepare (if it has to be completed)──▶ device
