@@ -42,7 +42,9 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let inode = request.inode();
     let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     request.modified()?;
-    if let (HeldLock::Exclusive(exclusive), true) = (&lock, request.position() > inode.size()) {
+    let end = inode.size();
+    let leaves_gap = request.position() > end && inode.is_cached(end, end);
+    if let (HeldLock::Exclusive(exclusive), true) = (&lock, leaves_gap) {
         // On disk there are zeros, but a mapping may have left something else in the page cache.
         size::clear_to_block_end(inode, exclusive, request.position())
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;

@@ -397,6 +397,12 @@ impl<T: FileSystem> Inode<T> {
         to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), bytes) })
     }
 
+    /// Whether anything of a range is in the page cache, first and last byte.
+    pub fn is_cached(&self, first: i64, last: i64) -> bool {
+        // SAFETY: the inode is valid, and so is its mapping.
+        unsafe { bindings::filemap_range_has_page((*self.as_ptr()).i_mapping, first, last) }
+    }
+
     /// Drops a range of the page cache, first and last byte; what it has of pages that are not
     /// wholly in it becomes zeros.
     pub fn drop_page_cache(&self, _lock: &ExclusiveLock<'_, T>, first: i64, last: i64) {
