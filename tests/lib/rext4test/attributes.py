@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 
 from . import names
-from .base import Wrong
+from .operations import Stream
 
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 CAPABILITY = "security.capability"
@@ -49,8 +49,8 @@ def of(path: Path | str) -> dict[str, bytes]:
             for name in sorted(os.listxattr(path, follow_symlinks=False))}
 
 
-class Operations:
-    """A stream of operations below a directory. They may fail: how, is a part of the outcome."""
+class Operations(Stream):
+    """Operations on attributes, ACLs, and files that have them."""
 
     KINDS = (
         ("set", 32), ("remove", 14), ("access", 12), ("default", 8), ("remove_acl", 6), ("chmod", 10),
@@ -58,27 +58,6 @@ class Operations:
         ("unlink", 5), ("capability", 5), ("write", 5), ("direct_write", 2), ("truncate", 3), ("rename", 2),
     )
     SIZES = (0, 1, 3, 4, 10, 30, 31, 40, 60, 62, 90, 200, 500, 900, 975, 1500, 3000, 3900, 4040, 60_000, 70_000)
-
-    def __init__(self, top: Path, seed: int) -> None:
-        self._top = top
-        self._random = random.Random(seed)
-
-    def run(self, count: int) -> list[str]:
-        """Do that many; how each ended."""
-        kinds = [kind for kind, _ in self.KINDS]
-        weights = [weight for _, weight in self.KINDS]
-        outcome = []
-        for kind in self._random.choices(kinds, weights, k=count):
-            # Drawn before anything is done, so that what fails costs as many numbers.
-            seed = self._random.random()
-            try:
-                getattr(self, f"_{kind}")(random.Random(seed))
-                outcome.append(kind)
-            except OSError as error:
-                if error.errno in (errno.EUCLEAN, errno.EIO, errno.EROFS):
-                    raise Wrong(f"{kind}: {error}") from error
-                outcome.append(f"{kind}: {errno.errorcode[error.errno or 0]}")
-        return outcome
 
     def _directory(self, choice: random.Random) -> str:
         return os.path.join(self._top, *choice.choice(((), ("dir0",), ("dir1",), ("dir0", "dir1"), ("dir2",))))

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import random
 import stat
 from pathlib import Path
 
-from .base import Wrong
+from .operations import Stream
 
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 _AT_FDCWD = -100
@@ -41,8 +40,8 @@ def unnamed(directory: Path | str) -> int:
     return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o640)
 
 
-class Operations:
-    """A stream of operations below a directory. They may fail: how, is a part of the outcome."""
+class Operations(Stream):
+    """Operations on names."""
 
     DIRECTORIES = 6
     KINDS = (
@@ -52,28 +51,10 @@ class Operations:
     )
 
     def __init__(self, top: Path, seed: int, names: int = 40) -> None:
-        self._top = top
-        self._random = random.Random(seed)
+        super().__init__(top, seed)
         pool = random.Random(0)
         lengths = [pool.choice((1, 3, 8, 12, 30, 100, 200, 255)) for _ in range(names)]
         self._names = [f"{number}".ljust(length, "n") for number, length in enumerate(lengths)]
-
-    def run(self, count: int) -> list[str]:
-        """Do that many; how each ended."""
-        kinds = [kind for kind, _ in self.KINDS]
-        weights = [weight for _, weight in self.KINDS]
-        outcome = []
-        for kind in self._random.choices(kinds, weights, k=count):
-            # Drawn before anything is done, so that what fails costs as many numbers.
-            seed = self._random.random()
-            try:
-                getattr(self, f"_{kind}")(random.Random(seed))
-                outcome.append(kind)
-            except OSError as error:
-                if error.errno in (errno.EUCLEAN, errno.EIO, errno.EROFS):
-                    raise Wrong(f"{kind}: {error}") from error
-                outcome.append(f"{kind}: {errno.errorcode[error.errno or 0]}")
-        return outcome
 
     def _path(self, choice: random.Random) -> str:
         depth = choice.choice((0, 0, 1, 1, 1, 2, 3))
