@@ -84,17 +84,21 @@ fn changes() -> impl Strategy<Value = Vec<(u8, String, Option<Vec<u8>>)>> {
     prop::collection::vec(one, 1..40)
 }
 
+fn change<'a>(index: u8, name: &'a str, value: Option<&'a [u8]>) -> Change<'a> {
+    Change {
+        index: NameIndex(index),
+        name: name.as_bytes(),
+        value,
+    }
+}
+
 proptest! {
     #[test]
     fn a_block_is_a_sorted_map(changes in changes()) {
         let mut model = Model::new();
         let mut block: Option<Vec<u8>> = None;
         for (index, name, value) in &changes {
-            let change = Change {
-                index: NameIndex(*index),
-                name: name.as_bytes(),
-                value: value.as_deref(),
-            };
+            let change = change(*index, name, value.as_deref());
             let wanted = changed(&model, &change);
             // What is left in memory does not matter.
             let mut new = vec![0x5a; BLOCK];
@@ -121,11 +125,7 @@ proptest! {
         let mut order: Vec<(u8, usize, Vec<u8>)> = Vec::new();
         let mut area = vec![0; AREA];
         for (index, name, value) in &changes {
-            let change = Change {
-                index: NameIndex(*index),
-                name: name.as_bytes(),
-                value: value.as_deref(),
-            };
+            let change = change(*index, name, value.as_deref());
             let wanted = changed(&model, &change);
             let mut new = vec![0x5a; AREA];
             let result = compose_in_inode(Xattrs::in_inode(&area).unwrap(), &change, &mut new);

@@ -331,23 +331,6 @@ fn must_not_wait(fault: Fault) {
     });
 }
 
-macro_rules! model {
-    ($name:ident) => {
-        Model {
-            name: stringify!($name),
-            fault: None,
-            run: || $name(Fault::None),
-        }
-    };
-    ($name:ident, $fault:ident) => {
-        Model {
-            name: stringify!($name),
-            fault: Some(stringify!($fault)),
-            run: || $name(Fault::$fault),
-        }
-    };
-}
-
 /// The models of this file.
 pub const MODELS: &[Model] = &[
     model!(two_parts),

@@ -483,23 +483,6 @@ fn shared_pointer(_fault: Fault) {
     });
 }
 
-macro_rules! model {
-    ($name:ident) => {
-        Model {
-            name: stringify!($name),
-            fault: None,
-            run: || $name(Fault::None),
-        }
-    };
-    ($name:ident, $fault:ident) => {
-        Model {
-            name: stringify!($name),
-            fault: Some(stringify!($fault)),
-            run: || $name(Fault::$fault),
-        }
-    };
-}
-
 /// The models of this file.
 pub const MODELS: &[Model] = &[
     model!(asynchronous),

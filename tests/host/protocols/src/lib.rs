@@ -15,6 +15,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use rext4_disk::disk;
 
+/// The model that a function of this name runs, without a fault or with one.
+macro_rules! model {
+    ($name:ident) => {
+        Model {
+            name: stringify!($name),
+            fault: None,
+            run: || $name(Fault::None),
+        }
+    };
+    ($name:ident, $fault:ident) => {
+        Model {
+            name: stringify!($name),
+            fault: Some(stringify!($fault)),
+            run: || $name(Fault::$fault),
+        }
+    };
+}
+
 // What a model does not use is used by the module.
 #[allow(dead_code)]
 #[path = "../../../../rust/dio/claim.rs"]
