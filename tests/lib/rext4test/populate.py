@@ -17,6 +17,9 @@ MIB = 1 << 20
 # fallocate(2): FALLOC_FL_KEEP_SIZE, and PUNCH_HOLE with it
 KEEP_SIZE = 1
 PUNCH_HOLE = 3
+COLLAPSE_RANGE = 0x08
+ZERO_RANGE = 0x10
+INSERT_RANGE = 0x20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
