@@ -681,20 +681,6 @@ int rext4_shim_ioend_error(const struct iomap_ioend *ioend)
 	return blk_status_to_errno(ioend->io_bio.bi_status);
 }
 
-void *rext4_shim_ioend_take_private(struct iomap_ioend *ioend)
-{
-	struct iomap_ioend *merged;
-
-	list_for_each_entry(merged, &ioend->io_list, io_list) {
-		void *private = merged->io_private;
-
-		merged->io_private = NULL;
-		if (private)
-			return private;
-	}
-	return NULL;
-}
-
 int rext4_shim_swap_activate(struct swap_info_struct *swap, struct file *file,
 			     sector_t *span, const struct iomap_ops *ops)
 {

@@ -157,16 +157,6 @@ unsafe fn complete<T: FileSystem + Writeback>(ioend: *mut bindings::iomap_ioend)
             result = T::complete(inode, start..start + len, unwritten, &mut completion);
         }
     }
-    loop {
-        // Those that were merged into it brought what they need too.
-        // SAFETY: the ioend is valid, with its chain.
-        let more = unsafe { bindings::rext4_shim_ioend_take_private(ioend) };
-        if more.is_null() {
-            break;
-        }
-        // SAFETY: as above.
-        drop(unsafe { KBox::from_raw(more.cast::<T::Completion>()) });
-    }
     let errno = result.err().map_or(0, Error::to_errno);
     // SAFETY: the ioend is ours; it is not used after this.
     unsafe { bindings::iomap_finish_ioends(ioend, errno) };
