@@ -309,7 +309,7 @@ impl Groups {
         journal: &Journal,
         blocks: u32,
     ) -> FsResult<ConversionReserve> {
-        if let Some(reserve) = ConversionReserve::try_new(&self.space, blocks) {
+        if let Some(reserve) = self.try_reserve_conversion(blocks) {
             return Ok(reserve);
         }
         self.reclaim(journal)?;
@@ -318,7 +318,7 @@ impl Groups {
 
     /// Whether [`Self::reserve_conversion`] would not have to wait, as things are.
     pub(crate) fn can_reserve_conversion(&self, blocks: u32) -> bool {
-        ConversionReserve::try_new(&self.space, blocks).is_some()
+        self.try_reserve_conversion(blocks).is_some()
     }
 
     /// An empty reserve for the delayed data of one file.

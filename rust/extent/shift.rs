@@ -93,7 +93,8 @@ pub fn shift_down<S: NodeStoreMut>(
 /// # Errors
 ///
 /// [`TreeError::OutOfRange`] if the last extent can't go so far, [`TreeError::Occupied`] if one
-/// lies across `from`, a node is damaged, or the store's error. What lies behind the place of the error may be moved, nothing else, and the tree is valid.
+/// lies across `from`, a node is damaged, or the store's error. What lies behind the place of the
+/// error may be moved, nothing else, and the tree is valid.
 pub fn shift_up<S: NodeStoreMut>(
     store: &mut S,
     from: LogicalBlock,

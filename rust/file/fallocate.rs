@@ -173,10 +173,7 @@ fn unwrite(
         // shorter than the longest written one.
         let handle = journal.start(credits::convert(depth, convert::STEP))?;
         let mut root = inode.data().tree.write();
-        let rights = match &mut reserve {
-            Some(reserve) => Rights::Reserve(reserve),
-            None => Rights::Root,
-        };
+        let rights = Rights::of(reserve.as_deref_mut());
         let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
         if extent::depth(&tree)? > depth {
             continue;

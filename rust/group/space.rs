@@ -196,7 +196,12 @@ pub(crate) enum Rights<'r> {
     DelayedNodes(&'r mut DelayedReserve),
 }
 
-impl Rights<'_> {
+impl<'r> Rights<'r> {
+    /// Out of a reserve, if there is one.
+    pub(crate) fn of(reserve: Option<&'r mut ConversionReserve>) -> Self {
+        reserve.map_or(Self::Root, Self::Reserve)
+    }
+
     /// What there is to be had when what was set aside is used up.
     fn claimant(&self) -> Claimant {
         match self {

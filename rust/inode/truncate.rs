@@ -73,10 +73,7 @@ pub(crate) fn remove(
         let (depth, step, credits) = step_credits(inode, journal)?;
         let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
-        let rights = match &mut reserve {
-            Some(reserve) => Rights::Reserve(reserve),
-            None => Rights::Root,
-        };
+        let rights = Rights::of(reserve.as_deref_mut());
         let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
         if extent::depth(&tree)? > depth {
             // It grew meanwhile: the credits may not do.

@@ -86,8 +86,7 @@ pub(super) fn shift(
             from = next;
         }
     } else {
-        let rights = spare.as_mut().map_or(Rights::Root, Rights::Reserve);
-        split(inode, blocks.start, rights)?;
+        split(inode, blocks.start, Rights::of(spare.as_mut()))?;
         let mut end = LOGICAL_END;
         while let Progress::More(next) = step(inode, |tree, limit| {
             let progress = extent::shift_up(tree, blocks.start, end, by, limit)?;
