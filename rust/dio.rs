@@ -8,6 +8,7 @@
 //! | [`mod@write`] | direct writes: which lock, and what surrounds the I/O |
 //! | [`get_block`] | where a write goes: unwritten blocks are allocated for holes |
 //! | [`io_end`] | what is done when the data is on the device |
+//! | [`end_all`] | the same for several writes that are ready together |
 //! | [`alignment`] | what of a request covers whole blocks |
 //! | [`claim`] | which writes wait for each other in new blocks |
 //! | [`claims`] | the table of them, and what a write claims |
@@ -34,6 +35,7 @@
 pub(crate) mod alignment;
 pub(crate) mod claim;
 pub(crate) mod claims;
+mod end_all;
 pub(crate) mod get_block;
 pub(crate) mod io_end;
 mod nowait;
@@ -44,7 +46,7 @@ use crate::{
     error::FsError,
     mount::Filesystem,
     vfs::{
-        direct_io::{DirectIo, ReadMapping, WriteMapping},
+        direct_io::{DirectIo, DoneQueue, Ended, ReadMapping, WriteMapping},
         inode::{ExclusiveLock, Inode},
     },
     Rext4,
@@ -84,5 +86,13 @@ impl DirectIo for Rext4 {
     ) -> Result {
         io_end::end_io(inode, io_end, growing, offset, result)
             .map_err(|e| Filesystem::errno(inode, "complete a direct write", e))
+    }
+
+    fn end_all(inode: &Inode<Self>, writes: &mut [Option<Ended<Self>>]) {
+        end_all::end_all(inode, writes);
+    }
+
+    fn done_queue(inode: &Inode<Self>) -> &DoneQueue {
+        &inode.data().done
     }
 }

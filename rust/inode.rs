@@ -46,7 +46,7 @@ use crate::{
     journal::sync_point::SyncPoint,
     vfs::{
         buffer::Buffer,
-        direct_io,
+        direct_io::{self, DoneQueue},
         inode::{ExclusiveLock, Inode},
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
@@ -101,6 +101,9 @@ pub(crate) struct InodeData {
     /// Whether the file was cut to nothing, and what is written to it now is to be written back when
     /// it is closed.
     flush_at_close: AtomicBool,
+    /// The direct writes that wait to be completed.
+    #[pin]
+    pub(crate) done: DoneQueue,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -130,6 +133,7 @@ impl InodeData {
             ioends <- IoendQueue::new::<Rext4>(),
             delayed_blocks: AtomicU32::new(0),
             flush_at_close: AtomicBool::new(false),
+            done <- DoneQueue::new::<Rext4>(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             orphan: AtomicBool::new(false),

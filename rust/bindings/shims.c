@@ -608,6 +608,7 @@ void rext4_shim_iomap_end_write(struct inode *inode, loff_t offset,
 	filemap_invalidate_unlock(inode->i_mapping);
 }
 
+/* For completions: what runs here waits for no folio, so that it always ends. */
 static struct workqueue_struct *ioend_workers;
 
 int rext4_shim_ioend_start(void)
@@ -744,6 +745,46 @@ struct super_block *rext4_shim_commit_work_sb(struct work_struct *work)
 		container_of(work, struct rext4_commit_work, work);
 
 	return READ_ONCE(own->stopped) ? NULL : own->sb;
+}
+
+void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
+				void (*complete)(struct work_struct *))
+{
+	init_llist_head(&queue->ready);
+	INIT_WORK(&queue->work, complete);
+}
+
+void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
+			       struct llist_node *node)
+{
+	if (llist_add(node, &queue->ready))
+		queue_work(ioend_workers, &queue->work);
+}
+
+struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
+{
+	struct rext4_done_queue *queue =
+		container_of(work, struct rext4_done_queue, work);
+
+	return llist_reverse_order(llist_del_all(&queue->ready));
+}
+
+void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
+			       void (*complete)(struct work_struct *))
+{
+	INIT_WORK(work, complete);
+	queue_work(inode->i_sb->s_dio_done_wq, work);
+}
+
+void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
+				       size_t bytes)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	/* A page that was changed meanwhile and lies over the data: fsync says so. */
+	if (invalidate_inode_pages2_range(mapping, start >> PAGE_SHIFT,
+					  (start + bytes - 1) >> PAGE_SHIFT))
+		errseq_set(&mapping->wb_err, -EIO);
 }
 
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,

@@ -216,6 +216,32 @@ void rext4_shim_commit_work_stop(struct rext4_commit_work *work);
 /* NULL if the work was stopped. */
 struct super_block *rext4_shim_commit_work_sb(struct work_struct *work);
 
+/*
+ * The direct writes of an inode that are on the device and wait to be completed
+ * by a worker.
+ */
+struct rext4_done_queue {
+	struct llist_head ready;
+	struct work_struct work;
+};
+
+void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
+				void (*complete)(struct work_struct *));
+/* Adds one, in any context, and sees to it that a worker comes. */
+void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
+			       struct llist_node *node);
+/* Takes all, in the order in which they were added; NULL if there are none. */
+struct llist_node *rext4_shim_done_queue_take(struct work_struct *work);
+/* Has a direct write completed in a task that may wait for folios. */
+void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
+			       void (*complete)(struct work_struct *));
+/*
+ * Drops cached pages that may have been read before the data was there; at least
+ * one byte. Waits for folios.
+ */
+void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
+				       size_t bytes);
+
 /* Files and requests. */
 /* What a page fault that wants to write has to do around the file system. */
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,

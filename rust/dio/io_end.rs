@@ -46,6 +46,11 @@ impl IoEnd {
         })
     }
 
+    /// For what the conversion may have to allocate.
+    pub(super) fn reserve(&mut self) -> &mut ConversionReserve {
+        &mut self.reserve
+    }
+
     /// Makes room for one more call of [`Self::note_beyond_end`], which comes when it is too late
     /// to fail.
     pub(super) fn make_room(&mut self) -> FsResult {

@@ -22,45 +22,95 @@ pub(crate) const STEP: u32 = 16;
 
 /// Makes a range of blocks written, in as many transactions as it takes, and moves the size on disk
 /// up to `end`, in bytes, if it is less. What new nodes of the tree need is taken from `reserve`.
-///
-/// The size grows in the same transactions: after a crash no written block is beyond it, and no
-/// unwritten block below it was acknowledged.
 pub(crate) fn convert(
     inode: &Inode<Rext4>,
-    mut range: Range<LogicalBlock>,
+    range: Range<LogicalBlock>,
     reserve: &mut ConversionReserve,
     end: i64,
 ) -> FsResult {
+    let part = Part {
+        range,
+        end,
+        reserve,
+    };
+    convert_all(inode, &mut [Some(part)])
+}
+
+/// Blocks that are to be made written.
+pub(crate) struct Part<'a> {
+    /// Which.
+    pub(crate) range: Range<LogicalBlock>,
+    /// Where what is written ends, in bytes: the size on disk comes after it.
+    pub(crate) end: i64,
+    /// For the new nodes of the tree that this takes.
+    pub(crate) reserve: &'a mut ConversionReserve,
+}
+
+/// Makes ranges of blocks written, as many as fit in each transaction, and moves the size on disk
+/// up to their ends, if it is less.
+///
+/// The size grows in the same transactions: after a crash no written block is beyond it, and no
+/// unwritten block below it was acknowledged.
+///
+/// Before each step the handle has credits for all that one step can change. What the steps before
+/// did not use is left for those after; what is missing is asked for, and if it is not to be had, the
+/// rest is for another transaction. Revokes can't be counted that way, so they are asked for at once;
+/// some hundreds take one block.
+pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) -> FsResult {
     let sb = inode.super_block();
     let size = sb.data().layout.block_size();
     let journal = sb.data().writing(sb)?;
-    loop {
+    let mut at = 0;
+    while at < parts.len() {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-        let handle = journal.start(credits::convert(depth, STEP))?;
+        let step = credits::convert(depth, STEP);
+        let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
+        let handle = journal.start(step.with_revokes(step.revokes.saturating_mul(steps)))?;
         let mut root = inode.data().tree.write();
-        let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Reserve(reserve));
-        if extent::depth(&tree)? > depth {
-            // It grew meanwhile: the credits may not do.
-            continue;
-        }
-        let progress = extent::convert(&mut tree, range.clone(), State::Written, STEP as usize);
-        let done = match &progress {
-            Ok(Progress::Done) => end,
-            Ok(Progress::More(start)) => end.min(size.byte_of_logical(*start) as i64),
-            Err(_) => 0,
-        };
-        if done > inode.data().disk_size() {
-            inode.data().set_disk_size(done);
+        let mut result = Ok(());
+        while let (Some(part), true) = (parts.get_mut(at), steps > 0) {
+            let Some(part) = part else {
+                at += 1;
+                continue;
+            };
+            let rights = Rights::Reserve(part.reserve);
+            let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
+            if extent::depth(&tree)? > depth {
+                // It grew meanwhile: the credits may not do.
+                break;
+            }
+            let missing = step.blocks.saturating_sub(handle.credits_left());
+            if missing > 0 && !handle.extend(Credits::new(missing))? {
+                break;
+            }
+            steps -= 1;
+            let end =
+                match extent::convert(&mut tree, part.range.clone(), State::Written, STEP as usize)
+                {
+                    Ok(Progress::Done) => {
+                        at += 1;
+                        part.end
+                    }
+                    Ok(Progress::More(start)) => {
+                        part.range.start = start;
+                        part.end.min(size.byte_of_logical(start) as i64)
+                    }
+                    Err(e) => {
+                        result = Err(e);
+                        break;
+                    }
+                };
+            if end > inode.data().disk_size() {
+                inode.data().set_disk_size(end);
+            }
         }
         // What was converted before an error is converted on disk too.
-        tree.store_inode()?;
+        WriteTree::new(inode, &mut root, &handle, Rights::Root).store_inode()?;
         drop(root);
         handle.stop()?;
-        match progress? {
-            Progress::Done => return Ok(()),
-            Progress::More(start) => range.start = start,
-        }
+        result?;
     }
+    Ok(())
 }
 
 /// Moves the size on disk up to `end`, in bytes, if it is less. All data below is on disk and

@@ -12,6 +12,8 @@ pub(crate) enum Count {
     Conversion,
     /// Those of them whose completion ran on the workqueue.
     Deferred,
+    /// Those that were converted together with others.
+    Combined,
     /// Blocks that were converted.
     ConvertedBlock,
     /// Direct writes that failed and so converted nothing.
@@ -22,9 +24,10 @@ pub(crate) enum Count {
 
 impl Count {
     /// The names that people see, in the order of the declaration.
-    pub(crate) const NAMES: [&'static CStr; 5] = [
+    pub(crate) const NAMES: [&'static CStr; 6] = [
         c"conversions",
         c"deferred",
+        c"combined",
         c"converted_blocks",
         c"failed_writes",
         c"block_waits",

@@ -22,8 +22,15 @@
 //!   write() ──▶ the request (kiocb->private) ──▶ dropped when end_io has returned
 //! ```
 //!
-//! `map_write` has no use for it, and could not get at it. It is dropped in any context: of a write
+//! An asynchronous write with a claim is completed together with others of its inode that are ready
+//! by then: see [`completion`].
+//!
+//! `map_write` has no use for a claim, and could not get at it. It is dropped in any context: of a write
 //! that has claimed something, and then found nothing that needs an `IoEnd`, in that of an interrupt.
+
+mod completion;
+
+pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
 
 use super::{
     file::{count, IovIter, Kiocb},
@@ -31,6 +38,7 @@ use super::{
     super_block::FileSystem,
 };
 use crate::bindings;
+use completion::Complete;
 use kernel::{
     error::{from_result, Error},
     ffi,
@@ -106,15 +114,33 @@ pub trait DirectIo: FileSystem {
         offset: i64,
         result: Result<usize>,
     ) -> Result;
+
+    /// The same for several asynchronous writes of one inode, none of which goes beyond the end of
+    /// the file: each is told how it ended.
+    fn end_all(inode: &Inode<Self>, writes: &mut [Option<Ended<Self>>]);
+
+    /// The place of the queue of such writes in an inode.
+    fn done_queue(inode: &Inode<Self>) -> &DoneQueue;
 }
 
 /// What [`write()`] puts into the request.
+#[repr(C)]
 struct Carried<'a, T: DirectIo> {
+    /// For the queue of those that are on the device.
+    node: bindings::llist_node,
+    /// For a task that may wait for folios.
+    later: bindings::work_struct,
+    /// The request.
+    kiocb: *mut bindings::kiocb,
+    /// Whom to tell that the request is complete, if it is [completed with others](Ended).
+    complete: Complete,
+    /// What `end_io` was told, then.
+    ended: Option<(Option<KBox<T::IoEnd>>, i64, Result<usize>)>,
     /// The inode's lock if the write goes beyond the end of the file, with [`write()`] waiting for it
     /// to be complete.
     growing: Option<&'a ExclusiveLock<'a, T>>,
     /// Held until it is dropped.
-    _claim: Option<T::Claim>,
+    claim: Option<T::Claim>,
 }
 
 impl<T: DirectIo> Carried<'_, T> {
@@ -222,15 +248,33 @@ pub(crate) fn write<T: DirectIo>(
         HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
         _ => None,
     };
+    // What must be durable before it is complete is completed by itself.
+    let with_others =
+        growing.is_none() && claim.is_some() && request.is_async() && !request.is_dsync();
     let carried = if growing.is_some() || claim.is_some() {
         let carried = Carried {
+            node: bindings::llist_node::default(),
+            later: bindings::work_struct::default(),
+            kiocb: request.as_ptr(),
+            // SAFETY: the request is valid.
+            complete: with_others
+                .then(|| unsafe { (*request.as_ptr()).ki_complete })
+                .flatten(),
+            ended: None,
             growing,
-            _claim: claim,
+            claim,
         };
         KBox::into_raw(KBox::new(carried, GFP_KERNEL)?).cast()
     } else {
         core::ptr::null_mut()
     };
+    if with_others {
+        // SAFETY: the request is valid, and not submitted.
+        unsafe {
+            (*request.as_ptr()).ki_complete = Some(completion::on_device::<T>);
+            bindings::rext4_shim_dio_begin(inode.as_ptr());
+        }
+    }
     // SAFETY: the request is valid, and this field is the file system's to use. A reference to the
     // lock is in there only if the request ends beyond the end of the file, which does not move
     // while its lock is held; `__blockdev_direct_IO` then completes the request, and calls `end_io`,
@@ -243,16 +287,24 @@ pub(crate) fn write<T: DirectIo>(
             inode.as_ptr(),
             inode.super_block().device().as_ptr(),
             memory.as_ptr(),
-            Some(get_block_write::<T>),
+            Some(if with_others {
+                get_block_write::<T, false>
+            } else {
+                get_block_write::<T, true>
+            }),
             Some(end_io::<T>),
             0,
         )
     });
-    if result != Err(queued()) {
-        // Refused before `end_io` was promised to be called.
+    let result = if result == Err(queued()) {
+        result
+    } else {
         // SAFETY: the request does not go on by itself, so it is still ours.
-        drop(unsafe { Carried::<T>::take(request.as_ptr()) });
-    }
+        let carried = unsafe { Carried::<T>::take(request.as_ptr()) };
+        carried.map_or(result, |carried| {
+            completion::at_once(carried, inode, result)
+        })
+    };
     give_back(memory, asked, result);
     result
 }
@@ -295,7 +347,7 @@ unsafe extern "C" fn get_block_read<T: DirectIo>(
 /// # Safety
 ///
 /// Called by the kernel alone, with what it passes to this callback.
-unsafe extern "C" fn get_block_write<T: DirectIo>(
+unsafe extern "C" fn get_block_write<T: DirectIo, const DEFER: bool>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
@@ -329,7 +381,7 @@ unsafe extern "C" fn get_block_write<T: DirectIo>(
                     bindings::rext4_shim_map_bh(map, inode, block, len, true);
                 }
             }
-            if carries {
+            if carries && DEFER {
                 bindings::rext4_shim_defer_completion(map);
             }
         }
@@ -346,21 +398,26 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     bytes: isize,
     private: *mut ffi::c_void,
 ) -> i32 {
+    // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
+    let io_end =
+        (!private.is_null()).then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
     // SAFETY: the request is valid until it is completed, which is after this, and `write` does not
     // look at it before that.
-    let carried = unsafe { Carried::<T>::take(kiocb) };
+    let mut carried = unsafe { Carried::<T>::take(kiocb) };
+    if let Some(mut carried) = carried.take_if(|carried| carried.complete.is_some()) {
+        carried.ended = Some((io_end, offset, count(bytes)));
+        // SAFETY: as above; it was just taken.
+        unsafe { (*kiocb).private = KBox::into_raw(carried).cast() };
+        return completion::NOT_YET;
+    }
     let growing = carried.as_ref().and_then(|carried| carried.growing);
-    if private.is_null() && growing.is_none() {
+    if io_end.is_none() && growing.is_none() {
         // What may be claimed all the same is given back, here where one may not sleep.
         return 0;
     }
     // SAFETY: no precondition: complains if this is where one must not sleep.
     unsafe { bindings::rext4_shim_might_sleep() };
     from_result(|| {
-        let io_end = (!private.is_null()).then(|| {
-            // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
-            unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) }
-        });
         // SAFETY: the request is completed after this, and keeps its file open until then.
         let inode =
             unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp)) };

@@ -197,6 +197,12 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         self.has(bindings::REXT4_IOCB_NOWAIT)
     }
 
+    /// Whether the request may go on by itself after the call.
+    pub fn is_async(&self) -> bool {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.raw).ki_complete.is_some() }
+    }
+
     /// Whether the write is to be durable before it completes.
     pub fn is_dsync(&self) -> bool {
         // SAFETY: by the type invariant.

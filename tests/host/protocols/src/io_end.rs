@@ -41,6 +41,8 @@ enum Fault {
     AnsweredEarly,
     /// What has failed is converted.
     ConvertsFailed,
+    /// Who is completed with others is not counted as outstanding until then.
+    NotCounted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,9 @@ struct Inode {
     blocks: Mutex<Vec<Block>>,
     dio_count: Mutex<u32>,
     dio_ended: Condvar,
+    /// Requests that are on the device, to be completed together; and the worker, one at a time.
+    done: Mutex<Vec<Arc<Request>>>,
+    worker: Mutex<()>,
     /// Where history kept io_ends: what is outstanding, and "the" current one.
     list: Mutex<Vec<Arc<Flags>>>,
     current: Mutex<Option<Arc<Flags>>>,
@@ -77,6 +82,8 @@ impl Inode {
             blocks: Mutex::new((0..blocks).map(|_| block()).collect()),
             dio_count: Mutex::new(0),
             dio_ended: Condvar::new(),
+            done: Mutex::new(Vec::new()),
+            worker: Mutex::new(()),
             list: Mutex::new(Vec::new()),
             current: Mutex::new(None),
         })
@@ -165,6 +172,8 @@ struct Plan {
     /// What `get_block` says: a block, or an error.
     blocks: &'static [Result<usize, ()>],
     is_async: bool,
+    /// Completed with others that are ready by then.
+    together: bool,
 }
 
 struct Request {
@@ -213,7 +222,8 @@ impl Request {
     /// `__blockdev_direct_IO`, with its bios in threads of their own.
     fn submit(this: &Arc<Self>) -> Vec<thread::JoinHandle<()>> {
         let lock = this.inode.lock.read().unwrap();
-        *this.inode.dio_count.lock().unwrap() += 1;
+        let counted_twice = this.plan.together && this.fault != Fault::NotCounted;
+        *this.inode.dio_count.lock().unwrap() += 1 + u32::from(counted_twice);
         let mut bios = Vec::new();
         for block in this.plan.blocks {
             if this.get_block(*block).is_err() {
@@ -222,7 +232,7 @@ impl Request {
             }
             this.dio.lock().unwrap().references += 1;
             let (request, block) = (this.clone(), block.unwrap_or(0));
-            bios.push(thread::spawn(move || request.end_bio(block)));
+            bios.push(thread::spawn(move || Self::end_bio(&request, block)));
         }
         let mut dio = this.dio.lock().unwrap();
         if !this.plan.is_async || dio.failed {
@@ -235,7 +245,7 @@ impl Request {
             let is_last = dio.references == 0;
             drop(dio);
             if is_last {
-                this.complete(Context::Task);
+                this.complete_now(Context::Task);
             }
         } else {
             drop(dio);
@@ -269,23 +279,51 @@ impl Request {
     }
 
     /// A bio is done; then, if that is to be, the work on the workqueue.
-    fn end_bio(&self, block: usize) {
-        self.inode.blocks.lock().unwrap()[block].on_device = true;
-        let mut dio = self.dio.lock().unwrap();
+    fn end_bio(this: &Arc<Self>, block: usize) {
+        this.inode.blocks.lock().unwrap()[block].on_device = true;
+        let mut dio = this.dio.lock().unwrap();
         dio.references -= 1;
         let (is_last, defer) = (dio.references == 0, dio.defer);
-        self.bio_ended.notify_all();
+        this.bio_ended.notify_all();
         drop(dio);
-        if is_last {
-            self.complete(if defer {
-                Context::Task
-            } else {
-                Context::Interrupt
-            });
+        if !is_last {
+            return;
+        }
+        if this.plan.together {
+            this.inode.dio_end();
+            let mut done = this.inode.done.lock().unwrap();
+            done.push(this.clone());
+            let is_first = done.len() == 1;
+            drop(done);
+            if is_first {
+                Self::work(&this.inode);
+            }
+        } else if defer {
+            this.complete(Context::Task);
+        } else {
+            this.complete(Context::Interrupt);
         }
     }
 
-    /// `dio_complete`.
+    /// Before the submission comes back.
+    fn complete_now(&self, context: Context) {
+        if self.plan.together {
+            self.inode.dio_end();
+        }
+        self.complete(context);
+    }
+
+    /// The worker of an inode.
+    fn work(inode: &Arc<Inode>) {
+        let running = inode.worker.lock().unwrap();
+        let ready = std::mem::take(&mut *inode.done.lock().unwrap());
+        for request in ready {
+            request.complete(Context::Task);
+        }
+        drop(running);
+    }
+
+    /// `dio_complete`, or `end_all` and what follows it.
     fn complete(&self, context: Context) {
         let (io_end, failed, mapped) = {
             let mut dio = self.dio.lock().unwrap();
@@ -308,7 +346,7 @@ impl Request {
         if self.fault != Fault::AnsweredEarly {
             self.answer(failed, &mapped);
         }
-        if self.fault != Fault::CountedOutEarly {
+        if self.fault != Fault::CountedOutEarly && self.fault != Fault::NotCounted {
             self.inode.dio_end();
         }
     }
@@ -372,6 +410,7 @@ fn asynchronous(fault: Fault) {
         Plan {
             blocks: BLOCKS,
             is_async: true,
+            together: false,
         },
     );
 }
@@ -383,6 +422,7 @@ fn two_bios(fault: Fault) {
         Plan {
             blocks: BLOCKS,
             is_async: true,
+            together: false,
         },
     );
 }
@@ -394,6 +434,7 @@ fn synchronous(fault: Fault) {
         Plan {
             blocks: BLOCKS,
             is_async: false,
+            together: false,
         },
     );
 }
@@ -406,8 +447,35 @@ fn error_after_some(fault: Fault) {
         Plan {
             blocks: BLOCKS,
             is_async: true,
+            together: false,
         },
     );
+}
+
+/// Two requests that are completed together if they are ready together, and a truncation.
+fn together(fault: Fault) {
+    const BLOCKS: [&[Result<usize, ()>]; 2] = [&[Ok(0)], &[Ok(1)]];
+    explore(Some(2), move || {
+        let inode = Inode::new(2);
+        let requests = BLOCKS.map(|blocks| {
+            let plan = Plan {
+                blocks,
+                is_async: true,
+                together: true,
+            };
+            Request::new(&inode, fault, plan)
+        });
+        let truncation = {
+            let inode = inode.clone();
+            thread::spawn(move || inode.truncate())
+        };
+        let bios: Vec<_> = requests.iter().flat_map(Request::submit).collect();
+        for bio in bios {
+            bio.join().unwrap();
+        }
+        truncation.join().unwrap();
+        requests.iter().for_each(|request| request.judge());
+    });
 }
 
 /// The completion of an io_end that is in a list of the inode, with an `fsync` beside it.
@@ -489,6 +557,8 @@ pub const MODELS: &[Model] = &[
     model!(two_bios),
     model!(synchronous),
     model!(error_after_some),
+    model!(together),
+    model!(together, NotCounted),
     model!(shared_with_fsync, TwoProcessors),
     model!(shared_flags, FlagsOutsideLock),
     model!(shared_pointer, PointerInInode),

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of several direct writes to one file that are ready together: their blocks are converted in
+//! one transaction if they fit, and neighbours as one range.
+
+use super::alignment::ByteRange;
+use crate::{
+    error::FsResult,
+    inode::convert::{self, Part},
+    mount::{counters::Count, Filesystem},
+    vfs::{
+        direct_io::{self, Ended, TOGETHER},
+        inode::Inode,
+    },
+    Rext4,
+};
+
+type Write = Option<Ended<Rext4>>;
+
+/// Ends writes that are complete on the device, each with its own result.
+pub(super) fn end_all(inode: &Inode<Rext4>, writes: &mut [Write]) {
+    writes.sort_unstable_by_key(|write| write.as_ref().map(Ended::offset));
+    count(inode, writes);
+    convert(inode, writes);
+}
+
+fn convert(inode: &Inode<Rext4>, writes: &mut [Write]) {
+    let Err(e) = convert_together(inode, writes) else {
+        return;
+    };
+    if writes.len() > 1 {
+        // Whose fault it was comes out one by one. To convert what is converted does no harm.
+        writes.chunks_mut(1).for_each(|one| convert(inode, one));
+        return;
+    }
+    let errno = Filesystem::errno(inode, "complete a direct write", e);
+    writes
+        .iter_mut()
+        .flatten()
+        .for_each(|write| write.fail(errno));
+}
+
+/// What a write has written, if it has to be converted.
+fn written(inode: &Inode<Rext4>, write: &mut Ended<Rext4>) -> Option<ByteRange> {
+    let size = inode.super_block().data().layout.block_size();
+    write.io_end()?;
+    // What failed is not converted: it reads as zeros, as before.
+    ByteRange::new(write.offset(), write.result().ok()?, size)
+}
+
+fn count(inode: &Inode<Rext4>, writes: &mut [Write]) {
+    let (mut failed, mut conversions, mut blocks) = (0, 0, 0);
+    for write in writes.iter_mut().flatten() {
+        failed += u64::from(write.result().is_err());
+        if let Some(range) = written(inode, write) {
+            conversions += 1;
+            blocks += u64::from(range.blocks().end.0 - range.blocks().start.0);
+        }
+    }
+    let counters = &inode.super_block().data().counters;
+    counters.add(Count::FailedWrite, failed);
+    counters.add(Count::Conversion, conversions);
+    counters.add(Count::ConvertedBlock, blocks);
+    if direct_io::is_deferred() {
+        counters.add(Count::Deferred, conversions);
+    }
+    if conversions > 1 {
+        counters.add(Count::Combined, conversions);
+    }
+}
+
+/// Converts what writes, in the order of the file, have written.
+fn convert_together(inode: &Inode<Rext4>, writes: &mut [Write]) -> FsResult {
+    let mut parts: [Option<Part<'_>>; TOGETHER] = [const { None }; TOGETHER];
+    let mut count = 0_usize;
+    for write in writes.iter_mut().flatten() {
+        let Some(bytes) = written(inode, write) else {
+            continue;
+        };
+        let (blocks, end) = (bytes.blocks(), bytes.end() as i64);
+        let last = count.checked_sub(1).and_then(|last| parts[last].as_mut());
+        match (last, write.io_end()) {
+            // A range has two ends, whoever wrote what is in it, so one reserve does for it.
+            (Some(last), _) if last.range.end >= blocks.start => {
+                last.range.end = last.range.end.max(blocks.end);
+                last.end = last.end.max(end);
+            }
+            (_, Some(io_end)) => {
+                parts[count] = Some(Part {
+                    range: blocks,
+                    end,
+                    reserve: io_end.reserve(),
+                });
+                count += 1;
+            }
+            (_, None) => {}
+        }
+    }
+    convert::convert_all(inode, &mut parts[..count])
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completing asynchronous direct writes, as many at a time as are ready.
+//!
+//! What a write needs at its end (a transaction) is about as much for many writes of a file as for
+//! one. The kernel's direct I/O ends them one by one. So the file system puts itself between it and
+//! whoever made the request:
+//!
+//! ```text
+//!   bio done ─▶ dio_complete ─▶ end_io: notes what it is told, and says NOT_YET
+//!     (interrupt)            └▶ ki_complete, ours: into the queue of the inode
+//!                                                    │
+//!     (worker)                     end_all, for all that are there; reserves and claims go back
+//!                                                    │
+//!     the request's own ki_complete ◀────────────────┴──▶ cached? (another worker) drop the pages
+//! ```
+//!
+//! The worker waits for no folio: one under writeback may wait for the reserve of a write that is in the
+//! queue. `NOT_YET` keeps the kernel's direct I/O from doing so before.
+//!
+//! `i_dio_count` is raised once more until the end, so who waits for direct I/O waits for this too.
+
+use super::{Carried, DirectIo};
+use crate::{
+    bindings,
+    vfs::inode::Inode,
+};
+use core::ptr;
+use kernel::{ffi, prelude::*, types::Opaque};
+
+/// The most that are ended together: what there is room for on a worker's stack.
+pub(crate) const TOGETHER: usize = 16;
+
+/// `kiocb->ki_complete`.
+pub(super) type Complete = Option<unsafe extern "C" fn(*mut bindings::kiocb, ffi::c_long)>;
+
+/// The direct writes of an inode that are on the device and have to be completed.
+#[pin_data]
+pub struct DoneQueue {
+    #[pin]
+    queue: Opaque<bindings::rext4_done_queue>,
+}
+
+// SAFETY: the queue's list is one that is used without locks.
+unsafe impl Send for DoneQueue {}
+// SAFETY: see above.
+unsafe impl Sync for DoneQueue {}
+
+impl DoneQueue {
+    /// An empty queue, for inodes of type `T`.
+    pub fn new<T: DirectIo>() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: the slot is valid for writes and stays where it is.
+            queue <- Opaque::ffi_init(|slot| unsafe {
+                bindings::rext4_shim_done_queue_init(slot, Some(work::<T>))
+            }),
+        })
+    }
+}
+
+/// A write that is on the device, or has failed, and is not completed yet.
+pub struct Ended<T: DirectIo>(KBox<Carried<'static, T>>);
+
+impl<T: DirectIo> Ended<T> {
+    /// What the write took along to its end.
+    pub fn io_end(&mut self) -> Option<&mut T::IoEnd> {
+        let (io_end, ..) = self.0.ended.as_mut()?;
+        io_end.as_deref_mut()
+    }
+
+    /// Its first byte in the file.
+    pub fn offset(&self) -> i64 {
+        self.0.ended.as_ref().map_or(0, |(_, offset, _)| *offset)
+    }
+
+    /// How many bytes are on the device; what the user is told.
+    pub fn result(&self) -> Result<usize> {
+        let (_, _, result) = self.0.ended.as_ref().ok_or(EIO)?;
+        *result
+    }
+
+    /// Makes an error of the result.
+    pub fn fail(&mut self, error: Error) {
+        if let Some((_, _, result)) = &mut self.0.ended {
+            *result = Err(error);
+        }
+    }
+
+    /// The write is over: whoever made the request is told, perhaps by another task. Then he may
+    /// forget it, and everybody its inode if nothing else keeps that.
+    fn complete(mut self) {
+        // The blocks are converted, or stay as they are: others may have them, and what is left of
+        // the reserve.
+        self.0.claim = None;
+        if let Some((io_end, ..)) = &mut self.0.ended {
+            *io_end = None;
+        }
+        if cached(self.0.inode(), self.offset(), self.result()).is_none() {
+            return self.tell();
+        }
+        let carried = KBox::into_raw(self.0);
+        // SAFETY: the box is owned by the work from here on. The request keeps the inode.
+        unsafe {
+            bindings::rext4_shim_complete_later(
+                bindings::rext4_shim_file_inode((*(*carried).kiocb).ki_filp),
+                &raw mut (*carried).later,
+                Some(complete_later::<T>),
+            );
+        }
+    }
+
+    /// Tells whoever made the request.
+    fn tell(mut self) {
+        let result = self.result();
+        let (kiocb, complete) = (self.0.kiocb, self.0.complete.take());
+        drop(self);
+        let told = result.map_or_else(|e| e.to_errno() as ffi::c_long, |n| n as ffi::c_long);
+        // SAFETY: the request is valid until it is completed, which is done once, and keeps its file
+        // open until then. It was counted in `write`.
+        unsafe {
+            bindings::rext4_shim_dio_end(bindings::rext4_shim_file_inode((*kiocb).ki_filp));
+            (*kiocb).ki_complete = complete;
+            if let Some(complete) = complete {
+                complete(kiocb, told);
+            }
+        }
+    }
+}
+
+impl<T: DirectIo> Carried<'_, T> {
+    fn inode(&self) -> &Inode<T> {
+        // SAFETY: the request is not completed while this is there, and keeps its file open.
+        unsafe { Inode::from_raw(bindings::rext4_shim_file_inode((*self.kiocb).ki_filp)) }
+    }
+}
+
+/// First and last byte of what was written, if some of it is in the page cache.
+fn cached<T: DirectIo>(
+    inode: &Inode<T>,
+    offset: i64,
+    result: Result<usize>,
+) -> Option<(i64, usize)> {
+    let bytes = result.ok().filter(|bytes| *bytes > 0)?;
+    let last = offset.saturating_add_unsigned(bytes as u64) - 1;
+    inode.is_cached(offset, last).then_some((offset, bytes))
+}
+
+/// Drops cached pages of what was written: they may have been read before it was.
+fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Result<usize>) {
+    if let Some((offset, bytes)) = cached(inode, offset, result) {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_invalidate_after_write(inode.as_ptr(), offset, bytes) };
+    }
+}
+
+/// Completes a write that has pages in the cache.
+///
+/// # Safety
+///
+/// Called on a workqueue with the work of a `Carried` that is the work's own.
+unsafe extern "C" fn complete_later<T: DirectIo>(work: *mut bindings::work_struct) {
+    // SAFETY: the work is that field of a box that `complete` has given away.
+    let write =
+        Ended(unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) });
+    invalidate(write.0.inode(), write.offset(), write.result());
+    write.tell();
+}
+
+/// What `end_io` says of a request that is completed with others: it keeps the kernel's direct I/O
+/// from waiting for folios, and is told to nobody.
+pub(super) const NOT_YET: ffi::c_int = -(kernel::bindings::EINPROGRESS as ffi::c_int);
+
+/// The kernel's direct I/O has done its part: what it takes for the request's own completion.
+///
+/// # Safety
+///
+/// Called by the kernel alone, with a request that [`super::write()`] has prepared.
+pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
+    kiocb: *mut bindings::kiocb,
+    _not_yet: ffi::c_long,
+) {
+    // SAFETY: the request is not completed, and after `end_io`, which has left it there, nobody
+    // looks at it.
+    let Some(carried) = (unsafe { Carried::<T>::take(kiocb) }) else {
+        return;
+    };
+    let carried = KBox::into_raw(carried);
+    // SAFETY: the box is owned by the queue from here on, until a worker takes it out. The request
+    // keeps the inode, which has the queue.
+    unsafe {
+        let inode = Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp));
+        bindings::rext4_shim_done_queue_add(
+            T::done_queue(inode).queue.get(),
+            &raw mut (*carried).node,
+        );
+    }
+}
+
+/// Completes what is in an inode's queue.
+///
+/// # Safety
+///
+/// Called on a workqueue with the work of a queue that is in use.
+unsafe extern "C" fn work<T: DirectIo>(work: *mut bindings::work_struct) {
+    // SAFETY: the work is a part of a queue.
+    let mut next = unsafe { bindings::rext4_shim_done_queue_take(work) };
+    while !next.is_null() {
+        let mut writes: [Option<Ended<T>>; TOGETHER] = [const { None }; TOGETHER];
+        let mut taken = 0;
+        for write in &mut writes {
+            if next.is_null() {
+                break;
+            }
+            // SAFETY: what is in the queue are the nodes, the first field, of boxes that
+            // `on_device` has put there; they are ours now.
+            let carried = unsafe { KBox::from_raw(next.cast::<Carried<'static, T>>()) };
+            next = carried.node.next;
+            *write = Some(Ended(carried));
+            taken += 1;
+        }
+        if let Some(Some(first)) = writes.first() {
+            let inode = ptr::from_ref(first.0.inode());
+            // SAFETY: all are requests for the inode that the queue belongs to, and keep it.
+            T::end_all(unsafe { &*inode }, &mut writes[..taken]);
+        }
+        // The last one of all may take the inode along: nothing is looked at after it.
+        for write in writes.into_iter().flatten() {
+            write.complete();
+        }
+    }
+}
+
+/// A request is complete, or was refused, before [`super::write()`] comes back: `end_io` may have
+/// been called, and the request's own completion will be by whoever called `write`.
+pub(super) fn at_once<T: DirectIo>(
+    mut carried: KBox<Carried<'_, T>>,
+    inode: &Inode<T>,
+    result: Result<usize>,
+) -> Result<usize> {
+    let Some(complete) = carried.complete.take() else {
+        return result;
+    };
+    // SAFETY: the request is the caller's again.
+    unsafe { (*carried.kiocb).ki_complete = Some(complete) };
+    let mut result = result;
+    if let Some((io_end, offset, ended)) = carried.ended.take() {
+        result = ended;
+        if io_end.is_some() {
+            if let Err(e) = T::end_io(inode, io_end, None, offset, ended) {
+                result = Err(e);
+            }
+        }
+        invalidate(inode, offset, result);
+    }
+    drop(carried);
+    // SAFETY: it was counted in `write`.
+    unsafe { bindings::rext4_shim_dio_end(inode.as_ptr()) };
+    result
+}
