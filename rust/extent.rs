@@ -12,6 +12,7 @@
 //! | [`next_extent`] | the first extent that ends behind a block |
 //! | [`insert()`] | adds an extent in a hole |
 //! | [`convert()`] | makes unwritten blocks written, or the other way round |
+//! | [`replace()`] | has blocks mapped to other ones |
 //! | [`remove()`] | removes what is mapped in a range, from its end on |
 //! | [`shift_down`], [`shift_up`] | move what is behind a place to other logical blocks |
 //!
@@ -54,6 +55,7 @@ pub mod memory;
 mod narrow;
 mod path;
 mod remove;
+mod replace;
 mod shift;
 mod splice;
 mod store;
@@ -61,7 +63,9 @@ mod store;
 pub use convert::convert;
 pub use insert::insert;
 pub use lookup::{lookup, next_extent, Hole, Mapping};
+pub use narrow::narrow;
 pub use remove::remove;
+pub use replace::replace;
 pub use shift::{shift_down, shift_up, split};
 pub use store::{NodeStore, NodeStoreMut};
 

@@ -6,9 +6,10 @@ use core::ops::Range;
 
 use super::narrow::narrow;
 use super::path::Path;
+use super::replace::substitute;
 use super::splice::Splice;
 use super::{NodeStoreMut, Progress, TreeError};
-use crate::disk::extent::{Extent, State, LOGICAL_END};
+use crate::disk::extent::{State, LOGICAL_END};
 use crate::disk::units::LogicalBlock;
 
 /// Brings all blocks in `range` into the state `to`, looking at no more than `limit` extents.
@@ -62,45 +63,17 @@ fn convert_one<S: NodeStoreMut>(
         return Ok(inside.end());
     }
 
-    // The extent at `from` is the one before the path's position in the leaf.
-    let mut slot = path.slot(path.depth()).saturating_sub(1);
-    let mut removed = 1;
-    let before = old.part(old.logical(), from);
-    let after = old.part(inside.end(), old.end());
-    let Some(mut middle) = inside.with_state(to) else {
+    let Some(middle) = inside.with_state(to) else {
         // The greatest written extent is one block too long for an unwritten one, and so is all
         // of its extent.
         let last = LogicalBlock(inside.end().0 - 1);
         let most = inside.part(from, last).and_then(|part| part.with_state(to));
         let rest = inside.part(last, end).and_then(|part| part.with_state(to));
-        Splice::new(slot, removed, [most, rest, None]).apply(store, path, old.physical())?;
+        // The extent at `from` is the one before the path's position in the leaf.
+        let slot = path.slot(path.depth()).saturating_sub(1);
+        Splice::new(slot, 1, [most, rest, None]).apply(store, path, old.physical())?;
         return Ok(inside.end());
     };
-
-    if before.is_none() && slot > 0 {
-        let left = extent_at(store, &path, slot - 1)?;
-        if let Some(joined) = left.join(middle) {
-            middle = joined;
-            slot -= 1;
-            removed += 1;
-        }
-    }
-    if after.is_none() {
-        if let Some(joined) = around.right.and_then(|right| middle.join(right)) {
-            middle = joined;
-            removed += 1;
-        }
-    }
-    Splice::new(slot, removed, [before, Some(middle), after]).apply(store, path, old.physical())?;
+    substitute(store, path, around.right, old, middle)?;
     Ok(inside.end())
-}
-
-/// Extent `slot` of the leaf at the end of `path`.
-fn extent_at<S: NodeStoreMut>(
-    store: &S,
-    path: &Path<S::Block>,
-    slot: usize,
-) -> Result<Extent, S::Error> {
-    let area = store.area();
-    path.view(store, path.depth(), |leaf| leaf.extent(slot, area))
 }

@@ -18,7 +18,7 @@ use crate::disk::extent::{Entry, NodeMut, Place, ROOT_ENTRIES};
 ///
 /// A node is damaged, or the store's error. The tree is valid; a node that it was the store's
 /// error not to free is lost until the next `e2fsck`.
-pub(super) fn narrow<S: NodeStoreMut>(store: &mut S) -> Result<(), S::Error> {
+pub fn narrow<S: NodeStoreMut>(store: &mut S) -> Result<(), S::Error> {
     let area = store.area();
     loop {
         let only = view(store, None, |root| match (root.depth(), root.len()) {

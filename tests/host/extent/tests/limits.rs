@@ -8,7 +8,9 @@ mod support;
 use rext4_extent::disk::extent::{Extent, State, LOGICAL_END, MAX_DEPTH};
 use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
 use rext4_extent::extent::memory::Memory;
-use rext4_extent::extent::{convert, credits, depth, insert, lookup, remove, Mapping, Progress};
+use rext4_extent::extent::{
+    convert, credits, depth, insert, lookup, narrow, remove, replace, Mapping, Progress,
+};
 use support::{Pair, TINY};
 
 /// Blocks in each extent.
@@ -76,6 +78,25 @@ fn a_conversion_in_a_full_tree_needs_all_it_may() {
     }
     assert_eq!(credits::convert_new(MAX_DEPTH), credits::CONVERT_NEW_MAX);
     convert_most(MAX_DEPTH, 2);
+}
+
+/// The middle of an extent in full nodes, and back. Putting it back takes no node.
+#[test]
+fn a_replacement_in_a_full_tree_needs_all_it_may() {
+    for levels in 0..=MAX_DEPTH {
+        let children = if levels < MAX_DEPTH { 4 } else { 2 };
+        full(levels, children, LEN, |memory, count| {
+            let at = LogicalBlock(count / 2 * LEN + 1);
+            let new = Extent::new(at, PhysicalBlock(9), 1, State::Written).expect("valid");
+            let old = replace(memory, new).expect("room");
+            assert_eq!(memory.counts.allocated, credits::splice_new(levels));
+            assert_eq!(replace(memory, old), Ok(new));
+            assert_eq!(memory.counts.allocated, credits::splice_new(levels));
+            assert!(memory.touched() as u32 <= credits::splice(levels));
+            narrow(memory).expect("no error");
+            assert!(memory.touched() as u32 <= credits::splice(levels));
+        });
+    }
 }
 
 /// The same in steps, each of which is a transaction of its own.

@@ -23,6 +23,7 @@ fn op(longest: u32) -> impl Strategy<Value = (bool, Op)> {
         5 => (place.clone(), 0..3u64, state())
             .prop_map(|((at, len), run, state)| Op::Insert { at, len, run, state }),
         3 => (place.clone(), state()).prop_map(|((at, len), to)| Op::Convert { at, len, to }),
+        2 => (place.clone(), 0..3u64).prop_map(|((at, len), run)| Op::Replace { at, len, run }),
         1 => place.clone().prop_map(|(at, len)| Op::Remove { at, len }),
         1 => place.clone().prop_map(|(at, len)| Op::Collapse { at, len }),
         1 => place.prop_map(|(at, len)| Op::Open { at, len }),

@@ -13,8 +13,8 @@ use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
 use rext4_extent::extent::check::{check, Shape};
 use rext4_extent::extent::memory::{BlockState, Memory, MemoryError};
 use rext4_extent::extent::{
-    self, convert, credits, insert, lookup, next_extent, remove, shift_down, shift_up, split,
-    Mapping, Progress, TreeError,
+    self, convert, credits, insert, lookup, narrow, next_extent, remove, replace, shift_down,
+    shift_up, split, Mapping, Progress, TreeError,
 };
 
 /// The first block for nodes. Below it are those for data.
@@ -41,6 +41,8 @@ pub enum Op {
     },
     /// Convert.
     Convert { at: u32, len: u32, to: State },
+    /// Map to another run of the device.
+    Replace { at: u32, len: u32, run: u64 },
     /// Remove what is mapped.
     Remove { at: u32, len: u32 },
     /// Remove what is mapped, and have what follows move up to it.
@@ -197,6 +199,9 @@ impl Pair {
             Op::Convert { at, len, to } => {
                 place(at, len, true).map_or(op, |(at, len)| Op::Convert { at, len, to })
             }
+            Op::Replace { at, len, run } => {
+                place(at, len, true).map_or(op, |(at, len)| Op::Replace { at, len, run })
+            }
             Op::Remove { .. } | Op::Collapse { .. } | Op::Open { .. } => op,
         }
     }
@@ -227,7 +232,7 @@ impl Pair {
                 assert!(extent.map(LogicalBlock(at)).is_some());
             }
             (Err(MemoryError::Tree(TreeError::Hole(block))), Err(at)) => {
-                assert!(matches!(op, Op::Convert { .. }));
+                assert!(matches!(op, Op::Convert { .. } | Op::Replace { .. }));
                 assert_eq!(block.0, at);
             }
             wrong => panic!("{op:?}: {wrong:?}"),
@@ -240,6 +245,8 @@ impl Pair {
                 credits::convert_new(before),
                 credits::convert(before, extents),
             ),
+            // `run` looks at each of its steps.
+            Op::Replace { .. } => (u32::MAX, u32::MAX),
             Op::Remove { .. } => (
                 credits::splice_new(before),
                 credits::remove(before, extents),
@@ -309,6 +316,16 @@ impl Pair {
                     }
                 }
                 self.model = part;
+            }
+            Op::Replace { at, len, run } => {
+                for block in at..at + len {
+                    if self.model == found {
+                        break;
+                    }
+                    if let Some((place, _)) = self.model.get_mut(&block) {
+                        *place = physical(run, block);
+                    }
+                }
             }
             Op::Remove { at, len } => {
                 for block in (at..at + len).rev() {
@@ -381,6 +398,15 @@ impl Pair {
                 }
                 Ok(0)
             }
+            Op::Replace { at, len, run } => {
+                for block in at..at + len {
+                    match self.model.get_mut(&block) {
+                        Some((place, _)) => *place = physical(run, block),
+                        None => return Err(block),
+                    }
+                }
+                Ok(0)
+            }
             Op::Remove { at, len } => {
                 let before = self.model.len();
                 self.model
@@ -444,6 +470,15 @@ fn run(memory: &mut Memory<'_>, op: Op) -> Result<(), MemoryError> {
             Progress::Done
         }
         Op::Convert { at, len, to } => convert(memory, range(at, len), to, usize::MAX)?,
+        Op::Replace { at, len, run } => {
+            let all = range(at, len);
+            let mut at = all.start;
+            while at < all.end {
+                at = replace_one(memory, at..all.end, run)?;
+            }
+            narrow(memory)?;
+            Progress::Done
+        }
         Op::Remove { at, len } => remove(memory, range(at, len), usize::MAX)?,
         Op::Collapse { at, len } => {
             let gap = range(at, len);
@@ -469,4 +504,28 @@ fn run(memory: &mut Memory<'_>, op: Op) -> Result<(), MemoryError> {
     };
     assert_eq!(progress, Progress::Done);
     Ok(())
+}
+
+/// Has what a range has of the first extent in it mapped to another run, back, and there again; gives
+/// its end.
+fn replace_one(
+    memory: &mut Memory<'_>,
+    range: Range<LogicalBlock>,
+    run: u64,
+) -> Result<LogicalBlock, MemoryError> {
+    let Mapping::Extent(extent) = lookup(memory, range.start)? else {
+        return Err(TreeError::Hole(range.start).into());
+    };
+    let old = extent.part(range.start, range.end).expect("a part of it");
+    let start = PhysicalBlock(physical(run, range.start.0));
+    let new = Extent::new(range.start, start, old.len(), old.state()).expect("a valid extent");
+    let most = credits::splice_new(extent::depth(memory)?);
+    let before = memory.counts.allocated;
+    assert_eq!(replace(memory, new)?, old);
+    let allocated = memory.counts.allocated;
+    assert!(allocated - before <= most, "{new:?} allocated too much");
+    assert_eq!(replace(memory, old)?, new);
+    assert_eq!(memory.counts.allocated, allocated, "{old:?} put back");
+    assert_eq!(replace(memory, new)?, old);
+    Ok(new.end())
 }
