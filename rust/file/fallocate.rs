@@ -9,16 +9,14 @@ mod shift;
 
 use crate::{
     dio::alignment::ByteRange,
-    disk::{extent::State, units::LogicalBlock},
+    disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::{self, credits::CONVERT_NEW_MAX, Progress},
-    group::{ConversionReserve, Rights},
+    extent::credits::CONVERT_NEW_MAX,
+    group::ConversionReserve,
     inode::{
         allocate, check_supported, convert, delayed,
         map::{self, Found},
-        store,
-        tree::{ReadTree, WriteTree},
-        truncate, Alone, DataKind,
+        store, truncate, Alone, DataKind,
     },
     journal::{credits, sync_point::Change},
     vfs::{
@@ -149,7 +147,7 @@ fn zero(
             Found::Written { len, .. } => {
                 let len = len.min(left);
                 let part = at..LogicalBlock(at.0.saturating_add(len));
-                unwrite(inode, part, reserve.as_deref_mut())?;
+                convert::unwrite(inode, part, reserve.as_deref_mut())?;
                 len
             }
             Found::Hole { len } | Found::Unwritten { len, .. } => len.min(left),
@@ -157,41 +155,6 @@ fn zero(
         at = LogicalBlock(at.0.saturating_add(len));
     }
     Ok(())
-}
-
-/// Makes a range that lies in one written extent unwritten.
-fn unwrite(
-    inode: &Inode<Rext4>,
-    mut range: Range<LogicalBlock>,
-    mut reserve: Option<&mut ConversionReserve>,
-) -> FsResult {
-    let sb = inode.super_block();
-    let journal = sb.data().writing(sb)?;
-    loop {
-        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-        // One extent becomes two, and each of these three where the longest unwritten one is
-        // shorter than the longest written one.
-        let handle = journal.start(credits::convert(depth, convert::STEP))?;
-        let mut root = inode.data().tree.write();
-        let rights = Rights::of(reserve.as_deref_mut());
-        let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
-        if extent::depth(&tree)? > depth {
-            continue;
-        }
-        let progress = extent::convert(
-            &mut tree,
-            range.clone(),
-            State::Unwritten,
-            convert::STEP as usize,
-        );
-        tree.store_inode()?;
-        drop(root);
-        handle.stop()?;
-        match progress? {
-            Progress::Done => return Ok(()),
-            Progress::More(start) => range.start = start,
-        }
-    }
 }
 
 /// Fills what a range has of blocks that are not wholly in it with zeros, in the page cache, and

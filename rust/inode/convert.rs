@@ -113,6 +113,37 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
     Ok(())
 }
 
+/// Makes a range that lies in one written extent unwritten. What new nodes of the tree need is taken
+/// from `reserve`, if there is one.
+pub(crate) fn unwrite(
+    inode: &Inode<Rext4>,
+    mut range: Range<LogicalBlock>,
+    mut reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    loop {
+        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        // One extent becomes two, and each of these three where the longest unwritten one is
+        // shorter than the longest written one.
+        let handle = journal.start(credits::convert(depth, STEP))?;
+        let mut root = inode.data().tree.write();
+        let rights = Rights::of(reserve.as_deref_mut());
+        let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
+        if extent::depth(&tree)? > depth {
+            continue;
+        }
+        let progress = extent::convert(&mut tree, range.clone(), State::Unwritten, STEP as usize);
+        tree.store_inode()?;
+        drop(root);
+        handle.stop()?;
+        match progress? {
+            Progress::Done => return Ok(()),
+            Progress::More(start) => range.start = start,
+        }
+    }
+}
+
 /// Moves the size on disk up to `end`, in bytes, if it is less. All data below is on disk and
 /// converted.
 pub(crate) fn grow_on_disk(inode: &Inode<Rext4>, end: i64) -> FsResult {
