@@ -4,6 +4,7 @@
 
 pub(crate) mod buffered;
 pub(crate) mod fallocate;
+mod move_extents;
 
 use crate::{
     dio,
@@ -12,7 +13,7 @@ use crate::{
     inode::{self, delayed, map, size, DataKind},
     mount::Filesystem,
     vfs::{
-        file::{FallocateMode, FileOperations, IovIter, Kiocb, OpenFile},
+        file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
         inode::{ExclusiveLock, Inode, InodeOperations},
         iomap::{IomapOperations, Mapping, Place, Reason},
         posix_acl::{AclKind, PosixAcl},
@@ -92,6 +93,16 @@ impl FileOperations for Rext4 {
     ) -> Result {
         fallocate::fallocate(file, mode, keep_size, offset, len)
             .map_err(|e| Filesystem::errno(file.inode(), "fallocate", e))
+    }
+
+    fn move_extents(
+        file: &Inode<Self>,
+        donor: &Inode<Self>,
+        range: &MoveRange,
+        moved: &mut u64,
+    ) -> Result {
+        move_extents::move_extents(file, donor, range, moved)
+            .map_err(|e| Filesystem::errno(file, "move blocks", e))
     }
 
     fn max_bytes(inode: &Inode<Self>) -> i64 {

@@ -40,6 +40,7 @@ pub(crate) mod stat;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;
 pub(crate) mod task;
+pub(crate) mod transfer;
 pub(crate) mod wait;
 mod write_through;
 pub(crate) mod writeback;

@@ -5,6 +5,7 @@
  */
 
 #include <linux/buffer_head.h>
+#include <linux/file.h>
 #include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
@@ -60,6 +61,9 @@ static const unsigned int REXT4_GETFSLABEL = FS_IOC_GETFSLABEL;
 static const unsigned int REXT4_SETFSLABEL = FS_IOC_SETFSLABEL;
 static const unsigned int REXT4_FITRIM = FITRIM;
 static const unsigned int REXT4_SHUTDOWN = EXT4_IOC_SHUTDOWN;
+static const unsigned int REXT4_MOVE_EXT = EXT4_IOC_MOVE_EXT;
+static const unsigned int REXT4_FMODE_READ = (__force unsigned int)FMODE_READ;
+static const unsigned int REXT4_FMODE_WRITE = (__force unsigned int)FMODE_WRITE;
 static const unsigned int REXT4_TASK_COMM_LEN = TASK_COMM_LEN;
 static const unsigned int REXT4_S_NOSEC = S_NOSEC;
 static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;

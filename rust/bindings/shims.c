@@ -63,6 +63,36 @@ int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
 	return blkdev_issue_discard(bdev, sector, sectors, GFP_NOFS);
 }
 
+struct bio *rext4_shim_bio_add(struct bio *bio, struct block_device *bdev,
+			       bool write, sector_t sector, struct page *page,
+			       unsigned int offset, unsigned int len,
+			       unsigned int pages)
+{
+	struct bio *next;
+
+	if (bio && bio_end_sector(bio) == sector &&
+	    bio_add_page(bio, page, len, offset) == len)
+		return bio;
+	next = bio_alloc(bdev, bio_max_segs(pages),
+			 write ? REQ_OP_WRITE : REQ_OP_READ, GFP_NOFS);
+	next->bi_iter.bi_sector = sector;
+	__bio_add_page(next, page, len, offset);
+	if (bio) {
+		/* The last one ends when all have ended. */
+		bio_chain(bio, next);
+		submit_bio(bio);
+	}
+	return next;
+}
+
+int rext4_shim_bio_finish(struct bio *bio)
+{
+	int ret = submit_bio_wait(bio);
+
+	bio_put(bio);
+	return ret;
+}
+
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 				      unsigned int size, bool movable)
 {
@@ -582,6 +612,11 @@ bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
 void rext4_shim_pagecache_lock(struct inode *inode)
 {
 	filemap_invalidate_lock(inode->i_mapping);
+}
+
+void rext4_shim_pagecache_lock_two(struct inode *one, struct inode *other)
+{
+	filemap_invalidate_lock_two(one->i_mapping, other->i_mapping);
 }
 
 void rext4_shim_pagecache_unlock(struct inode *inode)

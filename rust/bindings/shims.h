@@ -29,6 +29,18 @@ unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev);
 int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
 			    sector_t sectors);
 
+/*
+ * Transfers between memory and a device, for vfs/transfer.rs. A part of a page
+ * is added to a bio, which may be NULL; where it does not fit, that is submitted
+ * and another one begun, with room for so many pages. All are submitted and
+ * waited for with the last one. Sleeps.
+ */
+struct bio *rext4_shim_bio_add(struct bio *bio, struct block_device *bdev,
+			       bool write, sector_t sector, struct page *page,
+			       unsigned int offset, unsigned int len,
+			       unsigned int pages);
+int rext4_shim_bio_finish(struct bio *bio);
+
 /* A reference to the buffer of a block that lies within the device, or NULL. */
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 				      unsigned int size, bool movable);
@@ -103,6 +115,7 @@ void rext4_shim_i_size_write(struct inode *inode, loff_t bytes);
 u32 rext4_shim_i_uid_read(const struct inode *inode);
 u32 rext4_shim_i_gid_read(const struct inode *inode);
 void rext4_shim_pagecache_lock(struct inode *inode);
+void rext4_shim_pagecache_lock_two(struct inode *one, struct inode *other);
 void rext4_shim_pagecache_unlock(struct inode *inode);
 /* Sets the times of change of data and inode to now. */
 void rext4_shim_inode_touch(struct inode *inode);

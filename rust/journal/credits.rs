@@ -93,6 +93,15 @@ pub(crate) const fn convert(depth: u16, limit: u32) -> Credits {
     .with_revokes(touched)
 }
 
+/// One call of [`extent::replace()`], another one that puts back what was there, and
+/// [`extent::narrow`], and the inode.
+///
+/// As for converting one extent, which is one splice too. To put back what was there changes nodes
+/// of the same path and allocates none; nor does narrowing, which frees nodes on all paths.
+pub(crate) const fn replace(depth: u16) -> Credits {
+    convert(depth, 1)
+}
+
 /// In how many groups one extent can lie, at most.
 const fn groups_per_extent(layout: &Layout) -> u32 {
     // It begins somewhere in the first.

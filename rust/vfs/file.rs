@@ -63,10 +63,33 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Has a range of a file, and as much of another one's, exchange their blocks. The file keeps its
+    /// data, the other one reads as zeros there. Counts the blocks in `moved`, with an error too.
+    /// Called without locks; both are files of one file system.
+    fn move_extents(
+        file: &Inode<Self>,
+        donor: &Inode<Self>,
+        range: &MoveRange,
+        moved: &mut u64,
+    ) -> Result
+    where
+        Self: FileSystem;
+
     /// Largest size that the file can have, in bytes.
     fn max_bytes(inode: &Inode<Self>) -> i64
     where
         Self: FileSystem;
+}
+
+/// Which blocks two files are to exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct MoveRange {
+    /// The first logical block.
+    pub start: u64,
+    /// The first logical block in the other file.
+    pub donor_start: u64,
+    /// The number of blocks.
+    pub len: u64,
 }
 
 /// What `fallocate` is to do with a range.

@@ -331,6 +331,18 @@ impl<T: FileSystem> Inode<T> {
         unsafe { (*self.as_ptr()).i_flags & bindings::REXT4_S_NOSEC != 0 }
     }
 
+    /// Whether somebody swaps to the file.
+    pub fn is_swap_file(&self) -> bool {
+        // SAFETY: a racy read of the flags, as the VFS does it.
+        unsafe { (*self.as_ptr()).i_flags & bindings::S_SWAPFILE != 0 }
+    }
+
+    /// Whether the file can be written to at its end only.
+    pub fn is_append_only(&self) -> bool {
+        // SAFETY: a racy read of the flags, as the VFS does it.
+        unsafe { (*self.as_ptr()).i_flags & bindings::S_APPEND != 0 }
+    }
+
     /// Whether the immutable flag is set.
     pub fn is_immutable(&self) -> bool {
         // SAFETY: a racy read of the flags, as the VFS does it.
@@ -375,6 +387,19 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: the inode is valid.
         unsafe { bindings::rext4_shim_pagecache_lock(self.as_ptr()) };
         PageCacheLock(self, NotThreadSafe)
+    }
+
+    /// The same for two inodes, whose locks show that they are not one.
+    pub fn lock_two_page_caches<'a>(
+        (one, other): &Two<ExclusiveLock<'a, T>>,
+    ) -> Two<PageCacheLock<'a, T>> {
+        // SAFETY: the inodes are valid; since both are locked they are not the same.
+        unsafe { bindings::rext4_shim_pagecache_lock_two(one.0.as_ptr(), other.0.as_ptr()) };
+        // INVARIANT: both were locked just now.
+        (
+            PageCacheLock(one.0, NotThreadSafe),
+            PageCacheLock(other.0, NotThreadSafe),
+        )
     }
 
     /// Writes a range of the page cache out, first and last byte, and waits for it.
@@ -423,6 +448,25 @@ impl<T: FileSystem> Inode<T> {
         ExclusiveLock(self, NotThreadSafe)
     }
 
+    /// Takes the locks of two inodes that are no directories exclusively, in the order that the VFS
+    /// has for that; sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if they are one.
+    pub fn lock_two<'a>(one: &'a Self, other: &'a Self) -> Result<Two<ExclusiveLock<'a, T>>> {
+        if ptr::eq(one, other) {
+            return Err(code::EINVAL);
+        }
+        // SAFETY: the inodes are valid, and not the same.
+        unsafe { bindings::lock_two_nondirectories(one.as_ptr(), other.as_ptr()) };
+        // INVARIANT: both were locked just now.
+        Ok((
+            ExclusiveLock(one, NotThreadSafe),
+            ExclusiveLock(other, NotThreadSafe),
+        ))
+    }
+
     /// Takes the inode's lock shared; sleeps.
     pub fn lock_shared(&self) -> SharedLock<'_, T> {
         // SAFETY: the inode is valid.
@@ -450,6 +494,9 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::rext4_shim_inode_is_new(self.as_ptr()) }
     }
 }
+
+/// One of a kind for each of two inodes.
+pub type Two<L> = (L, L);
 
 /// The inode's lock (`i_rwsem`), held exclusively.
 ///

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What administrators ask of a mounted file system, by `ioctl` on any of its files: its label and
-//! UUID, generations of inodes, to be trimmed, to be shut down.
+//! What is asked by `ioctl`: by administrators of a mounted file system, on any of its files (its
+//! label and UUID, generations of inodes, to be trimmed, to be shut down), and of two files to
+//! exchange blocks.
 //!
 //! Flags of inodes are not here but in [`super::fileattr`], and the VFS answers some by itself
 //! (`FIFREEZE`, `FS_IOC_GETFSUUID`, `FS_IOC_GETFSSYSFSPATH`).
 //!
 //! C headers: `include/uapi/linux/fs.h`, `include/uapi/linux/ext4.h`
+
+mod move_extents;
 
 use super::{
     file::OpenFile,
@@ -224,6 +227,7 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             b::REXT4_EXT4_GETFSUUID => self.get_uuid(),
             b::REXT4_FITRIM => self.trim(),
             b::REXT4_SHUTDOWN => self.shut_down(),
+            b::REXT4_MOVE_EXT => self.move_extents(),
             _ => Err(Error::from_errno(-(b::REXT4_ENOIOCTLCMD as i32))),
         }
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Calls by ioctl: flags of files, generations, labels, shutting down, trimming."""
+"""Calls by ioctl: flags of files, generations, labels, shutting down, trimming, moving blocks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ GETFSUUID, GETFSSYSFSPATH = 0x80111500, 0x80811501
 EXT4_GETFSUUID = 0x8008662C
 FITRIM = 0xC0185879
 SHUTDOWN = 0x8004587D
+MOVE_EXT = 0xC028660F
 FLUSH, COMMIT_ONLY, NOW = 0, 1, 2  # how to shut down
 
 #: The bits of `chattr`'s letters.
@@ -79,3 +80,14 @@ def trim(path: Path, start: int = 0, length: int = 2**64 - 1, least: int = 0) ->
     """Discard free space; how many bytes."""
     answer = call(path, FITRIM, struct.pack("3Q", start, length, least))
     return struct.unpack("3Q", answer)[1]
+
+
+def move_extents(file: int, donor: int, start: int, donor_start: int, blocks: int) -> tuple[int, int]:
+    """Have a file exchange blocks with a donor: the errno or zero, and how many blocks were moved."""
+    argument = bytearray(struct.pack("2I4Q", 0, donor, start, donor_start, blocks, 0))
+    number = 0
+    try:
+        fcntl.ioctl(file, MOVE_EXT, argument)
+    except OSError as error:
+        number = error.errno or 0
+    return number, struct.unpack("2I4Q", argument)[5]
