@@ -26,9 +26,10 @@ unsigned int rext4_shim_page_shift(void)
 	return PAGE_SHIFT;
 }
 
-/* In b_state: the lock of a buffer's bytes, and below it the known kinds. */
+/* In b_state: the lock of a buffer's bytes, and below it the rest. */
 #define BYTES_LOCK_BIT		(BITS_PER_LONG - 1)
-#define KIND_BIT(kind)		(BYTES_LOCK_BIT - 1 - (kind))
+#define LATE_BIT		(BYTES_LOCK_BIT - 1)
+#define KIND_BIT(kind)		(LATE_BIT - 1 - (kind))
 
 static_assert(KIND_BIT(REXT4_BH_KINDS - 1) >= BH_JBDPrivateStart);
 
@@ -138,6 +139,7 @@ void rext4_shim_bh_lock(struct buffer_head *bh)
 void rext4_shim_bh_zero(struct buffer_head *bh)
 {
 	rext4_shim_bh_clear_kinds(bh);
+	clear_bit(LATE_BIT, &bh->b_state);
 	rext4_shim_bh_lock_bytes(bh);
 	memset(bh->b_data, 0, bh->b_size);
 	rext4_shim_bh_unlock_bytes(bh);
@@ -171,6 +173,24 @@ void rext4_shim_bh_clear_kinds(struct buffer_head *bh)
 
 	for (kind = 0; kind < REXT4_BH_KINDS; kind++)
 		clear_bit(KIND_BIT(kind), &bh->b_state);
+}
+
+void rext4_shim_bh_checksum_late(struct buffer_head *bh,
+				 struct jbd2_buffer_trigger_type *trigger,
+				 unsigned int kind)
+{
+	/* Write access to the buffer keeps its journal head. */
+	if (READ_ONCE(bh2jh(bh)->b_triggers) != trigger)
+		jbd2_journal_set_triggers(bh, trigger);
+	if (test_bit(LATE_BIT, &bh->b_state))
+		return;
+	rext4_shim_bh_set_kind(bh, kind);
+	set_bit(LATE_BIT, &bh->b_state);
+}
+
+bool rext4_shim_bh_take_late(struct buffer_head *bh)
+{
+	return test_and_clear_bit(LATE_BIT, &bh->b_state);
 }
 
 bool rext4_shim_in_transaction(void)

@@ -15,9 +15,10 @@ unsigned int rext4_shim_page_shift(void);
 /*
  * Buffers and block devices, for vfs/buffer.rs and vfs/block_device.rs.
  *
- * Two things of ours are kept in a buffer's b_state: a lock of its bytes, and
- * of which kinds its contents were found to be. They use the bits from the top
- * down, where no other file system on the same device has left anything.
+ * Three things of ours are kept in a buffer's b_state: a lock of its bytes, of
+ * which kinds its contents were found to be, and whether its checksum is still
+ * to be computed. They use the bits from the top down, where no other file system
+ * on the same device has left anything.
  */
 #define REXT4_BH_KINDS 6u
 
@@ -58,6 +59,15 @@ void rext4_shim_bh_unlock_bytes(struct buffer_head *bh);
 bool rext4_shim_bh_is_kind(struct buffer_head *bh, unsigned int kind);
 void rext4_shim_bh_set_kind(struct buffer_head *bh, unsigned int kind);
 void rext4_shim_bh_clear_kinds(struct buffer_head *bh);
+/*
+ * Notes that the checksum is still to be computed, by the trigger, and that the
+ * contents are of a kind. The calling thread's handle has write access.
+ */
+void rext4_shim_bh_checksum_late(struct buffer_head *bh,
+				 struct jbd2_buffer_trigger_type *trigger,
+				 unsigned int kind);
+/* Whether it was noted; it is not any more. */
+bool rext4_shim_bh_take_late(struct buffer_head *bh);
 
 /* The journal, for vfs/jbd2.rs. */
 bool rext4_shim_in_transaction(void);

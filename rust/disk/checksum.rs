@@ -112,6 +112,16 @@ impl FsSeed {
 pub struct InodeSeed(Crc32c);
 
 impl InodeSeed {
+    /// The seed with this value.
+    pub fn stored(update: Crc32cFn, seed: u32) -> Self {
+        Self(Crc32c::resume(update, seed))
+    }
+
+    /// The seed itself.
+    pub fn value(self) -> u32 {
+        self.0.value()
+    }
+
     /// Starts a checksum.
     pub fn start(self) -> Crc32c {
         self.0

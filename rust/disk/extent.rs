@@ -29,7 +29,7 @@ pub mod node;
 pub use error::{Fault, NodeError, Place};
 pub use node::{Entry, Node, NodeMut};
 
-use super::checksum::InodeSeed;
+use super::checksum::{Crc32cFn, InodeSeed};
 use super::error::ChecksumMismatch;
 use super::units::{LogicalBlock, PhysicalBlock};
 
@@ -229,6 +229,19 @@ pub fn verify_checksum(block: &[u8], at: PhysicalBlock, seed: InodeSeed) -> Resu
         .map_err(|mismatch| NodeError::new(place, Fault::Checksum(mismatch)))
 }
 
+/// What the checksum of the node that fills `block` covers, and its place.
+fn split_tail(
+    block: &mut [u8],
+    at: PhysicalBlock,
+) -> Result<(&[u8], &mut [u8; TAIL_SIZE]), NodeError> {
+    let place = Place::Block(at);
+    let end = Node::parse(block, place)?.end();
+    let error = NodeError::new(place, Fault::NoTail);
+    let (covered, tail) = block.split_at_mut_checked(end).ok_or(error)?;
+    let stored = tail.first_chunk_mut::<TAIL_SIZE>().ok_or(error)?;
+    Ok((covered, stored))
+}
+
 /// Makes the checksum of the node that fills `block` right: see [`verify_checksum`].
 ///
 /// # Errors
@@ -239,11 +252,39 @@ pub fn update_checksum(
     at: PhysicalBlock,
     seed: InodeSeed,
 ) -> Result<(), NodeError> {
-    let place = Place::Block(at);
-    let end = Node::parse(block, place)?.end();
-    let error = NodeError::new(place, Fault::NoTail);
-    let (covered, tail) = block.split_at_mut_checked(end).ok_or(error)?;
-    let stored = tail.first_chunk_mut::<TAIL_SIZE>().ok_or(error)?;
+    let (covered, stored) = split_tail(block, at)?;
+    *stored = seed.checksum(covered).to_le_bytes();
+    Ok(())
+}
+
+/// Puts the checksum off: in its place goes what [`complete_checksum`] needs. Such a block must not
+/// get to the disk.
+///
+/// # Errors
+///
+/// As for [`update_checksum`].
+pub fn postpone_checksum(
+    block: &mut [u8],
+    at: PhysicalBlock,
+    seed: InodeSeed,
+) -> Result<(), NodeError> {
+    let (_, stored) = split_tail(block, at)?;
+    *stored = seed.value().to_le_bytes();
+    Ok(())
+}
+
+/// Makes the checksum right that [`postpone_checksum`] has put off. To be called once.
+///
+/// # Errors
+///
+/// As for [`update_checksum`].
+pub fn complete_checksum(
+    block: &mut [u8],
+    at: PhysicalBlock,
+    update: Crc32cFn,
+) -> Result<(), NodeError> {
+    let (covered, stored) = split_tail(block, at)?;
+    let seed = InodeSeed::stored(update, u32::from_le_bytes(*stored));
     *stored = seed.checksum(covered).to_le_bytes();
     Ok(())
 }

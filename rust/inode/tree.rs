@@ -9,7 +9,10 @@ use super::{map, seed, store};
 use crate::{
     disk::{
         checksum::InodeSeed,
-        extent::{update_checksum, verify_checksum, DataArea, Extent, Node, Place, ROOT_SIZE},
+        extent::{
+            complete_checksum, postpone_checksum, verify_checksum, DataArea, Extent, Node, Place,
+            ROOT_SIZE,
+        },
         units::PhysicalBlock,
     },
     error::{FsError, FsResult},
@@ -17,9 +20,10 @@ use crate::{
     group::Rights,
     journal::{kinds::EXTENT_NODE, sync_point::Change},
     vfs::{
-        buffer::{Buffer, FreshBuffer},
+        buffer::{Buffer, FreshBuffer, Kind},
+        checksum::crc32c,
         inode::Inode,
-        jbd2::Handle,
+        jbd2::{BufferMut, Handle, LateChecksum},
     },
     Rext4,
 };
@@ -123,6 +127,26 @@ impl NodeStore for ReadTree<'_> {
     }
 }
 
+/// The checksum of a node: it changes several times in one transaction, and is nearly as long as the
+/// block.
+struct NodeChecksum;
+
+impl LateChecksum for NodeChecksum {
+    const KIND: Kind = EXTENT_NODE;
+
+    fn complete(block: u64, bytes: &mut [u8]) {
+        // Fails for a block that is no node; then there is no place for a checksum.
+        let _ = complete_checksum(bytes, PhysicalBlock(block), crc32c);
+    }
+}
+
+fn postpone(bytes: &mut [u8], at: PhysicalBlock, seed: Option<InodeSeed>) {
+    if let Some(seed) = seed {
+        // As above.
+        let _ = postpone_checksum(bytes, at, seed);
+    }
+}
+
 /// A tree to change, within a transaction.
 ///
 /// After the last change the caller stores the inode: [`WriteTree::store_inode`].
@@ -158,6 +182,14 @@ impl<'a, 'j> WriteTree<'a, 'j> {
         store::store(self.inode, self.handle, self.root)?;
         self.inode.data().sync_point.note(self.handle, Change::Data);
         Ok(())
+    }
+
+    fn write<'b>(&'b self, block: &'b Buffer) -> FsResult<BufferMut<'b>> {
+        let node = self.handle.write(block)?;
+        if self.seed.is_some() {
+            node.checksum_late::<NodeChecksum>();
+        }
+        Ok(node)
     }
 
     fn block_bytes(&self) -> u64 {
@@ -208,12 +240,9 @@ impl NodeStoreMut for WriteTree<'_, '_> {
 
     fn edit<R>(&mut self, block: &Buffer, f: impl FnOnce(&mut [u8]) -> R) -> FsResult<R> {
         let (seed, at) = (self.seed, self.location(block));
-        Ok(self.handle.write(block)?.edit(|bytes| {
+        Ok(self.write(block)?.edit(|bytes| {
             let result = f(bytes);
-            if let Some(seed) = seed {
-                // Fails for a block that is no node; then there is no place for a checksum.
-                let _ = update_checksum(bytes, at, seed);
-            }
+            postpone(bytes, at, seed);
             result
         })?)
     }
@@ -225,17 +254,11 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         f: impl FnOnce(&mut [u8], &[u8]) -> R,
     ) -> FsResult<R> {
         let (seed, at) = (self.seed, self.location(block));
-        Ok(self
-            .handle
-            .write(block)?
-            .edit_from(source, |bytes, source| {
-                let result = f(bytes, source);
-                if let Some(seed) = seed {
-                    // As in `edit`.
-                    let _ = update_checksum(bytes, at, seed);
-                }
-                result
-            })?)
+        Ok(self.write(block)?.edit_from(source, |bytes, source| {
+            let result = f(bytes, source);
+            postpone(bytes, at, seed);
+            result
+        })?)
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {

@@ -44,6 +44,11 @@ impl Kind {
         assert!(number < bindings::REXT4_BH_KINDS);
         Self(number)
     }
+
+    /// Its number.
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// Where a buffer's memory comes from.
@@ -227,6 +232,20 @@ impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Buffer").field(&self.block()).finish()
     }
+}
+
+/// Looks at a buffer that the kernel hands to a callback.
+///
+/// # Safety
+///
+/// The buffer is valid during the call, filled, and in a block device's page cache.
+pub(super) unsafe fn with_raw<R>(
+    head: *mut bindings::buffer_head,
+    look: impl FnOnce(&Buffer) -> R,
+) -> Option<R> {
+    // INVARIANT: as the caller promises; the reference is the caller's, and not given up here.
+    let buffer = NonNull::new(head).map(|head| core::mem::ManuallyDrop::new(Buffer { head }));
+    buffer.map(|buffer| look(&buffer))
 }
 
 /// A buffer whose contents do not matter: that of a block which was allocated just now.

@@ -23,9 +23,11 @@
 //! - a journal can't be destroyed while a handle borrows it.
 
 mod handle;
+mod late;
 mod life;
 
 pub(crate) use handle::{BufferMut, Credits, Handle};
+pub(crate) use late::LateChecksum;
 pub(crate) use life::{Features, JournalSlot, Settings, UnloadedJournal};
 
 use super::block_device::BlockDevice;

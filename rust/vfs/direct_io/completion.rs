@@ -21,10 +21,7 @@
 //! `i_dio_count` is raised once more until the end, so who waits for direct I/O waits for this too.
 
 use super::{Carried, DirectIo};
-use crate::{
-    bindings,
-    vfs::inode::Inode,
-};
+use crate::{bindings, vfs::inode::Inode};
 use core::ptr;
 use kernel::{ffi, prelude::*, types::Opaque};
 

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use rext4_extent::disk::checksum::{crc32c_table, FsSeed, InodeSeed};
 use rext4_extent::disk::error::ChecksumMismatch;
 use rext4_extent::disk::extent::{
-    update_checksum, verify_checksum, DataArea, Entry, Extent, Fault, Node, NodeError, NodeMut,
-    Place, State, LOGICAL_END, ROOT_SIZE,
+    complete_checksum, postpone_checksum, update_checksum, verify_checksum, DataArea, Entry,
+    Extent, Fault, Node, NodeError, NodeMut, Place, State, LOGICAL_END, ROOT_SIZE,
 };
 use rext4_extent::disk::units::{InodeNumber, LogicalBlock, PhysicalBlock};
 use rext4_extent::extent::check::check;
@@ -136,6 +136,13 @@ fn a_wrong_checksum_is_found() {
         }
         let other = FsSeed::of_uuid(crc32c_table, b"another 16 bytes").inode(InodeNumber(12), 1);
         assert!(verify_checksum(&block, at, other).is_err());
+
+        // Put off while the block changes, and in the end the same.
+        postpone_checksum(&mut block, at, seed()).expect("room");
+        block[end - 1] ^= 0x10;
+        postpone_checksum(&mut block, at, seed()).expect("room");
+        complete_checksum(&mut block, at, crc32c_table).expect("room");
+        assert_eq!(verify_checksum(&block, at, seed()), Ok(()));
     }
     // Twelve bytes for each entry and none for the checksum.
     let mut block = vec![0; 12 + 12 * 6];
@@ -144,6 +151,8 @@ fn a_wrong_checksum_is_found() {
         .expect("room");
     let error = NodeError::new(Place::Block(at), Fault::NoTail);
     assert_eq!(update_checksum(&mut block, at, seed()), Err(error));
+    assert_eq!(postpone_checksum(&mut block, at, seed()), Err(error));
+    assert_eq!(complete_checksum(&mut block, at, crc32c_table), Err(error));
     assert_eq!(verify_checksum(&block, at, seed()), Err(error));
 }
 
@@ -336,6 +345,7 @@ proptest! {
             }
             let _ = verify_checksum(&bytes, PhysicalBlock(1), seed());
             let _ = update_checksum(&mut bytes, PhysicalBlock(1), seed());
+            let _ = complete_checksum(&mut bytes, PhysicalBlock(1), crc32c_table);
         }
     }
 }
