@@ -408,7 +408,12 @@ impl<T: FileSystem> Registration<T> {
         to_result(unsafe {
             slot.fs.get().write(bindings::file_system_type {
                 name: name.as_char_ptr(),
-                fs_flags: (bindings::FS_REQUIRES_DEV | bindings::FS_ALLOW_IDMAP) as i32,
+                // Multigrain times: whoever has looked at a change time sees the next change in
+                // it. They rest on `generic_fillattr`, `setattr_copy` and times from
+                // `inode_set_ctime_current`.
+                fs_flags: (bindings::FS_REQUIRES_DEV
+                    | bindings::FS_ALLOW_IDMAP
+                    | bindings::FS_MGTIME) as i32,
                 init_fs_context: Some(fs_context::init_fs_context::<T>),
                 kill_sb: Some(kill_sb::<T>),
                 owner: module.as_ptr().cast(),
