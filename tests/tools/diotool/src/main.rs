@@ -6,7 +6,9 @@ mod args;
 mod buffer;
 mod engine;
 mod journal;
+mod mapping;
 mod plan;
+mod random;
 mod source;
 mod stamp;
 mod verify;
@@ -37,6 +39,10 @@ diotool verify --log LOG FILE     all that was acknowledged is there, and nothin
 diotool watch --stop PATH FILE    read all the time until PATH is there: zeros or data
     --how buffered|direct|mmap --id N --seed N
     --seconds N                   fail if PATH is not there by then (60)
+diotool random FILE               operations of all kinds, compared with a model in memory
+    --seed N --count N            of the random numbers; of operations (1000)
+    --limit B --unit B            the file's greatest size (512k), the block size (4096)
+    --check-every N               compare all of the file after N operations each (25)
 Numbers may end in k, m or g. Output: one line of JSON. Exit status: 0 if all was well.
 ";
 
@@ -46,6 +52,7 @@ fn main() {
         Some("write") => write::run(words),
         Some("verify") => verify::verify(words),
         Some("watch") => verify::watch(words),
+        Some("random") => random::run(words),
         Some("--help") => {
             print!("{HELP}");
             Ok(())

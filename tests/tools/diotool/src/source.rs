@@ -4,11 +4,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::buffer::Buffer;
+use crate::mapping::Mapping;
 
 /// Reads are done in pieces of this many bytes, at multiples of it.
 pub const CHUNK: u64 = 64 << 10;
@@ -68,26 +68,8 @@ impl Source {
         if length == 0 {
             return Ok(0);
         }
-        // SAFETY: a new mapping at an address that the kernel chooses.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                self.file.as_raw_fd(),
-                offset as i64,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the mapping has `length` bytes, the buffer at least as many, and they don't
-        // overlap. The file may change meanwhile: this copies raw bytes and forms no reference.
-        unsafe {
-            std::ptr::copy_nonoverlapping(start.cast::<u8>(), self.buffer.as_mut_ptr(), length);
-            libc::munmap(start, length);
-        }
+        // The file may change meanwhile.
+        Mapping::new(&self.file, offset, length, false)?.load(0, &mut self.buffer[..length]);
         Ok(length)
     }
 }
