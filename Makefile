@@ -30,6 +30,11 @@ test: host
 test-kasan: host
 	@scripts/test --kasan $(T)
 
+#: make test-long [T=name…] what takes minutes to hours: a million operations, a real build …
+.PHONY: test-long
+test-long: host
+	@scripts/test --long $(T)
+
 #: make bench [B=options]   measure rext4 beside C ext4, in turn; see scripts/bench --help
 .PHONY: bench
 bench: host

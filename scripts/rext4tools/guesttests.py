@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Running the tests in tests/guest.
+"""Running the tests in tests/guest, and the long ones in tests/long.
 
 A test is an executable file. Comment lines at its top say what it wants:
 
@@ -9,6 +9,7 @@ A test is an executable file. Comment lines at its top say what it wants:
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line
     # needs-kasan: yes       `make test` runs it on the KASAN kernel too
+    # workbench: yes         /share/root.squashfs is a system with a compiler and sources
     # host: yes              runs on the host and calls scripts/guest itself
 
 It passes with exit status 0, is skipped with 77 (its last line says why) and
@@ -29,11 +30,13 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from . import guest, module, pool, qemu
-from .base import LOGS, TOP, Failure
+from . import guest, guestimage, module, pool, qemu
+from .base import LOGS, TOP, Failure, say
 from .report import FAIL, PASS, SKIP, Report
 
-DIRECTORY = TOP / "tests" / "guest"
+TESTS = TOP / "tests"
+#: Groups of tests: those of `make test`, and those of `make test-long`.
+GUEST, LONG = "guest", "long"
 # KASAN under TCG is some times slower.
 SLOWER = {"stock": 1, "debug": 1, "kasan": 5}
 # Seconds that a guest may take until it begins with a test.
@@ -42,14 +45,15 @@ START = 300
 # processor at work long after the others.
 SHARE = 3
 _HEADER = re.compile(r"# ([a-z-]+): (.+)")
-_FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "host"}
+_FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "workbench", "host"}
 _MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
 
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """One file of tests/guest and what its header says."""
+    """A test file and what its header says."""
 
+    group: str
     name: str
     kernel: str = "debug"
     disks: tuple[str, ...] = ()
@@ -57,6 +61,7 @@ class Test:
     timeout: int = 120
     append: str = ""
     needs_kasan: bool = False
+    workbench: bool = False
     host: bool = False
 
     @classmethod
@@ -71,6 +76,7 @@ class Test:
         if kernel not in SLOWER:
             raise Failure(f"{path}: `# kernel: {kernel}`; there is {', '.join(SLOWER)}")
         return cls(
+            path.parent.name,
             path.name,
             kernel,
             tuple(fields.get("disk", [])),
@@ -78,6 +84,7 @@ class Test:
             int(fields.get("timeout", ["120"])[0]),
             " ".join(fields.get("append", [])),
             fields.get("needs-kasan") == ["yes"],
+            fields.get("workbench") == ["yes"],
             fields.get("host") == ["yes"],
         )
 
@@ -89,21 +96,32 @@ class Test:
         )
 
     @property
+    def path(self) -> str:
+        """The file, from tests."""
+        return f"{self.group}/{self.name}"
+
+    @property
     def title(self) -> str:
         """How results call it."""
-        return f"guest/{self.name} [{self.kernel}]"
+        return f"{self.path} [{self.kernel}]"
+
+    @property
+    def log_name(self) -> str:
+        """How its logs are called."""
+        return self.name if self.group == GUEST else f"{self.group}-{self.name}"
 
     @property
     def machine(self) -> tuple:
         """Tests with the same one can share a guest."""
-        return (self.kernel, self.disks, self.memory, self.append)
+        return (self.kernel, self.disks, self.memory, self.append, self.workbench)
 
 
-def find() -> list[Test]:
-    """All tests, by name."""
-    if not DIRECTORY.is_dir():
+def find(group: str) -> list[Test]:
+    """All tests of a group, by name."""
+    directory = TESTS / group
+    if not directory.is_dir():
         return []
-    files = sorted(DIRECTORY.iterdir())
+    files = sorted(directory.iterdir())
     return [Test.read(file) for file in files if file.is_file() and os.access(file, os.X_OK)]
 
 
@@ -112,7 +130,7 @@ class Stream(io.RawIOBase):
 
     def __init__(self, tests: list[Test], report: Report) -> None:
         super().__init__()
-        self._waiting = {test.name: test for test in tests}
+        self._waiting = {test.path: test for test in tests}
         self._report = report
         self._rest = b""
         self._lines: list[str] = []
@@ -134,13 +152,15 @@ class Stream(io.RawIOBase):
         match = _MARK.match(line)
         if match is None:
             self._lines.append(line.decode(errors="replace"))
+            if self.current is not None and self.current.group == LONG and line.startswith(b"--"):
+                say(f"{self.current.title} {self._lines[-1]}")
             return
         words = match[2].decode().split()
         if match[1] == b"begin":
             self.current = self._waiting[words[0]]
             self._since = time.monotonic()
             self._lines = []
-        elif self.current is not None and words[0] == self.current.name:
+        elif self.current is not None and words[0] == self.current.path:
             self._end(int(words[1]), words[2] == "yes")
 
     def _end(self, status: int, clean: bool) -> None:
@@ -161,14 +181,14 @@ class Stream(io.RawIOBase):
         assert self.current is not None
         test = self.current
         output = "\n".join(self._lines).strip("\n") + "\n" + more
-        log = LOGS / "tests" / f"{test.name}-{test.kernel}.log"
+        log = LOGS / "tests" / f"{test.log_name}-{test.kernel}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(output, encoding="utf-8")
         shown = output.splitlines()
         if len(shown) > 150:
             shown = [f"(… the beginning is in {log})", *shown[-150:]]
         self._report.add(outcome, test.title, time.monotonic() - self._since, note, "\n".join(shown))
-        del self._waiting[test.name]
+        del self._waiting[test.path]
         self.current = None
         self._idle_since = time.monotonic()
 
@@ -201,17 +221,18 @@ def _run_shared(tests: list[Test], report: Report) -> None:
         first = tests[0]
         stream = Stream(tests, report)
         reasons: list[str] = []
-        words = [f"{test.name}:{test.timeout}" for test in tests]
+        words = [f"{test.path}:{test.timeout}" for test in tests]
         options = guest.Options(
             kernel=first.kernel,
             disks=[qemu.Disk.parse(disk) for disk in first.disks],
             memory=first.memory,
             append=first.append,
+            share=guestimage.workbench() if first.workbench else None,
             timeout=sum(test.timeout + 30 for test in tests) + 120,
             command=["/rext4/scripts/guest-files/run-tests", *words],
         )
         status = guest.run(
-            options, stream, log_name=first.name, overdue=stream.overdue, tell=reasons.append
+            options, stream, log_name=first.log_name, overdue=stream.overdue, tell=reasons.append
         )
         why = "\n".join(reasons) or f"the guest ended with status {status}"
         if stream.current is not None:
@@ -222,7 +243,7 @@ def _run_shared(tests: list[Test], report: Report) -> None:
                 stream.guest_failed(why)
         elif status != 0:
             # After the end of a test that had passed: that counts as well.
-            report.add(FAIL, f"guest/(between tests) [{first.kernel}]", 0, "the guest failed", why)
+            report.add(FAIL, f"{first.group}/(between tests) [{first.kernel}]", 0, "the guest failed", why)
         tests = stream.left
 
 
@@ -230,7 +251,7 @@ def _run_on_host(test: Test, report: Report) -> None:
     start = time.monotonic()
     env = {**os.environ, "REXT4_KERNEL": test.kernel}
     with subprocess.Popen(
-        [DIRECTORY / test.name], cwd=TOP, env=env, stdin=subprocess.DEVNULL, text=True,
+        [TESTS / test.path], cwd=TOP, env=env, stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
     ) as process:
         note = ""
@@ -262,6 +283,8 @@ def prepare(tests: list[Test]) -> None:
     # The programs they call, in build/tools.
     if tests and subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
         raise Failure("the programs that the guest tests use can't be built")
+    if any(test.workbench for test in tests):
+        guestimage.workbench()
     for kernel in sorted({test.kernel for test in tests}):
         module.build(kernel)
 
