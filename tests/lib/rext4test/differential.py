@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The same operations under C ext4 and under rext4; then each on what the other has left."""
+
+from __future__ import annotations
+
+from . import data
+from .base import FSTYPE, Wrong, check, say, want
+from .filesystem import Filesystem
+
+Found = dict[str, dict[str, object]]
+
+
+def compare(one: Found, other: Found, what: str, ignored: tuple[str, ...] = ()) -> None:
+    """Two trees have to be the same, but for what is ignored."""
+    for path in sorted(one.keys() | other.keys()):
+        left, right = one.get(path, {}), other.get(path, {})
+        for name in sorted(left.keys() | right.keys()):
+            if left.get(name) != right.get(name) and name not in ignored:
+                raise Wrong(f"{what}: {path[:80]}: {name}: {str(left.get(name))[:400]} against {str(right.get(name))[:400]}")
+
+
+def _phase(filesystem: Filesystem, fstype: str, other: str, seed: int, count: int) -> tuple[list[str], Found]:
+    """Operations under one file system; the outcomes and what is there then, which the other has to see too."""
+    with filesystem.mounted(fstype=fstype) as top:
+        outcomes = data.Operations(top, seed, 30).run(count)
+        found = data.tree(top)
+    filesystem.fsck()
+    for reader in (other, fstype):
+        with filesystem.mounted("ro", fstype=reader) as top:
+            compare(found, data.tree(top), f"seed {seed}: written by {fstype}, read by {reader}")
+    return outcomes, found
+
+
+def differ(*options: str, seed: int, count: int) -> None:
+    """Two file systems, each begun by one kind and gone on with by the other."""
+    say(f"   seed {seed}, {count} operations twice, mke2fs {' '.join(options)}")
+    first = Filesystem("/dev/vdb").make(*options)
+    second = Filesystem("/dev/vdc").make(*options)
+    for phase, (theirs, ours) in enumerate(((first, second), (second, first))):
+        results = [_phase(theirs, "ext4", FSTYPE, seed + phase, count), _phase(ours, FSTYPE, "ext4", seed + phase, count)]
+        (their_outcomes, their_tree), (our_outcomes, our_tree) = results
+        for number, (one, other) in enumerate(zip(their_outcomes, our_outcomes)):
+            want(other, one, f"seed {seed}, phase {phase}: outcome of operation {number}")
+        compare(their_tree, our_tree, f"seed {seed}, phase {phase}: C ext4 against rext4", data.TIMES)
+        wrong = data.times_disagree(their_tree, our_tree)
+        check(not wrong, f"seed {seed}, phase {phase}: order of times: {wrong}")
+        good = sum(": " not in outcome for outcome in our_outcomes)
+        check(good > count // 4, f"only {good} of {count} operations did something")
+        check(not any(outcome.endswith("ENOSPC") for outcome in our_outcomes if not outcome.startswith(("set", "access", "default"))),
+              "the disk was full, where the two may differ")
