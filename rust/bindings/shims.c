@@ -809,11 +809,16 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 	INIT_WORK(&queue->work, complete);
 }
 
+/*
+ * The super block's own workers, which it has since the request was not
+ * complete at once: with those of all, the end of a write to the image of a
+ * file system would wait for workers that wait for that file system.
+ */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
-			       struct llist_node *node)
+			       struct llist_node *node, struct inode *inode)
 {
 	if (llist_add(node, &queue->ready))
-		queue_work(ioend_workers, &queue->work);
+		queue_work(inode->i_sb->s_dio_done_wq, &queue->work);
 }
 
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)

@@ -252,7 +252,7 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 				void (*complete)(struct work_struct *));
 /* Adds one, in any context, and sees to it that a worker comes. */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
-			       struct llist_node *node);
+			       struct llist_node *node, struct inode *inode);
 /* Takes all, in the order in which they were added; NULL if there are none. */
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work);
 /* Has a direct write completed in a task that may wait for folios. */

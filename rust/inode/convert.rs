@@ -75,15 +75,20 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
             };
             let rights = Rights::Reserve(part.reserve);
             let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
-            if extent::depth(&tree)? > depth {
-                // It grew meanwhile: the credits may not do.
-                break;
-            }
             let missing = step.blocks.saturating_sub(handle.credits_left());
-            if missing > 0 && !handle.extend(Credits::new(missing))? {
-                break;
+            let fits = || -> FsResult<bool> {
+                // If the tree grew meanwhile, the credits may not do.
+                Ok(extent::depth(&tree)? <= depth
+                    && (missing == 0 || handle.extend(Credits::new(missing))?))
+            };
+            match fits() {
+                Ok(true) => steps -= 1,
+                Ok(false) => break,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
             }
-            steps -= 1;
             let end =
                 match extent::convert(&mut tree, part.range.clone(), State::Written, STEP as usize)
                 {

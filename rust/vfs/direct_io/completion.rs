@@ -10,15 +10,16 @@
 //!   bio done ─▶ dio_complete ─▶ end_io: notes what it is told, and says NOT_YET
 //!     (interrupt)            └▶ ki_complete, ours: into the queue of the inode
 //!                                                    │
-//!     (worker)                     end_all, for all that are there; reserves and claims go back
+//!     (worker)                          end_all, for all that are there; reserves go back
 //!                                                    │
 //!     the request's own ki_complete ◀────────────────┴──▶ cached? (another worker) drop the pages
 //! ```
 //!
-//! The worker waits for no folio: one under writeback may wait for the reserve of a write that is in the
-//! queue. `NOT_YET` keeps the kernel's direct I/O from doing so before.
+//! The worker waits for no folio, which would hold up all writes that are queued behind. `NOT_YET`
+//! keeps the kernel's direct I/O from doing so before. The workers are the super block's own.
 //!
-//! `i_dio_count` is raised once more until the end, so who waits for direct I/O waits for this too.
+//! A claim goes back when the pages are dropped. `i_dio_count` is raised once more until the end, so
+//! who waits for direct I/O waits for this too.
 
 use super::{Carried, DirectIo};
 use crate::{bindings, vfs::inode::Inode};
@@ -86,9 +87,8 @@ impl<T: DirectIo> Ended<T> {
     /// The write is over: whoever made the request is told, perhaps by another task. Then he may
     /// forget it, and everybody its inode if nothing else keeps that.
     fn complete(mut self) {
-        // The blocks are converted, or stay as they are: others may have them, and what is left of
-        // the reserve.
-        self.0.claim = None;
+        // What is left of the reserve can be had by others. The claim is held until the page cache
+        // was looked at: who waits for it may put a page there, and change it.
         if let Some((io_end, ..)) = &mut self.0.ended {
             *io_end = None;
         }
@@ -189,6 +189,7 @@ pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
         bindings::rext4_shim_done_queue_add(
             T::done_queue(inode).queue.get(),
             &raw mut (*carried).node,
+            inode.as_ptr(),
         );
     }
 }
