@@ -6,7 +6,7 @@
 //! (`Documentation/filesystems/ext4/bitmaps.rst`). Set means used. All work is done 64 bits at a
 //! time. A bit beyond the end of the slice counts as used and cannot be changed.
 
-use super::checksum::FsSeed;
+use super::checksum::{Crc32c, FsSeed};
 use super::error::ChecksumMismatch;
 use super::group_desc::{GroupDesc, GroupPart};
 use super::layout::Layout;
@@ -340,4 +340,54 @@ pub fn update_checksum<B: SplitByteSliceMut>(
     let bytes = covered(layout, desc.group(), part, block)?;
     desc.set_bitmap_checksum(part, seed.start().with(bytes).value());
     Ok(())
+}
+
+/// As [`update_checksum`], after all bits of `range` were set that were clear, or the other way round:
+/// the range is looked at alone, and the checksum from before.
+///
+/// # Errors
+///
+/// As for [`update_checksum`].
+pub fn update_checksum_of_flipped<B: SplitByteSliceMut>(
+    seed: FsSeed,
+    layout: &Layout,
+    desc: &mut GroupDesc<B>,
+    part: GroupPart,
+    block: &[u8],
+    range: Range<u32>,
+) -> Result<(), BitmapError> {
+    let Some(before) = desc.bitmap_checksum(part) else {
+        // Half of it is not kept.
+        return update_checksum(seed, layout, desc, part, block);
+    };
+    let covered = covered(layout, desc.group(), part, block)?.len();
+    let before = Crc32c::resume(seed.start().update(), before);
+    desc.set_bitmap_checksum(part, flipped(before, covered, range).value());
+    Ok(())
+}
+
+/// What the checksum of a bitmap of so many bytes becomes when all bits of `range`, which lies within
+/// it, become the contrary.
+pub fn flipped(before: Crc32c, covered: usize, range: Range<u32>) -> Crc32c {
+    let Some(last) = range.end.checked_sub(1).filter(|last| range.start <= *last) else {
+        return before;
+    };
+    let (first_byte, last_byte) = ((range.start / 8) as usize, (last / 8) as usize);
+    // Within a byte, so that neither is over 8 bits.
+    let first_mask = !(low_mask(range.start % 8) as u8);
+    let last_mask = low_mask(last % 8 + 1) as u8;
+    let change = |crc: Crc32c| {
+        if first_byte == last_byte {
+            return crc.with(&[first_mask & last_mask]);
+        }
+        const ONES: [u8; 64] = [0xff; 64];
+        let (mut crc, mut left) = (crc.with(&[first_mask]), last_byte - first_byte - 1);
+        while left > 0 {
+            let step = left.min(ONES.len());
+            crc = crc.with(ONES.get(..step).unwrap_or(&ONES));
+            left -= step;
+        }
+        crc.with(&[last_mask])
+    };
+    before.changed_by(change, covered.saturating_sub(last_byte + 1))
 }

@@ -302,23 +302,37 @@ impl<B: SplitByteSlice> GroupDesc<B> {
         part: GroupPart,
         computed: u32,
     ) -> Result<(), ChecksumMismatch> {
+        let Some((lo, hi)) = self.bitmap_checksums(part) else {
+            return Ok(());
+        };
+        match hi {
+            Some(hi) => ChecksumMismatch::check(lo | (hi << 16), computed),
+            None => ChecksumMismatch::check(lo, computed & 0xffff),
+        }
+    }
+
+    /// The lower and the upper half of a bitmap's checksum, of which there may be the lower only.
+    fn bitmap_checksums(&self, part: GroupPart) -> Option<(u32, Option<u32>)> {
+        let upper = self.upper.as_ref();
         let (lo, hi) = match part {
             GroupPart::BlockBitmap => (
                 self.lower.block_bitmap_checksum,
-                self.upper.as_ref().map(|upper| upper.block_bitmap_checksum),
+                upper.map(|upper| upper.block_bitmap_checksum),
             ),
             GroupPart::InodeBitmap => (
                 self.lower.inode_bitmap_checksum,
-                self.upper.as_ref().map(|upper| upper.inode_bitmap_checksum),
+                upper.map(|upper| upper.inode_bitmap_checksum),
             ),
             // It has none: each inode has its own.
-            GroupPart::InodeTable => return Ok(()),
+            GroupPart::InodeTable => return None,
         };
-        let lo = u32::from(lo.get());
-        match hi {
-            Some(hi) => ChecksumMismatch::check(lo | (u32::from(hi.get()) << 16), computed),
-            None => ChecksumMismatch::check(lo, computed & 0xffff),
-        }
+        Some((lo.get().into(), hi.map(|hi| hi.get().into())))
+    }
+
+    /// A bitmap's checksum, if all of it is kept.
+    pub(super) fn bitmap_checksum(&self, part: GroupPart) -> Option<u32> {
+        let (lo, hi) = self.bitmap_checksums(part)?;
+        Some(lo | (hi? << 16))
     }
 
     /// Checks that all parts lie where they may, and that no count is larger than the group.

@@ -2,7 +2,10 @@
 
 //! The bitmaps of a group in memory: read, checked once, made when they were never written.
 
-use super::{descriptors::GroupSummary, Groups};
+use super::{
+    descriptors::{Changed, GroupSummary},
+    Groups,
+};
 use crate::{
     disk::{
         allocation::{
@@ -95,7 +98,7 @@ impl Groups {
         handle
             .write(&bitmap)?
             .edit(|bytes| init_block_bitmap(bytes, &self.layout, group, self.system()))?;
-        let part = (GroupPart::BlockBitmap, &bitmap);
+        let part = (GroupPart::BlockBitmap, &bitmap, Changed::All);
         self.descriptors
             .edit(&self.layout, group, &descriptor, part, |desc| {
                 let flags = desc.flags().0 & !GroupFlags::BLOCK_UNINIT;
@@ -122,13 +125,13 @@ impl Groups {
         bits.edit(|bytes| {
             let mut bitmap = BitmapMut::new(bytes);
             if used {
-                bitmap.set_range(range)
+                bitmap.set_range(range.clone())
             } else {
-                bitmap.clear_range(range)
+                bitmap.clear_range(range.clone())
             }
         })?
         .map_err(Corrupt::from)?;
-        let part = (GroupPart::BlockBitmap, bitmap);
+        let part = (GroupPart::BlockBitmap, bitmap, Changed::Flipped(range));
         self.descriptors
             .edit(&self.layout, group, &descriptor, part, |desc| {
                 let free = desc.free_blocks();

@@ -19,6 +19,7 @@ use crate::{
         jbd2::BufferMut,
     },
 };
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// What a descriptor says, read at one moment.
@@ -36,6 +37,14 @@ pub(super) struct GroupSummary {
     pub(super) blocks_uninit: bool,
     /// The inode bitmap and the inode table were never written.
     pub(super) inodes_uninit: bool,
+}
+
+/// What of a bitmap has changed.
+pub(super) enum Changed {
+    /// It was made.
+    All,
+    /// These bits were set and are clear, or the other way round.
+    Flipped(Range<u32>),
 }
 
 /// The descriptors of all groups.
@@ -134,21 +143,26 @@ impl Descriptors {
     }
 
     /// Changes a descriptor, and stores its checksum and that of the bitmap `part`, which is in
-    /// `bitmap`.
+    /// `bitmap` and was changed before.
     pub(super) fn edit(
         &self,
         layout: &Layout,
         group: GroupNumber,
         token: &BufferMut<'_>,
-        (part, bitmap): (GroupPart, &Buffer),
+        (part, bitmap, changed): (GroupPart, &Buffer, Changed),
         change: impl FnOnce(&mut GroupDesc<&mut [u8]>),
     ) -> FsResult {
         token.edit_from(bitmap, |bytes, bits| {
             let mut desc = GroupDesc::in_block(bytes, layout, group).map_err(Corrupt::from)?;
             change(&mut desc);
             if let Some(seed) = self.bitmap_seed() {
-                bitmap::update_checksum(seed, layout, &mut desc, part, bits)
-                    .map_err(Corrupt::from)?;
+                match changed {
+                    Changed::All => bitmap::update_checksum(seed, layout, &mut desc, part, bits),
+                    Changed::Flipped(range) => bitmap::update_checksum_of_flipped(
+                        seed, layout, &mut desc, part, bits, range,
+                    ),
+                }
+                .map_err(Corrupt::from)?;
             }
             desc.update_checksum(&self.checksum);
             Ok(())

@@ -3,7 +3,7 @@
 //! Inodes as numbers: where they lie, and freeing them.
 
 use super::{
-    descriptors::{read_block, GroupSummary},
+    descriptors::{read_block, Changed, GroupSummary},
     Groups,
 };
 use crate::{
@@ -134,7 +134,8 @@ impl Groups {
             state.bad_inodes = true;
             return Err(not_in_use());
         }
-        let part = (GroupPart::InodeBitmap, &bitmap);
+        let flipped = Changed::Flipped(place.index..place.index + 1);
+        let part = (GroupPart::InodeBitmap, &bitmap, flipped);
         self.descriptors
             .edit(&self.layout, place.group, &descriptor, part, |desc| {
                 desc.set_free_inodes(desc.free_inodes().saturating_add(1));

@@ -7,7 +7,11 @@
 //! their files. Those right below the root, which have little to do with each other, are spread over
 //! the whole device. The idea is Orlov's, the limits are those of C ext4.
 
-use super::{allocate::visiting_order, descriptors::GroupSummary, Groups};
+use super::{
+    allocate::visiting_order,
+    descriptors::{Changed, GroupSummary},
+    Groups,
+};
 use crate::{
     disk::{
         allocation::AllocationError,
@@ -190,7 +194,8 @@ impl Groups {
             .map_err(Corrupt::from)?;
         let lazy = self.descriptors.has_lazy_parts();
         let inodes = self.layout.inodes_per_group();
-        let part = (GroupPart::InodeBitmap, &bitmap);
+        let flipped = Changed::Flipped(index..index + 1);
+        let part = (GroupPart::InodeBitmap, &bitmap, flipped);
         self.descriptors
             .edit(&self.layout, group, &descriptor, part, |desc| {
                 desc.set_free_inodes(desc.free_inodes().saturating_sub(1));
@@ -244,7 +249,7 @@ impl Groups {
             let end = bits.as_bitmap().bits();
             bits.fill(inodes..end, true);
         })?;
-        let part = (GroupPart::InodeBitmap, &bitmap);
+        let part = (GroupPart::InodeBitmap, &bitmap, Changed::All);
         self.descriptors
             .edit(&self.layout, group, &descriptor, part, |desc| {
                 let flags = desc.flags().0 & !GroupFlags::INODE_UNINIT;

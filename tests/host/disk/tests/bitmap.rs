@@ -3,7 +3,8 @@
 //! Bitmaps against a model: a list of truth values.
 
 use proptest::prelude::*;
-use rext4_disk::disk::bitmap::{Bitmap, BitmapError, BitmapMut};
+use rext4_disk::disk::bitmap::{flipped, Bitmap, BitmapError, BitmapMut};
+use rext4_disk::disk::checksum::{crc32c_table, Crc32c};
 use std::ops::Range;
 
 /// Bytes as bitmaps are: runs of set and of clear bits, and some noise.
@@ -47,6 +48,18 @@ fn model_runs(range: &Range<u32>, bits: &[bool]) -> Vec<Range<u32>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn checksums_of_flipped_bits(mut bytes in bytes(), range in range()) {
+        let checksum = |bytes: &[u8]| Crc32c::new(crc32c_table).with(bytes);
+        let before = checksum(&bytes);
+        let range = range.start..range.end.min(bytes.len() as u32 * 8);
+        for bit in range.clone() {
+            bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        }
+        let after = flipped(before, bytes.len(), range);
+        prop_assert_eq!(after.value(), checksum(&bytes).value());
+    }
 
     #[test]
     fn searching(bytes in bytes(), range in range(), wanted in 0u32..300) {
