@@ -30,6 +30,7 @@ pub(crate) mod flags;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
+mod recent;
 pub(crate) mod size;
 pub(crate) mod store;
 pub(crate) mod tree;
@@ -57,6 +58,7 @@ use crate::{
 use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use delayed::Blocks;
 use kernel::{error::Error, prelude::*};
+use recent::Recent;
 
 pub(crate) use load::get;
 
@@ -90,6 +92,9 @@ pub(crate) struct InodeData {
     disk_size: AtomicI64,
     /// Changes with every change of the tree, made with [`Self::tree`] held for writing.
     version: AtomicU64,
+    /// What was looked up last in the tree.
+    #[pin]
+    recent: Recent,
     /// How many tasks need the blocks of the file to stay as they are, or to have them alone: while
     /// there is one, direct reads take the inode's lock.
     readers_out: AtomicU32,
@@ -129,6 +134,7 @@ impl InodeData {
             tree <- new_rw_semaphore!(Blocks::new(), c"rext4_tree"),
             disk_size: AtomicI64::new(0),
             version: AtomicU64::new(0),
+            recent <- Recent::new(),
             readers_out: AtomicU32::new(0),
             ioends <- IoendQueue::new::<Rext4>(),
             delayed_blocks: AtomicU32::new(0),

@@ -39,23 +39,51 @@ pub(crate) enum Found {
     },
 }
 
-/// Looks a block up. Takes the tree's lock for reading.
+/// Looks a block up. Takes the tree's lock for reading, unless the answer is known.
 pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
-    let root = inode.data().tree.read();
-    let found = find_in(&ReadTree::new(inode, &root), block)?;
+    let data = inode.data();
+    if let Some(mapping) = data.recent.find(block, data.version()) {
+        return Ok(found(mapping, block));
+    }
+    let root = data.tree.read();
+    let version = data.version();
+    let mapping = extent::lookup(&ReadTree::new(inode, &root), block)?;
     drop(root);
-    check_found(inode, found)?;
-    Ok(found)
+    keep(inode, block, mapping, version)
 }
 
 /// Looks a block up without waiting: `EAGAIN` if somebody has the tree for writing, or if not all
 /// of it that is needed is in memory.
 pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
+    let data = inode.data();
+    if let Some(mapping) = data.recent.find(block, data.version()) {
+        return Ok(found(mapping, block));
+    }
     let again = FsError::Kernel(code::EAGAIN);
-    let root = inode.data().tree.try_read().ok_or(again)?;
-    let found = find_in(&ReadTree::in_memory(inode, &root), block)?;
+    let root = data.tree.try_read().ok_or(again)?;
+    let version = data.version();
+    let mapping = extent::lookup(&ReadTree::in_memory(inode, &root), block)?;
     drop(root);
-    check_found(inode, found)?;
+    keep(inode, block, mapping, version)
+}
+
+/// Checks what was found in the tree of this version, and keeps it for the next time.
+fn keep(
+    inode: &Inode<Rext4>,
+    block: LogicalBlock,
+    mapping: Mapping,
+    version: u64,
+) -> FsResult<Found> {
+    let whole = match mapping {
+        Mapping::Extent(extent) => check_foreign(inode, extent.physical(), extent.len()),
+        Mapping::Hole(_) => Ok(()),
+    };
+    let found = found(mapping, block);
+    match whole {
+        Ok(()) => inode.data().recent.keep(mapping, version),
+        // What is asked for may be good.
+        Err(_) => check_found(inode, found)?,
+    }
     Ok(found)
 }
 
@@ -87,7 +115,12 @@ pub(crate) fn find_in<S: extent::NodeStore>(
     store: &S,
     block: LogicalBlock,
 ) -> Result<Found, S::Error> {
-    Ok(match extent::lookup(store, block)? {
+    Ok(found(extent::lookup(store, block)?, block))
+}
+
+/// What a mapping says of a block that it holds.
+fn found(mapping: Mapping, block: LogicalBlock) -> Found {
+    match mapping {
         Mapping::Hole(hole) => Found::Hole {
             len: hole.end.0.saturating_sub(block.0).max(1),
         },
@@ -100,7 +133,7 @@ pub(crate) fn find_in<S: extent::NodeStore>(
                 State::Unwritten => Found::Unwritten { start, len },
             }
         }
-    })
+    }
 }
 
 /// The mapping that holds byte `offset` of a file, for iomap.
