@@ -6,7 +6,7 @@ use super::{DataKind, InodeData};
 use crate::{
     bindings,
     disk::{
-        inode::{self as format, Content, InodeFlags},
+        inode::{self as format, Content, InodeError, InodeFlags},
         layout::InodePlace,
         units::{InodeNumber, PhysicalBlock},
     },
@@ -120,10 +120,13 @@ fn take(raw: &format::Inode<&[u8]>, data: &InodeData, sb: &SuperBlock<Rext4>) ->
     let size = raw.size(layout);
     let flags = raw.flags();
     let mut device = 0;
-    let kind = match raw
-        .content(layout)
-        .map_err(|e| FsError::Corrupt(e.into()))?
-    {
+    let content = match raw.content(layout) {
+        // A crash came while it was deleted, and only its end is left to do: the block with its
+        // text is free already.
+        Err(InodeError::SymlinkText { .. }) if raw.links_count() == 0 => Content::Nothing,
+        other => other.map_err(|e| FsError::Corrupt(e.into()))?,
+    };
+    let kind = match content {
         Content::Extents(_) => DataKind::Extents,
         Content::BlockMap => DataKind::BlockMap,
         Content::Inline => DataKind::Inline,
