@@ -91,7 +91,7 @@ def accelerator(kernel: Kernel) -> list[str]:
         say("guest runs with TCG, slowly: no permission for /dev/kvm (`adduser $USER kvm`)")
     else:
         say("guest runs with TCG, slowly: no guest starts with KVM here")
-    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"]
+    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off,erms=off,fsrm=off"]
 
 
 def disk_words(number: int, disk: Disk, file: Path) -> list[str]:
