@@ -8,13 +8,14 @@ A test is an executable file. Comment lines at its top say what it wants:
     # memory: 1024           MiB
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line
-    # needs-kasan: yes       `make test` runs it on the KASAN kernel too
+    # needs-kasan: yes       `make test` runs it on the KASAN kernel, which is the debug kernel and more
     # workbench: yes         /share/root.squashfs is a system with a compiler and sources
     # host: yes              runs on the host and calls scripts/guest itself
 
 It passes with exit status 0, is skipped with 77 (its last line says why) and
 fails with any other. A few tests that want the same guest share one, one after
-the other, with the module loaded afresh and the disks emptied for each. Several
+the other, with the module loaded afresh and the disks emptied for each; one may
+have more disks than a test asked for. Several
 guests run side by side.
 """
 
@@ -30,7 +31,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from . import guest, guestimage, module, pool, qemu
+from . import buildroot, guest, guestimage, module, pool, qemu
 from .base import LOGS, TOP, Failure, say
 from .report import FAIL, PASS, SKIP, Report
 
@@ -41,9 +42,9 @@ GUEST, LONG = "guest", "long"
 SLOWER = {"stock": 1, "debug": 1, "kasan": 5}
 # Seconds that a guest may take until it begins with a test.
 START = 300
-# Tests that share a guest, at most: starting one takes seconds, and more would keep the last
-# processor at work long after the others.
-SHARE = 3
+# Tests that share a guest, at most: starting one takes as long as a short test, and more would
+# keep the last processor at work long after the others.
+SHARE = 5
 _HEADER = re.compile(r"# ([a-z-]+): (.+)")
 _FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "workbench", "host"}
 _MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
@@ -110,10 +111,15 @@ class Test:
         """How its logs are called."""
         return self.name if self.group == GUEST else f"{self.group}-{self.name}"
 
-    @property
-    def machine(self) -> tuple:
-        """Tests with the same one can share a guest."""
-        return (self.kernel, self.disks, self.memory, self.append, self.workbench)
+    def fits(self, other: "Test") -> bool:
+        """Whether it can share a guest that was made for the other: more disks do no harm."""
+        return (
+            self.kernel == other.kernel
+            and self.memory == other.memory
+            and self.append == other.append
+            and self.workbench == other.workbench
+            and other.disks[: len(self.disks)] == self.disks
+        )
 
 
 def find(group: str) -> list[Test]:
@@ -216,9 +222,9 @@ class Stream(io.RawIOBase):
 
 
 def _run_shared(tests: list[Test], report: Report) -> None:
-    """Run tests of one machine; a fresh guest after one that was lost."""
+    """Run tests that share a guest; a fresh one after one that was lost."""
     while tests:
-        first = tests[0]
+        first = max(tests, key=lambda test: len(test.disks))
         stream = Stream(tests, report)
         reasons: list[str] = []
         words = [f"{test.path}:{test.timeout}" for test in tests]
@@ -285,23 +291,32 @@ def prepare(tests: list[Test]) -> None:
         raise Failure("the programs that the guest tests use can't be built")
     if any(test.workbench for test in tests):
         guestimage.workbench()
+    # Guests see them read-only, and each test would compile its library anew.
+    words = ["python3", "-m", "compileall", "-q", str(TOP / "tests" / "lib")]
+    if tests and subprocess.run(buildroot.command(words), check=False).returncode != 0:
+        raise Failure("the library of the guest tests, tests/lib, is no valid Python")
     for kernel in sorted({test.kernel for test in tests}):
         module.build(kernel)
 
 
 def jobs(tests: list[Test], report: Report) -> list[Callable[[], None]]:
     """What runs the tests, grouped by the guest they want; what may take longest comes first."""
-    machines: dict[tuple, list[Test]] = {}
     groups = [[test] for test in tests if test.host]
-    for test in tests:
+    machines: list[list[Test]] = []
+    for test in sorted(tests, key=lambda test: -len(test.disks)):
         if not test.host:
-            machines.setdefault(test.machine, []).append(test)
-    for same in machines.values():
+            same = next((same for same in machines if test.fits(same[0])), None)
+            if same is None:
+                machines.append([test])
+            else:
+                same.append(test)
+    for same in machines:
         same.sort(key=lambda test: test.timeout)
         # Long ones with short ones.
         count = -(-len(same) // SHARE)
         groups += [same[start::count] for start in range(count)]
-    groups.sort(key=lambda group: -sum(test.timeout for test in group))
+    # What starts guests of its own waits for most of them.
+    groups.sort(key=lambda group: (not group[0].host, -sum(test.timeout for test in group)))
     return [functools.partial(_run_group, group, report) for group in groups]
 
 
