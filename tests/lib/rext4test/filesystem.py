@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def poison(device: str, start: int = 0, length: int | None = None) -> None:
     """Fill a device with the pattern that nobody must ever read from a file."""
-    with open(device, "r+b", buffering=0) as disk:
+    with open(os.open(device, os.O_RDWR | os.O_DIRECT), "r+b", buffering=0) as disk:
         size = disk.seek(0, os.SEEK_END) if length is None else start + length
         with mmap.mmap(-1, 4 << 20) as chunk:
             chunk.write(bytes([POISON]) * len(chunk))

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 from pathlib import Path
+from typing import Iterator
 
 from .base import SCRATCH, Wrong, start
 
@@ -22,7 +24,7 @@ def _words(command: str, options: str, files: tuple[str | Path, ...]) -> list[st
 def _result(words: list[str], status: int, output: str, errors: str) -> dict:
     if status != 0:
         raise Wrong(f"{' '.join(words)}:\n{output}{errors}")
-    return json.loads(output)
+    return json.loads(output.splitlines()[-1])
 
 
 def _call(command: str, options: str, files: tuple[str | Path, ...]) -> dict:
@@ -52,8 +54,7 @@ def verify(options: str, file: str | Path) -> dict:
 
 def verify_all_ways(file: str | Path, options: str = "") -> None:
     """Through the page cache, around it and through a mapping."""
-    for how in ("direct", "buffered", "mmap"):
-        verify(f"--how {how} {options}", file)
+    verify(f"--how direct,buffered,mmap {options}", file)
 
 
 class Background:
@@ -66,6 +67,15 @@ class Background:
     def running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.poll() is None
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """It submits nothing more during the block: what is looked at then has the machine for itself."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it, wherever it is; fails if it had failed before that."""

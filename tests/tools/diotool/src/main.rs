@@ -32,7 +32,7 @@ diotool write [OPTION…] FILE…     stamped direct writes into files that exis
     --buffered                    without O_DIRECT
     --overlap                     writes to the same bytes may be in flight together
 diotool verify --log LOG FILE     all that was acknowledged is there, and nothing else
-    --how buffered|direct|mmap --id N
+    --how buffered|direct|mmap --id N   (several ways: --how direct,mmap; a line for each)
     --crash                       the machine died: only what was synced has to be there
     --dense-from B                no zeros from B to the end of the file
     --max-size B                  the file is not longer

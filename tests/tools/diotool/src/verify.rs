@@ -73,7 +73,7 @@ fn only_file(args: &Args) -> Result<&Path, String> {
     }
 }
 
-/// Compares a file with the log of the writes to it.
+/// Compares a file with the log of the writes to it, read in one way or in several in turn.
 pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
     let args = Args::parse(
         words,
@@ -83,23 +83,40 @@ pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
     let path = only_file(&args)?;
     let id = args.number("id", 1)? as u32;
     let dense_from = args.number("dense-from", u64::MAX)?;
+    let max_size = args.number("max-size", u64::MAX)?;
     let log = args.text("log").ok_or("verify needs --log")?;
     let expectation = Expectation::new(&journal::read(Path::new(log))?, args.has("crash"));
-    let mut source = Source::open(path, args.text("how").unwrap_or("buffered"))?;
-    let size = source.size().map_err(|e| e.to_string())?;
-    if size < expectation.end {
-        return Err(format!(
-            "{}: {size} bytes long, but data up to {} was acknowledged",
-            path.display(),
-            expectation.end
-        ));
+    for how in args.text("how").unwrap_or("buffered").split(',') {
+        let mut source = Source::open(path, how)?;
+        let size = source.size().map_err(|e| e.to_string())?;
+        if size < expectation.end {
+            return Err(format!(
+                "{}: {size} bytes long, but data up to {} was acknowledged",
+                path.display(),
+                expectation.end
+            ));
+        }
+        if size > max_size {
+            return Err(format!(
+                "{}: {size} bytes long, longer than was ever written",
+                path.display()
+            ));
+        }
+        compare(path, id, &mut source, size, dense_from, &expectation)?
+            .end(&format!(", \"size\": {size}, \"how\": \"{how}\""))?;
     }
-    if size > args.number("max-size", u64::MAX)? {
-        return Err(format!(
-            "{}: {size} bytes long, longer than was ever written",
-            path.display()
-        ));
-    }
+    Ok(())
+}
+
+/// Compares all that `source` reads of a file of `size` bytes.
+fn compare(
+    path: &Path,
+    id: u32,
+    source: &mut Source,
+    size: u64,
+    dense_from: u64,
+    expectation: &Expectation,
+) -> Result<Findings, String> {
     let mut findings = Findings::default();
     let mut at = 0;
     while at < size {
@@ -124,7 +141,7 @@ pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
         }
         at += CHUNK;
     }
-    findings.end(&format!(", \"size\": {size}"))
+    Ok(findings)
 }
 
 /// Reads a file that is being written, until --stop is there: zeros or data of
