@@ -288,6 +288,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
     };
     sb.set_time_range(T::MIN_SECONDS, last, step);
     sb.set_uuid(&superblock.uuid);
+    sb.enable_cgroup_writeback();
     if options.acl {
         sb.enable_posix_acl();
     }

@@ -320,6 +320,14 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         }
     }
 
+    /// Makes writeback count, and be limited, for the control group that wrote the data.
+    ///
+    /// For file systems whose journal waits for no data: the slowest group would hold up all others.
+    pub fn enable_cgroup_writeback(&self) {
+        // SAFETY: nobody else has the super block yet.
+        unsafe { (*self.as_ptr()).s_iflags |= bindings::SB_I_CGROUPWB as usize };
+    }
+
     /// Makes permission checks use POSIX ACLs.
     pub fn enable_posix_acl(&self) {
         // SAFETY: nobody else has the super block yet.
