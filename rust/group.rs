@@ -11,7 +11,7 @@
 //!                └─ pinned   freed, but not for good yet
 //! ```
 //!
-//! [`allocate`], [`free`], [`discard`], [`inodes`] and [`new_inode`] are the operations; [`search`] looks for a place within a
+//! [`allocate`], [`free`], [`discard`], [`inodes`], [`new_inode`] and [`space_map`] are the operations; [`search`] looks for a place within a
 //! group.
 //!
 //! # Locks
@@ -32,6 +32,7 @@ mod new_inode;
 mod pinned;
 mod search;
 mod space;
+mod space_map;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
@@ -40,6 +41,7 @@ pub(crate) use allocate::Run;
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
+pub(crate) use space_map::{Part, Use};
 
 use crate::{
     disk::{

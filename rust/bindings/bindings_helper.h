@@ -31,6 +31,7 @@
 #include <linux/jbd2.h>
 
 #include <uapi/linux/ext4.h>
+#include <uapi/linux/fsmap.h>
 
 #include "shims.h"
 
@@ -61,6 +62,11 @@ static const unsigned int REXT4_GETFSLABEL = FS_IOC_GETFSLABEL;
 static const unsigned int REXT4_SETFSLABEL = FS_IOC_SETFSLABEL;
 static const unsigned int REXT4_FITRIM = FITRIM;
 static const unsigned int REXT4_SHUTDOWN = EXT4_IOC_SHUTDOWN;
+static const unsigned int REXT4_CHECKPOINT = EXT4_IOC_CHECKPOINT;
+static const unsigned int REXT4_GETFSMAP = FS_IOC_GETFSMAP;
+static const unsigned int REXT4_GROUP_EXTEND = EXT4_IOC_GROUP_EXTEND;
+static const unsigned int REXT4_GROUP_ADD = EXT4_IOC_GROUP_ADD;
+static const unsigned int REXT4_RESIZE_FS = EXT4_IOC_RESIZE_FS;
 static const unsigned int REXT4_MOVE_EXT = EXT4_IOC_MOVE_EXT;
 static const unsigned int REXT4_FMODE_READ = (__force unsigned int)FMODE_READ;
 static const unsigned int REXT4_FMODE_WRITE = (__force unsigned int)FMODE_WRITE;

@@ -10,8 +10,10 @@
 #include <linux/fserror.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
+#include <linux/kdev_t.h>
 #include <linux/jbd2.h>
 #include <linux/cred.h>
+#include <linux/dcache.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/part_stat.h>
@@ -32,6 +34,11 @@ unsigned int rext4_shim_page_shift(void)
 #define KIND_BIT(kind)		(LATE_BIT - 1 - (kind))
 
 static_assert(KIND_BIT(REXT4_BH_KINDS - 1) >= BH_JBDPrivateStart);
+
+u32 rext4_shim_bdev_number(struct block_device *bdev)
+{
+	return new_encode_dev(bdev->bd_dev);
+}
 
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev)
 {
@@ -400,6 +407,17 @@ bool rext4_shim_is_dirsync(const struct inode *inode)
 bool rext4_shim_is_sync(const struct inode *inode)
 {
 	return IS_SYNC(inode);
+}
+
+int rext4_shim_mount_point(const struct file *file, char *buffer, int len)
+{
+	struct path root = {
+		.mnt = file->f_path.mnt,
+		.dentry = file->f_path.mnt->mnt_root,
+	};
+	char *start = d_path(&root, buffer, len);
+
+	return IS_ERR(start) ? PTR_ERR(start) : start - buffer;
 }
 
 bool rext4_shim_start_internal_write(struct super_block *sb)

@@ -22,6 +22,7 @@ unsigned int rext4_shim_page_shift(void);
  */
 #define REXT4_BH_KINDS 6u
 
+u32 rext4_shim_bdev_number(struct block_device *bdev);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);
@@ -152,6 +153,8 @@ int rext4_shim_label_new_inode(struct inode *inode, struct inode *dir,
 			       void *context);
 bool rext4_shim_is_dirsync(const struct inode *inode);
 bool rext4_shim_is_sync(const struct inode *inode);
+/* Where in the buffer the path of the mount of an open file is, or an errno. */
+int rext4_shim_mount_point(const struct file *file, char *buffer, int len);
 /* Keeps a freeze away, unless the task has a handle, which does so as well. */
 bool rext4_shim_start_internal_write(struct super_block *sb);
 void rext4_shim_end_internal_write(struct super_block *sb);

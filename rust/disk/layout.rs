@@ -333,21 +333,44 @@ impl Layout {
     ///
     /// Together with these it makes the block bitmap of a group that was never used.
     pub fn fixed_blocks(&self, group: GroupNumber) -> u32 {
+        let parts = self.fixed_parts(group);
+        parts.superblock + parts.descriptors + parts.reserved
+    }
+
+    /// The same, part by part, in the order in which they lie there.
+    pub fn fixed_parts(&self, group: GroupNumber) -> FixedParts {
         let superblock = u32::from(self.has_superblock(group));
         let per_block = self.descriptors_per_block();
         let meta_group = group.0 / per_block;
 
-        if !self.has_meta_groups || meta_group < self.first_meta_group {
-            if superblock == 0 {
-                return 0;
-            }
+        let (descriptors, reserved) = if self.has_meta_groups && meta_group >= self.first_meta_group
+        {
+            // A block of descriptors lies in its first, its second and its last group.
+            let position = group.0 % per_block;
+            (u32::from(position <= 1 || position == per_block - 1), 0)
+        } else if superblock == 0 {
+            (0, 0)
+        } else {
             // A group's fixed blocks fit in it: the table was checked for the first group.
-            return superblock + self.first_meta_group + u32::from(self.reserved_gdt_blocks);
+            (self.first_meta_group, u32::from(self.reserved_gdt_blocks))
+        };
+        FixedParts {
+            superblock,
+            descriptors,
+            reserved,
         }
-        // A block of descriptors lies in its first, its second and its last group.
-        let position = group.0 % per_block;
-        superblock + u32::from(position <= 1 || position == per_block - 1)
     }
+}
+
+/// Numbers of blocks at the start of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedParts {
+    /// One if there is the super block or a copy of it.
+    pub superblock: u32,
+    /// Group descriptors.
+    pub descriptors: u32,
+    /// What is kept for more of them.
+    pub reserved: u32,
 }
 
 /// Whether `number` is `base` or a power of it. `base` is at least 2.

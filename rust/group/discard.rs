@@ -169,7 +169,7 @@ impl Groups {
 
     /// The next free run of at least `least` blocks in a group. `unused` is a block to be used for
     /// the bitmap of a group that has none.
-    fn next_free(
+    pub(super) fn next_free(
         &self,
         device: &BlockDevice,
         state: &LockedGroup<'_>,

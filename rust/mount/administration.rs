@@ -4,21 +4,26 @@
 
 use super::Filesystem;
 use crate::{
-    disk::superblock::{Superblock, SUPERBLOCK_SIZE, VOLUME_NAME_SIZE},
-    error::FsResult,
+    disk::{
+        superblock::{Superblock, SUPERBLOCK_SIZE, VOLUME_NAME_SIZE},
+        units::PhysicalBlock,
+    },
+    error::{FsError, FsResult},
+    group::{Part, Use},
     inode::flags,
     journal::credits,
     vfs::{
         buffer::Buffer,
         checksum::crc32c,
         inode::{ExclusiveLock, Inode},
-        ioctl::{Administration, Shutdown, TrimRange},
-        jbd2::Credits,
+        ioctl::{owner, Administration, Shutdown, SpaceRecord, TrimRange},
+        jbd2::{Credits, Wipe},
         super_block::SuperBlock,
     },
     Rext4,
 };
-use kernel::prelude::*;
+use core::ops::Range;
+use kernel::{error::code, prelude::*};
 
 impl Administration for Rext4 {
     const LABEL_MAX: usize = VOLUME_NAME_SIZE;
@@ -54,11 +59,81 @@ impl Administration for Rext4 {
         super::discard::trim(sb, range).map_err(|e| fs.errno_at(sb, None, "trim", e))
     }
 
+    fn empty_journal(sb: &SuperBlock<Self>, wipe: Wipe, dry_run: bool) -> Result {
+        let fs = sb.data();
+        empty_journal(sb, wipe, dry_run).map_err(|e| fs.errno_at(sb, None, "empty the journal", e))
+    }
+
+    fn space_map(
+        sb: &SuperBlock<Self>,
+        bytes: Range<u64>,
+        give: &mut dyn FnMut(SpaceRecord) -> Result<bool>,
+    ) -> Result {
+        let fs = sb.data();
+        space_map(sb, bytes, give).map_err(|e| fs.errno_at(sb, None, "map the space", e))
+    }
+
     fn go_down(sb: &SuperBlock<Self>, how: Shutdown) -> Result {
         let fs = sb.data();
         fs.go_down(sb, how)
             .map_err(|e| fs.errno_at(sb, None, "shut down", e))
     }
+}
+
+/// Tells what the device is used for. Who has the blocks of files is not known.
+fn space_map(
+    sb: &SuperBlock<Rext4>,
+    bytes: Range<u64>,
+    give: &mut dyn FnMut(SpaceRecord) -> Result<bool>,
+) -> FsResult {
+    let fs = sb.data();
+    fs.must_be_up()?;
+    let bits = fs.layout.block_size().bits();
+    let end = PhysicalBlock(bytes.end >> bits).min(PhysicalBlock(fs.layout.blocks_count()));
+    let start = PhysicalBlock(bytes.start >> bits);
+    if start >= end {
+        return Ok(());
+    }
+    let mut give = |part: Part| -> FsResult<bool> {
+        Ok(give(SpaceRecord {
+            start: part.start << bits,
+            len: (part.end - part.start) << bits,
+            owner: owner_of(part.what),
+        })?)
+    };
+    fs.groups()?
+        .space_map(sb.device(), fs.journal.get(), start..end, &mut give)
+}
+
+/// The number that stands for a use: some are XFS's, the others ext4's own.
+fn owner_of(what: Use) -> u64 {
+    match what {
+        Use::Free => SpaceRecord::FREE,
+        Use::Other => SpaceRecord::UNKNOWN,
+        Use::SuperBlock => owner(b'X', 1),
+        Use::Inodes => owner(b'X', 5),
+        Use::Descriptors => owner(b'f', 1),
+        Use::MoreDescriptors => owner(b'f', 2),
+        Use::BlockBitmap => owner(b'f', 3),
+        Use::InodeBitmap => owner(b'f', 4),
+    }
+}
+
+/// Empties the journal, as at an unmount; the mount goes on.
+fn empty_journal(sb: &SuperBlock<Rext4>, wipe: Wipe, dry_run: bool) -> FsResult {
+    let fs = sb.data();
+    fs.must_be_up()?;
+    let journal = fs.journal.get().ok_or(FsError::Kernel(code::ENODEV))?;
+    if wipe == Wipe::Discard && !sb.device().can_discard() {
+        return Err(FsError::unsupported());
+    }
+    if dry_run {
+        return Ok(());
+    }
+    let locked = journal.lock_updates()?;
+    let result = journal.flush(wipe);
+    drop(locked);
+    Ok(result?)
 }
 
 /// Sets the label in the super block, in a transaction that is committed at the end, and then in

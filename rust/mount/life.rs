@@ -34,7 +34,7 @@ use crate::{
         checksum::crc32c,
         commit_work::CommitWork,
         inode::Inode,
-        jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal},
+        jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal, Wipe},
         stat::{StatFs, Timestamp},
         super_block::{FileSystem, NewSuperBlock, SuperBlock},
         sysfs::Slot,
@@ -137,7 +137,7 @@ impl FileSystem for Rext4 {
             };
             // The VFS keeps writers out; the lock waits for what they have begun.
             let locked = journal.lock_updates()?;
-            journal.flush()?;
+            journal.flush(Wipe::Nothing)?;
             fs.write_clean(sb)?;
             drop(locked);
             fs.discard_committed(sb);
@@ -701,7 +701,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
             if let Some(journal) = fs.journal_for_writing(sb)? {
                 // The VFS has seen to it that nobody writes any more.
                 let locked = journal.lock_updates()?;
-                journal.flush()?;
+                journal.flush(Wipe::Nothing)?;
                 fs.write_clean(sb)?;
                 drop(locked);
             }

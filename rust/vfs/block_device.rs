@@ -46,6 +46,12 @@ impl BlockDevice {
         self.0.get()
     }
 
+    /// The device's number, as programs see it.
+    pub(crate) fn number(&self) -> u32 {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_number(self.as_ptr()) }
+    }
+
     /// The device's size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         // SAFETY: by the invariant the device is valid.

@@ -10,13 +10,18 @@
 //! C headers: `include/uapi/linux/fs.h`, `include/uapi/linux/ext4.h`
 
 mod move_extents;
+mod space_map;
+
+pub use space_map::{owner, SpaceRecord};
 
 use super::{
     file::OpenFile,
     inode::{ExclusiveLock, Inode},
+    jbd2::Wipe,
     super_block::{FileSystem, SuperBlock},
 };
 use crate::bindings;
+use core::ops::Range;
 use kernel::{
     error::{code, to_result, Error},
     ffi,
@@ -73,6 +78,22 @@ pub trait Administration: Sized {
 
     /// Discards free space; returns how many bytes.
     fn trim(sb: &SuperBlock<Self>, range: &TrimRange) -> Result<u64>
+    where
+        Self: FileSystem;
+
+    /// Writes all that the journal holds to its place and empties it. With `dry_run` only says whether
+    /// that can be done.
+    fn empty_journal(sb: &SuperBlock<Self>, wipe: Wipe, dry_run: bool) -> Result
+    where
+        Self: FileSystem;
+
+    /// Calls `give` for all runs of a range of bytes of the device, in order and without a gap, until
+    /// it says that it is enough.
+    fn space_map(
+        sb: &SuperBlock<Self>,
+        bytes: Range<u64>,
+        give: &mut dyn FnMut(SpaceRecord) -> Result<bool>,
+    ) -> Result
     where
         Self: FileSystem;
 
@@ -206,6 +227,30 @@ impl<T: FileSystem + Administration> Call<'_, T> {
         self.write(&out)
     }
 
+    fn empty_journal(&self) -> Result {
+        use bindings as b;
+        let flags = u32::from_ne_bytes(self.read()?);
+        must_be_administrator()?;
+        let wipe = match flags & !b::EXT4_IOC_CHECKPOINT_FLAG_DRY_RUN {
+            0 => Wipe::Nothing,
+            b::EXT4_IOC_CHECKPOINT_FLAG_DISCARD => Wipe::Discard,
+            b::EXT4_IOC_CHECKPOINT_FLAG_ZEROOUT => Wipe::Zeros,
+            _ => return Err(code::EINVAL),
+        };
+        let dry_run = flags & b::EXT4_IOC_CHECKPOINT_FLAG_DRY_RUN != 0;
+        T::empty_journal(self.sb(), wipe, dry_run)
+    }
+
+    /// Says why not: programs take the errno for an old kernel.
+    fn resize(&self) -> Result {
+        must_be_administrator()?;
+        pr_warn!(
+            "({}): warning: a mounted file system can't be resized; unmount it for that\n",
+            self.sb().id()
+        );
+        Err(code::ENOTTY)
+    }
+
     fn shut_down(&self) -> Result {
         must_be_administrator()?;
         let how = match u32::from_ne_bytes(self.read()?) {
@@ -227,6 +272,9 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             b::REXT4_EXT4_GETFSUUID => self.get_uuid(),
             b::REXT4_FITRIM => self.trim(),
             b::REXT4_SHUTDOWN => self.shut_down(),
+            b::REXT4_CHECKPOINT => self.empty_journal(),
+            b::REXT4_GROUP_EXTEND | b::REXT4_GROUP_ADD | b::REXT4_RESIZE_FS => self.resize(),
+            b::REXT4_GETFSMAP => self.space_map(),
             b::REXT4_MOVE_EXT => self.move_extents(),
             _ => Err(Error::from_errno(-(b::REXT4_ENOIOCTLCMD as i32))),
         }

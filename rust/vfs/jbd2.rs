@@ -51,6 +51,17 @@ impl Tid {
     }
 }
 
+/// What is done with what a journal held when it is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wipe {
+    /// It stays there, and means nothing.
+    Nothing,
+    /// The device is told that it is not needed.
+    Discard,
+    /// Zeros are written over it.
+    Zeros,
+}
+
 /// A journal that has been loaded, so that changes can be made through it.
 ///
 /// Dropping it commits and checkpoints what is left, see [`Self::destroy`].
@@ -217,17 +228,23 @@ impl Journal {
         (started != 0).then_some(Tid(tid))
     }
 
-    /// Commits all that was changed, writes it to its place, and marks the journal as empty.
+    /// Commits all that was changed, writes it to its place, and marks the journal as empty. What it
+    /// held is got rid of as `wipe` says.
     ///
     /// The caller keeps others from making changes, by [`Self::lock_updates`] for one.
     ///
     /// # Errors
     ///
-    /// As for [`Self::commit_and_flush`].
-    pub(crate) fn flush(&self) -> Result {
+    /// As for [`Self::commit_and_flush`]; `EOPNOTSUPP` if the device can't do what `wipe` says.
+    pub(crate) fn flush(&self, wipe: Wipe) -> Result {
         Self::must_not_have_handle()?;
+        let flags = match wipe {
+            Wipe::Nothing => 0,
+            Wipe::Discard => bindings::JBD2_JOURNAL_FLUSH_DISCARD,
+            Wipe::Zeros => bindings::JBD2_JOURNAL_FLUSH_ZEROOUT,
+        };
         // SAFETY: the journal is valid, and this thread has no handle.
-        to_result(unsafe { bindings::jbd2_journal_flush(self.as_ptr(), 0) })
+        to_result(unsafe { bindings::jbd2_journal_flush(self.as_ptr(), flags) })
     }
 
     /// Waits for every handle to be stopped, and lets none be started until the result is dropped.

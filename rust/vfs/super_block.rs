@@ -128,6 +128,12 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { &*ptr.cast() }
     }
 
+    /// The bytes of a block.
+    pub fn block_bytes(&self) -> u32 {
+        // SAFETY: the super block is valid; the size does not change while it is mounted.
+        unsafe { (*self.as_ptr()).s_blocksize as u32 }
+    }
+
     /// The C object.
     pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
         self.0.get()
