@@ -23,6 +23,7 @@
 pub mod acl;
 pub mod allocation;
 pub mod bitmap;
+pub mod block_map;
 pub mod checksum;
 pub mod directory;
 pub mod dirent;

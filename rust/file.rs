@@ -28,7 +28,7 @@ impl FileOperations for Rext4 {
     fn open(inode: &Inode<Self>) -> Result {
         Self::check_access(inode)?;
         // A file whose data can't be served can be opened, for its attributes; reading it fails.
-        let _ = inode::check_supported(inode);
+        let _ = inode::check_readable(inode);
         Ok(())
     }
 
@@ -40,7 +40,7 @@ impl FileOperations for Rext4 {
     fn read(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {
         let inode = request.inode();
         Self::check_access(inode)?;
-        inode::check_supported(inode).map_err(|e| Filesystem::errno(inode, "read", e))?;
+        inode::check_readable(inode).map_err(|e| Filesystem::errno(inode, "read", e))?;
         if memory.len() == 0 {
             return Ok(0);
         }
@@ -54,7 +54,7 @@ impl FileOperations for Rext4 {
     fn write(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {
         let inode = request.inode();
         let checked = || -> FsResult {
-            inode::check_supported(inode)?;
+            inode::check_readable(inode)?;
             inode.super_block().data().writing(inode.super_block())?;
             Ok(())
         };
@@ -238,7 +238,8 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
     };
     let sector = inode.super_block().device().logical_block_bytes();
     let size = inode.super_block().data().layout.block_size();
-    let direct = inode.is_regular() && inode.data().kind() == DataKind::Extents;
+    let direct =
+        inode.is_regular() && matches!(inode.data().kind(), DataKind::Extents | DataKind::BlockMap);
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {

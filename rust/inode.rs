@@ -9,6 +9,7 @@
 //! | [`tree`] | the inode's extent tree over buffers and journal |
 //! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
+//! | [`block_map`] | the same for files of ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
 //! | [`convert`] | from unwritten to written, and the size on disk |
@@ -23,6 +24,7 @@
 //! [`InodeData::tree`], a group's lock, the bytes of a buffer. See `Documentation/locking.md`.
 
 pub(crate) mod allocate;
+mod block_map;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delayed;
@@ -70,7 +72,7 @@ pub(crate) enum DataKind {
     Nothing = 0,
     /// Blocks, found through the extent tree.
     Extents = 1,
-    /// Blocks, found through a block map, which rext4 can't read.
+    /// Blocks, found through a block map, which rext4 can read and not change.
     BlockMap = 2,
     /// Data in the inode, which rext4 can't read.
     Inline = 3,
@@ -303,17 +305,38 @@ pub(crate) fn project(inode: &Inode<Rext4>) -> FsResult<u32> {
         .unwrap_or(0))
 }
 
-/// Whether the file system can serve the inode's data.
+/// Whether the file system can give the inode blocks, and take them away.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP`, with a message that says why, for block maps and inline data.
 pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
-    let why = match inode.data().kind() {
-        DataKind::BlockMap => "can't be read, its blocks are mapped without extents",
-        DataKind::Inline => "can't be read, its data is in the inode (inline_data)",
-        _ => return Ok(()),
-    };
+    check_readable(inode)?;
+    if inode.data().kind() != DataKind::BlockMap {
+        return Ok(());
+    }
+    refuse(
+        inode,
+        "can get no other blocks and lose none, they are mapped without extents",
+    )
+}
+
+/// Whether the file system can read the inode's data and write over it.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP`, with a message that says why, for inline data.
+pub(crate) fn check_readable(inode: &Inode<Rext4>) -> FsResult {
+    if inode.data().kind() != DataKind::Inline {
+        return Ok(());
+    }
+    refuse(
+        inode,
+        "can't be read, its data is in the inode (inline_data)",
+    )
+}
+
+fn refuse(inode: &Inode<Rext4>, why: &'static str) -> FsResult {
     let fs = inode.super_block().data();
     fs.warn_once_per_inode(inode, why);
     Err(FsError::unsupported())
@@ -322,7 +345,7 @@ pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
 /// Reads a block of a file as metadata, through the device's cache: for directories and symbolic
 /// links, whose contents are not in the page cache of their inode. `None` for a hole.
 pub(crate) fn read_block(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Option<Buffer>> {
-    check_supported(inode)?;
+    check_readable(inode)?;
     let sb = inode.super_block();
     match map::find(inode, block)? {
         map::Found::Written { start, .. } => {

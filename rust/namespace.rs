@@ -28,7 +28,7 @@ use crate::{
     disk::{features::Feature, inode::InodeFlags},
     error::{FsError, FsResult},
     extent,
-    inode::{self, store, tree::ReadTree},
+    inode::{self, store, tree::ReadTree, DataKind},
     journal::sync_point::Change,
     mount::Filesystem,
     vfs::{
@@ -103,6 +103,10 @@ fn with_reclaim<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>
 
 /// The depth of a directory's extent tree, for the credits. The directory's lock keeps it so.
 fn depth(dir: &Inode<Rext4>) -> FsResult<u16> {
+    if dir.data().kind() != DataKind::Extents {
+        // Nothing is going to be added to a block map.
+        return Ok(0);
+    }
     extent::depth(&ReadTree::new(dir, &dir.data().tree.read()))
 }
 

@@ -54,7 +54,7 @@ impl<'a> Blocks<'a> {
     ///
     /// `EOPNOTSUPP` if the directory is of a kind that can't be read.
     pub(super) fn new(dir: &'a Inode<Rext4>) -> FsResult<Self> {
-        inode::check_supported(dir)?;
+        inode::check_readable(dir)?;
         let size = u64::try_from(dir.size()).unwrap_or(0);
         let count = dir
             .super_block()

@@ -31,12 +31,13 @@ use crate::{
 ///
 /// # Errors
 ///
-/// `ENOSPC` and damage, with nothing changed.
+/// `ENOSPC` and damage, and `EOPNOTSUPP` for a block map, with nothing changed.
 pub(crate) fn add_block(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     number: LogicalBlock,
 ) -> FsResult<Buffer> {
+    inode::check_supported(inode)?;
     let sb = inode.super_block();
     let fs = sb.data();
     let groups = fs.groups()?;
@@ -77,7 +78,7 @@ pub(crate) fn add_block(
 ///
 /// # Errors
 ///
-/// `ENOSPC` and damage, with nothing changed.
+/// `ENOSPC` and damage, and `EOPNOTSUPP` for a block map, with nothing changed.
 pub(super) fn append(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,

@@ -38,6 +38,7 @@ pub(crate) fn fill_hole(
     wanted: u32,
     mut first: impl FnMut(&Handle<'_>) -> FsResult,
 ) -> FsResult<Found> {
+    super::check_supported(inode)?;
     let groups = inode.super_block().data().groups()?;
     match try_fill_hole(inode, journal, block, wanted, &mut first) {
         // Blocks that were freed can be used when that is committed.

@@ -219,6 +219,7 @@ pub(crate) fn reserve(
     block: LogicalBlock,
     wanted: u32,
 ) -> FsResult<Reserved> {
+    super::check_supported(inode)?;
     let groups = inode.super_block().data().groups()?;
     let rights = rights(inode);
     let _no_fs = NoFs::new();

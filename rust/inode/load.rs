@@ -88,7 +88,11 @@ fn load(
     let inode = new.inode();
     let data = inode.data();
     *data.xattr_block.write() = xattr_block;
-    if data.kind() == DataKind::Extents || data.kind() == DataKind::ShortSymlink {
+    let kind = data.kind();
+    if matches!(
+        kind,
+        DataKind::Extents | DataKind::BlockMap | DataKind::ShortSymlink
+    ) {
         // The tree's lock sleeps, so the bytes are copied by way of the stack.
         let area = buffer.with(|block| {
             format::Inode::in_block(block, &fs.layout, place).map(|raw| *raw.block_area())

@@ -2,7 +2,7 @@
 
 //! Where the blocks of a file lie.
 
-use super::{check_supported, tree::ReadTree, DataKind};
+use super::{block_map, check_readable, tree::ReadTree, DataKind};
 use crate::{
     disk::{
         extent::{State, LOGICAL_END},
@@ -46,6 +46,9 @@ pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found>
         return Ok(found(mapping, block));
     }
     let root = data.tree.read();
+    if data.kind() == DataKind::BlockMap {
+        return block_map::find(inode, &root, block);
+    }
     let version = data.version();
     let mapping = extent::lookup(&ReadTree::new(inode, &root), block)?;
     drop(root);
@@ -60,6 +63,9 @@ pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResul
         return Ok(found(mapping, block));
     }
     let again = FsError::Kernel(code::EAGAIN);
+    if data.kind() == DataKind::BlockMap {
+        return Err(again);
+    }
     let root = data.tree.try_read().ok_or(again)?;
     let version = data.version();
     let mapping = extent::lookup(&ReadTree::in_memory(inode, &root), block)?;
@@ -138,7 +144,7 @@ fn found(mapping: Mapping, block: LogicalBlock) -> Found {
 
 /// The mapping that holds byte `offset` of a file, for iomap.
 pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mapping> {
-    check_supported(inode)?;
+    check_readable(inode)?;
     let size = inode.super_block().data().layout.block_size();
     let end_of_file = iomap::Mapping {
         offset,
@@ -146,7 +152,8 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
         place: iomap::Place::Hole,
         version: inode.data().version(),
     };
-    if inode.data().kind() != DataKind::Extents {
+    let kind = inode.data().kind();
+    if !matches!(kind, DataKind::Extents | DataKind::BlockMap) {
         return Ok(end_of_file);
     }
     let Some(block) = size
@@ -157,6 +164,10 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     };
     let blocks = inode.data().tree.read();
     let version = inode.data().version();
+    if kind == DataKind::BlockMap {
+        let found = block_map::find(inode, &blocks, block)?;
+        return Ok(to_bytes(size, block, found, version));
+    }
     let delayed = blocks.delayed.at_or_behind(block);
     if let Some(range) = delayed.clone().filter(|range| range.contains(&block)) {
         return Ok(iomap::Mapping {

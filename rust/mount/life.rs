@@ -13,7 +13,6 @@ use crate::{
     dio::claims::{Claims, DailyWarning},
     disk::{
         allocation::SystemRun,
-        extent::LOGICAL_END,
         features::Feature,
         group_desc::GroupDescChecksum,
         superblock::{OnError, State, Superblock, SuperblockError, MAGIC},
@@ -21,12 +20,11 @@ use crate::{
         Corrupt,
     },
     error::{eopnotsupp, euclean, FsError, FsResult},
-    extent,
     group::Groups,
     inode::{
         self,
+        map::{self, Found},
         orphan::Orphans,
-        tree::ReadTree,
         truncate::{self, Finished},
         InodeData,
     },
@@ -612,22 +610,27 @@ fn warn_of_discard(sb: &SuperBlock<Rext4>, options: &Options) {
 /// The runs of blocks that the journal lies in.
 fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
     let mut runs = KVec::new();
-    // A copy: to allocate under the tree's lock could end in reclaim, which takes others.
-    let root = inode.data().tree.read().root;
-    let tree = ReadTree::new(inode, &root);
-    let mut from = LogicalBlock(0);
-    while let Some(extent) = extent::next_extent(&tree, from)? {
-        runs.push(
-            SystemRun {
-                first: extent.physical(),
-                count: extent.len(),
-            },
-            GFP_KERNEL,
-        )?;
-        from = extent.end();
-        if from >= LOGICAL_END {
-            break;
-        }
+    let size = inode.super_block().data().layout.block_size();
+    let blocks = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
+    // Checked when the inode was loaded.
+    let end = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
+    let mut at = LogicalBlock(0);
+    while at < end {
+        let len = match map::find(inode, at)? {
+            Found::Hole { len } => len,
+            Found::Written { start, len } | Found::Unwritten { start, len } => {
+                let count = len;
+                runs.push(
+                    SystemRun {
+                        first: start,
+                        count,
+                    },
+                    GFP_KERNEL,
+                )?;
+                len
+            }
+        };
+        at = LogicalBlock(at.0.saturating_add(len));
     }
     Ok(runs)
 }
