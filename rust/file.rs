@@ -25,8 +25,10 @@ use core::ops::Range;
 use kernel::{prelude::*, sync::aref::ARef};
 
 impl FileOperations for Rext4 {
-    fn open(inode: &Inode<Self>) -> Result {
+    fn open(file: &OpenFile<'_, Self>) -> Result {
+        let inode = file.inode();
         Self::check_access(inode)?;
+        inode.super_block().data().note_mount_point(file);
         // A file whose data can't be served can be opened, for its attributes; reading it fails.
         let _ = inode::check_readable(inode);
         Ok(())

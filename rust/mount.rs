@@ -15,6 +15,7 @@
 //! | [`counters`] | what is counted for people |
 
 mod administration;
+mod asked;
 pub(crate) mod counters;
 pub(crate) mod damage;
 mod discard;
@@ -40,6 +41,7 @@ use crate::{
     vfs::{
         block_device::BlockDevice,
         commit_work::CommitWork,
+        file::OpenFile,
         inode::Inode,
         jbd2::{Handle, Journal, JournalSlot},
         super_block::SuperBlock,
@@ -114,9 +116,15 @@ pub(crate) struct Filesystem {
     warned: AtomicU64,
     /// Blocks that can't hold data.
     overhead: AtomicU64,
+    /// Where it was mounted when the first file was opened, with zero bytes behind it; goes to the
+    /// super block at the end.
+    mount_point: SetOnce<[u8; MOUNT_POINT_SIZE]>,
     /// The identifier that statfs shows.
     id: [u32; 2],
 }
+
+/// The bytes of a mount point that the super block has room for.
+const MOUNT_POINT_SIZE: usize = 64;
 
 impl Filesystem {
     /// The options in force.
@@ -141,6 +149,19 @@ impl Filesystem {
         if let Some(groups) = self.groups.as_ref() {
             groups.set_discard(options.discard && !self.is_down());
         }
+    }
+
+    /// Notes where the file system is mounted through which a file is opened, if that is the first.
+    pub(crate) fn note_mount_point(&self, file: &OpenFile<'_, Rext4>) {
+        if self.mount_point.as_ref().is_some() {
+            return;
+        }
+        let (mut buffer, mut path) = ([0; MOUNT_POINT_SIZE], [0; MOUNT_POINT_SIZE]);
+        // One that is too long stays unknown.
+        for (to, from) in path.iter_mut().zip(file.mount_point(&mut buffer)) {
+            *to = *from;
+        }
+        self.mount_point.populate(path);
     }
 
     /// The journal, for a change of the file system.

@@ -4,10 +4,11 @@
 //! read-only and writable, freezing, and the end.
 
 use super::{
+    asked::{Asked, Defaults},
     counters::Counters,
     options::{self, OnDamage, Options},
     primary::Primary,
-    Filesystem, HashSettings,
+    Filesystem, HashSettings, MOUNT_POINT_SIZE,
 };
 use crate::{
     dio::claims::{Claims, DailyWarning},
@@ -69,17 +70,14 @@ impl FileSystem for Rext4 {
 
     type Super = Filesystem;
     type Inode = InodeData;
-    type Options = Options;
+    type Options = Asked;
 
     fn new_inode_data() -> impl PinInit<InodeData, Error> {
         InodeData::new()
     }
 
-    fn fill_super(
-        sb: &NewSuperBlock<'_, Self>,
-        options: &Options,
-    ) -> Result<Pin<KBox<Filesystem>>> {
-        fill_super(sb, options).map_err(|e| mount_errno(sb, e))
+    fn fill_super(sb: &NewSuperBlock<'_, Self>, asked: &Asked) -> Result<Pin<KBox<Filesystem>>> {
+        fill_super(sb, asked).map_err(|e| mount_errno(sb, e))
     }
 
     fn activate(sb: &SuperBlock<Self>) -> Result<ARef<Inode<Self>>> {
@@ -185,9 +183,9 @@ impl FileSystem for Rext4 {
         options::show_counters(sb, seq);
     }
 
-    fn reconfigure(sb: &SuperBlock<Self>, options: &Options, read_only: bool) -> Result {
+    fn reconfigure(sb: &SuperBlock<Self>, asked: &Asked, read_only: bool) -> Result {
         let fs = sb.data();
-        reconfigure(sb, options, read_only).map_err(|e| fs.errno_at(sb, None, "remount", e))
+        reconfigure(sb, &asked.options, read_only).map_err(|e| fs.errno_at(sb, None, "remount", e))
     }
 
     fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
@@ -225,7 +223,7 @@ fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     }
 }
 
-fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<KBox<Filesystem>>> {
+fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox<Filesystem>>> {
     // Any device can read the super block in units of its sectors, and of 1 KiB at least.
     let first_size = sb.device().logical_block_bytes().max(1024);
     sb.set_block_size(first_size)?;
@@ -267,6 +265,8 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             sb.id()
         );
     }
+    let defaults = primary.with(Defaults::of)?;
+    let options = asked.over(sb, &defaults)?;
     let device_blocks = sb.device().bytes() >> layout.block_size().bits();
     if layout.blocks_count() > device_blocks {
         pr_err!(
@@ -299,7 +299,6 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
     };
     // As C ext4 makes it: both halves of the UUID, one over the other.
     let id = word(0) ^ word(8);
-    let options = *options;
     let nolock = options.dioread_nolock;
     let fs = KBox::try_pin_init(
         try_pin_init!(Filesystem {
@@ -325,6 +324,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, options: &Options) -> FsResult<Pin<
             unaligned_warning: DailyWarning::new(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
+            mount_point: SetOnce::new(),
             id: [id as u32, (id >> 32) as u32],
         }? Error),
         GFP_KERNEL,
@@ -768,7 +768,7 @@ impl Filesystem {
         let orphan_file = self.features.has(Feature::ORPHAN_FILE);
         self.primary.write_now(|superblock| {
             if mounted {
-                superblock.note_mount(now, None);
+                superblock.note_mount(now);
             }
             superblock.set_feature(Feature::NEEDS_RECOVERY, true);
             if orphan_file {
@@ -787,6 +787,10 @@ impl Filesystem {
         let no_orphans = self.orphans.is_loaded() && self.orphans.is_empty();
         self.primary.write_now(|superblock| {
             superblock.set_feature(Feature::NEEDS_RECOVERY, false);
+            let known = |path: &&[u8; MOUNT_POINT_SIZE]| path.first() != Some(&0);
+            if let Some(path) = self.mount_point.as_ref().filter(known) {
+                superblock.set_last_mounted(path);
+            }
             if no_orphans {
                 superblock.set_feature(Feature::ORPHAN_PRESENT, false);
             }

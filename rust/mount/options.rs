@@ -7,10 +7,7 @@
 //! options that lost their meaning, or it is refused with the reason. None is silently unknown.
 
 use crate::{
-    vfs::{
-        fs_context::{MountOptions, Refused},
-        super_block::SuperBlock,
-    },
+    vfs::{fs_context::Refused, super_block::SuperBlock},
     Rext4,
 };
 use kernel::{prelude::*, seq_file::SeqFile, seq_print};
@@ -172,31 +169,48 @@ fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
     }
 }
 
-impl MountOptions<Rext4> for Options {
-    fn defaults() -> Self {
-        Self {
-            dioread_nolock: true,
-            errors: None,
-            data: DataMode::Ordered,
-            barrier: true,
-            delalloc: true,
-            auto_da_alloc: true,
-            commit_seconds: 0,
-            acl: true,
-            user_xattr: true,
-            minixdf: false,
-            noload: false,
-            discard: false,
-            reserved_uid: 0,
-            reserved_gid: 0,
+impl Options {
+    /// What holds when nobody says anything.
+    pub(super) const DEFAULT: Self = Self {
+        dioread_nolock: true,
+        errors: None,
+        data: DataMode::Ordered,
+        barrier: true,
+        delalloc: true,
+        auto_da_alloc: true,
+        commit_seconds: 0,
+        acl: true,
+        user_xattr: true,
+        minixdf: false,
+        noload: false,
+        discard: false,
+        reserved_uid: 0,
+        reserved_gid: 0,
+    };
+
+    /// Takes words like `key` and `key=value` with a separator between them.
+    pub(super) fn parse_words(
+        &mut self,
+        words: &[u8],
+        separator: u8,
+    ) -> core::result::Result<(), Refused> {
+        let words = core::str::from_utf8(words).map_err(|_| Refused::Unknown)?;
+        let words = words.split(char::from(separator));
+        for word in words.filter(|word| !word.is_empty()) {
+            match word.split_once('=') {
+                Some((key, value)) => self.parse(key, Some(value))?,
+                None => self.parse(word, None)?,
+            }
         }
+        Ok(())
     }
 
-    fn in_force(sb: &SuperBlock<Rext4>) -> Self {
-        sb.data().options()
-    }
-
-    fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+    /// Takes one option.
+    pub(super) fn parse(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> core::result::Result<(), Refused> {
         match (key, value) {
             ("dioread_nolock", None) => self.dioread_nolock = true,
             ("dioread_lock" | "nodioread_nolock", None) => self.dioread_nolock = false,

@@ -20,7 +20,7 @@ use kernel::{
 /// What the VFS asks of open regular files, and of directories as far as syncing goes.
 pub trait FileOperations: Sized {
     /// Called before a file is opened; an error refuses it.
-    fn open(inode: &Inode<Self>) -> Result
+    fn open(file: &OpenFile<'_, Self>) -> Result
     where
         Self: FileSystem;
 
@@ -133,6 +133,17 @@ impl<T: FileSystem> OpenFile<'_, T> {
     /// The file's inode.
     pub fn inode(&self) -> &Inode<T> {
         self.inode
+    }
+
+    /// The path where the file system is mounted through which the file was opened; nothing if
+    /// `buffer` is too small for it.
+    pub fn mount_point<'b>(&self, buffer: &'b mut [u8]) -> &'b [u8] {
+        let (start, len) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: the file is valid while we are borrowed, and `len` bytes may be written to.
+        let at = unsafe { bindings::rext4_shim_mount_point(self.file, start.cast(), len as i32) };
+        let at = usize::try_from(at).ok();
+        let path = at.and_then(|at| buffer.get(at..)).unwrap_or_default();
+        path.split(|&byte| byte == 0).next().unwrap_or_default()
     }
 
     /// Takes privileges away and updates the times, as a write has to. The inode's lock is held
@@ -418,10 +429,10 @@ impl<T: FileSystem> Table<T> {
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
         from_result(|| {
-            // SAFETY: the VFS passes an inode of ours.
-            T::open(unsafe { Inode::<T>::from_raw(inode) })?;
+            // SAFETY: the VFS passes a file of an inode of ours, which knows its inode by now.
+            T::open(&unsafe { OpenFile::<T>::from_raw(file) })?;
             // SAFETY: the VFS passes the file that is being opened.
             unsafe { bindings::rext4_shim_file_can_odirect(file) };
             Ok(0)

@@ -35,15 +35,17 @@ impl Superblock {
         self.state.set(state.0);
     }
 
-    /// Notes a mount at `time` (seconds since 1970), at `path` if it is known.
-    ///
-    /// A path of more than 64 bytes is cut; one of 64 has no zero byte behind it.
-    pub fn note_mount(&mut self, time: u64, path: Option<&[u8]>) {
+    /// Notes a mount at `time` (seconds since 1970).
+    pub fn note_mount(&mut self, time: u64) {
         set_time(&mut self.mtime, &mut self.mtime_hi, time);
         self.mnt_count.set(self.mnt_count.get().saturating_add(1));
-        if let Some(path) = path {
-            set_text(&mut self.last_mounted, path);
-        }
+    }
+
+    /// Sets the path where it was mounted last.
+    ///
+    /// A path of more than 64 bytes is cut; one of 64 has no zero byte behind it.
+    pub fn set_last_mounted(&mut self, path: &[u8]) {
+        set_text(&mut self.last_mounted, path);
     }
 
     /// Sets the time of the last write, in seconds since 1970.

@@ -62,7 +62,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(superblock) = Superblock::from_bytes_mut(&mut bytes) else {
         unreachable!("it was one before");
     };
-    superblock.note_mount(u64::MAX, Some(&[b'x'; 100]));
+    superblock.note_mount(u64::MAX);
+    superblock.set_last_mounted(&[b'x'; 100]);
     superblock.set_feature(Feature::NEEDS_RECOVERY, true);
     superblock.set_free_blocks_count(u64::MAX);
     superblock.record_error(&ErrorRecord {

@@ -162,8 +162,9 @@ fn changes() {
     let superblock = Superblock::from_bytes_mut(&mut bytes).unwrap();
     superblock.set_free_blocks_count(0x1_0000_0002);
     superblock.set_free_inodes_count(77);
-    superblock.note_mount(0x12_3456_789a, Some(b"/some/where"));
-    superblock.note_mount(0x12_3456_789a, None);
+    superblock.note_mount(0x12_3456_789a);
+    superblock.note_mount(0x12_3456_789a);
+    superblock.set_last_mounted(b"/some/where");
     superblock.set_state(State(State::ERRORS));
     superblock.set_last_orphan(Some(InodeNumber(99)));
     superblock.set_kbytes_written(1 << 40);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which of the options holds where several say something: what was asked for at the mount, then the
+//! super block's own options (`tune2fs -E mount_opts=`), then its defaults (`tune2fs -o`), then
+//! ours.
+//!
+//! Options come before it is known what is to be mounted, so they are kept as they were said.
+
+use super::options::{DataMode, Options};
+use crate::{
+    disk::superblock::Superblock,
+    vfs::{
+        fs_context::{MountOptions, Refused},
+        super_block::{NewSuperBlock, SuperBlock},
+    },
+    Rext4,
+};
+use kernel::{prelude::*, str::BStr};
+
+/// What was asked for.
+pub(crate) struct Asked {
+    /// At a remount, on top of what is in force; else on top of what holds by itself.
+    pub(crate) options: Options,
+    /// Word by word, each with a zero byte behind it.
+    words: KVec<u8>,
+}
+
+/// Bits of `s_default_mount_opts`, `Documentation/filesystems/ext4/super.rst`.
+mod default_bit {
+    pub(super) const GROUP_OF_DIRECTORY: u32 = 0x2;
+    pub(super) const SHORT_USER_IDS: u32 = 0x10;
+    pub(super) const DATA: u32 = 0x60;
+    pub(super) const DATA_JOURNAL: u32 = 0x20;
+    pub(super) const DATA_WRITEBACK: u32 = 0x60;
+    pub(super) const NO_BARRIER: u32 = 0x100;
+    pub(super) const DISCARD: u32 = 0x400;
+    pub(super) const NO_DELALLOC: u32 = 0x800;
+}
+
+/// What a super block says about mounting.
+pub(super) struct Defaults {
+    bits: u32,
+    words: [u8; 64],
+    reserved_for: (u32, u32),
+}
+
+impl Defaults {
+    /// Reads it.
+    pub(super) fn of(superblock: &Superblock) -> Self {
+        let mut words = [0; 64];
+        for (to, from) in words.iter_mut().zip(superblock.mount_options()) {
+            *to = *from;
+        }
+        Self {
+            bits: superblock.default_mount_options(),
+            words,
+            reserved_for: superblock.reserved_for(),
+        }
+    }
+
+    fn options(&self, sb: &NewSuperBlock<'_, Rext4>) -> Options {
+        use default_bit as bit;
+        let mut options = Options::DEFAULT;
+        let has = |bit| self.bits & bit != 0;
+        (options.reserved_uid, options.reserved_gid) = self.reserved_for;
+        options.barrier = !has(bit::NO_BARRIER);
+        options.delalloc = !has(bit::NO_DELALLOC);
+        options.discard = has(bit::DISCARD);
+        match self.bits & bit::DATA {
+            bit::DATA_WRITEBACK => options.data = DataMode::Writeback,
+            bit::DATA_JOURNAL => warn_of_default(sb, c"journal_data", c"data=ordered is used"),
+            _ => {}
+        }
+        if has(bit::GROUP_OF_DIRECTORY) {
+            let instead = c"new files get their group as System V does";
+            warn_of_default(sb, c"bsdgroups", instead);
+        }
+        if has(bit::SHORT_USER_IDS) {
+            warn_of_default(sb, c"uid16", c"user IDs have 32 bits");
+        }
+        let words = self.words.split(|&byte| byte == 0).next();
+        let words = words.unwrap_or_default();
+        let mut own = options;
+        if own.parse_words(words, b',').is_ok() {
+            return own;
+        }
+        pr_warn!(
+            "({}): warning: the mount options in the super block can't be had, and are left out: \
+             \"{}\" (tune2fs -E mount_opts=... changes them)\n",
+            sb.id(),
+            BStr::from_bytes(words)
+        );
+        options
+    }
+}
+
+fn warn_of_default(sb: &NewSuperBlock<'_, Rext4>, name: &CStr, instead: &CStr) {
+    pr_warn!(
+        "({}): warning: the default mount option {} in the super block is not supported: {} \
+         (tune2fs -o ^{} takes it back)\n",
+        sb.id(),
+        name,
+        instead,
+        name
+    );
+}
+
+impl Asked {
+    /// What holds for a file system with these defaults.
+    ///
+    /// # Errors
+    ///
+    /// None: each word was taken before.
+    pub(super) fn over(
+        &self,
+        sb: &NewSuperBlock<'_, Rext4>,
+        defaults: &Defaults,
+    ) -> Result<Options> {
+        let mut options = defaults.options(sb);
+        options
+            .parse_words(&self.words, 0)
+            .map_err(|_| kernel::error::code::EINVAL)?;
+        Ok(options)
+    }
+}
+
+impl MountOptions<Rext4> for Asked {
+    fn defaults() -> Self {
+        Self {
+            options: Options::DEFAULT,
+            words: KVec::new(),
+        }
+    }
+
+    fn in_force(sb: &SuperBlock<Rext4>) -> Self {
+        Self {
+            options: sb.data().options(),
+            words: KVec::new(),
+        }
+    }
+
+    fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+        self.options.parse(key, value)?;
+        let mut add = |text: &str| self.words.extend_from_slice(text.as_bytes(), GFP_KERNEL);
+        add(key)
+            .and_then(|()| value.map_or(Ok(()), |_| add("=")))
+            .and_then(|()| value.map_or(Ok(()), &mut add))
+            .and_then(|()| add("\0"))
+            .map_err(|_| Refused::Because(c"there is no memory"))
+    }
+}
