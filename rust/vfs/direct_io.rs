@@ -123,6 +123,9 @@ pub trait DirectIo: FileSystem {
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue;
 }
 
+/// What the kernel tells `end_io`: what the write took along, its first byte, and how it went.
+type EndIo<T> = (Option<KBox<<T as DirectIo>::IoEnd>>, i64, Result<usize>);
+
 /// What [`write()`] puts into the request.
 #[repr(C)]
 struct Carried<'a, T: DirectIo> {
@@ -135,7 +138,7 @@ struct Carried<'a, T: DirectIo> {
     /// Whom to tell that the request is complete, if it is [completed with others](Ended).
     complete: Complete,
     /// What `end_io` was told, then.
-    ended: Option<(Option<KBox<T::IoEnd>>, i64, Result<usize>)>,
+    ended: Option<EndIo<T>>,
     /// The inode's lock if the write goes beyond the end of the file, with [`write()`] waiting for it
     /// to be complete.
     growing: Option<&'a ExclusiveLock<'a, T>>,
@@ -256,10 +259,12 @@ pub(crate) fn write<T: DirectIo>(
             node: bindings::llist_node::default(),
             later: bindings::work_struct::default(),
             kiocb: request.as_ptr(),
-            // SAFETY: the request is valid.
-            complete: with_others
-                .then(|| unsafe { (*request.as_ptr()).ki_complete })
-                .flatten(),
+            complete: if with_others {
+                // SAFETY: the request is valid.
+                unsafe { (*request.as_ptr()).ki_complete }
+            } else {
+                None
+            },
             ended: None,
             growing,
             claim,
@@ -398,9 +403,10 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     bytes: isize,
     private: *mut ffi::c_void,
 ) -> i32 {
-    // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
-    let io_end =
-        (!private.is_null()).then(|| unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) });
+    let io_end = (!private.is_null()).then(|| {
+        // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
+        unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) }
+    });
     // SAFETY: the request is valid until it is completed, which is after this, and `write` does not
     // look at it before that.
     let mut carried = unsafe { Carried::<T>::take(kiocb) };

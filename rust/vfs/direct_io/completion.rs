@@ -157,8 +157,9 @@ fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Result<usize>)
 /// Called on a workqueue with the work of a `Carried` that is the work's own.
 unsafe extern "C" fn complete_later<T: DirectIo>(work: *mut bindings::work_struct) {
     // SAFETY: the work is that field of a box that `complete` has given away.
-    let write =
-        Ended(unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) });
+    let carried =
+        unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) };
+    let write = Ended(carried);
     invalidate(write.0.inode(), write.offset(), write.result());
     write.tell();
 }

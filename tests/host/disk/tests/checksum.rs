@@ -47,7 +47,21 @@ fn in_steps_as_at_once() {
 #[test]
 fn zeros_and_numbers_are_bytes() {
     let start = Crc32c::new(crc32c_table).with(CHECK);
-    for count in [0, 1, 2, 63, 64, 65, 200, 1023, 1024, 4095, 4096, 65_536, 1 << 20] {
+    for count in [
+        0,
+        1,
+        2,
+        63,
+        64,
+        65,
+        200,
+        1023,
+        1024,
+        4095,
+        4096,
+        65_536,
+        1 << 20,
+    ] {
         let zeros = vec![0; count];
         assert_eq!(start.with_zeros(count).value(), start.with(&zeros).value());
     }
