@@ -60,6 +60,17 @@ bool rext4_shim_bdev_can_discard(struct block_device *bdev)
 	return bdev_max_discard_sectors(bdev) > 0;
 }
 
+bool rext4_shim_bdev_can_write_zeroes(struct block_device *bdev)
+{
+	return bdev_write_zeroes_unmap_sectors(bdev) > 0;
+}
+
+int rext4_shim_bdev_write_zeroes(struct block_device *bdev, sector_t sector,
+				 sector_t sectors)
+{
+	return blkdev_issue_zeroout(bdev, sector, sectors, GFP_NOFS, 0);
+}
+
 unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev)
 {
 	return bdev_discard_granularity(bdev);

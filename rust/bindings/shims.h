@@ -27,6 +27,9 @@ sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);
 bool rext4_shim_bdev_can_discard(struct block_device *bdev);
+bool rext4_shim_bdev_can_write_zeroes(struct block_device *bdev);
+int rext4_shim_bdev_write_zeroes(struct block_device *bdev, sector_t sector,
+				 sector_t sectors);
 unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev);
 int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
 			    sector_t sectors);

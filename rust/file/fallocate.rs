@@ -6,6 +6,7 @@
 //! between leaves a part of it done, which is what the call allows.
 
 mod shift;
+mod write_zeroes;
 
 use crate::{
     dio::alignment::ByteRange,
@@ -50,6 +51,9 @@ pub(crate) fn fallocate(
     let range = ByteRange::new(offset, bytes, fs.layout.block_size())
         .ok_or(FsError::Kernel(code::EFBIG))?;
     let end = offset.saturating_add(len);
+    if mode == FallocateMode::WriteZeroes {
+        write_zeroes::check_supported(inode)?;
+    }
     let lock = inode.lock();
     if matches!(
         mode,
@@ -78,6 +82,13 @@ pub(crate) fn fallocate(
             } else {
                 zero(inode, range.whole_blocks(), reserve.as_mut())?;
                 fill(inode, range.blocks())?;
+            }
+            if mode == FallocateMode::WriteZeroes {
+                // Blocks that are written must not lie behind the end of the file.
+                if end > inode.size() {
+                    grow(inode, &lock, end)?;
+                }
+                write_zeroes::write_zeroes(inode, range.whole_blocks(), reserve)?;
             }
             drop(page_cache);
         }

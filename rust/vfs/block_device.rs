@@ -102,6 +102,24 @@ impl BlockDevice {
         to_result(unsafe { bindings::rext4_shim_bdev_discard(self.as_ptr(), sector, sectors) })
     }
 
+    /// Whether the device can write zeros by itself, and keep no room for them if it likes.
+    pub(crate) fn can_write_zeroes(&self) -> bool {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_can_write_zeroes(self.as_ptr()) }
+    }
+
+    /// Writes zeros to a range of bytes, in the way that is fastest for the device, and waits for
+    /// it. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`.
+    pub(crate) fn write_zeroes(&self, start: u64, len: u64) -> Result {
+        let (sector, sectors) = (start / SECTOR_BYTES, len / SECTOR_BYTES);
+        // SAFETY: by the invariant the device is valid.
+        to_result(unsafe { bindings::rext4_shim_bdev_write_zeroes(self.as_ptr(), sector, sectors) })
+    }
+
     /// Makes everything that the device has acknowledged durable. Sleeps until it is.
     pub(crate) fn flush(&self) -> Result {
         // SAFETY: by the invariant the device is valid.

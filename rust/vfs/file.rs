@@ -101,6 +101,8 @@ pub enum FallocateMode {
     PunchHole,
     /// Make it read as zeros, with blocks.
     ZeroRange,
+    /// The same, written by the device, so that a write to it changes no metadata.
+    WriteZeroes,
     /// Remove it, and have what follows move up to it.
     CollapseRange,
     /// Move what is there and what follows behind it, and leave a hole.
@@ -571,6 +573,7 @@ impl<T: FileSystem> Table<T> {
                 // The VFS lets these come alone.
                 bindings::FALLOC_FL_COLLAPSE_RANGE => FallocateMode::CollapseRange,
                 bindings::FALLOC_FL_INSERT_RANGE => FallocateMode::InsertRange,
+                bindings::FALLOC_FL_WRITE_ZEROES => FallocateMode::WriteZeroes,
                 _ => return Err(crate::error::eopnotsupp()),
             };
             let open = OpenFile {
