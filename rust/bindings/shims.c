@@ -741,11 +741,38 @@ void rext4_shim_ioend_queue_take(struct work_struct *work,
 {
 	struct rext4_ioend_queue *queue =
 		container_of(work, struct rext4_ioend_queue, work);
+	struct iomap_ioend *ioend;
 
 	spin_lock_irq(&queue->lock);
 	list_replace_init(&queue->ready, ready);
 	spin_unlock_irq(&queue->lock);
 	iomap_sort_ioends(ready);
+	/* Out of the way of a merge; the queue is not needed any more. */
+	list_for_each_entry(ioend, ready, io_list) {
+		ioend->io_bio.bi_private = ioend->io_private;
+		ioend->io_private = NULL;
+	}
+}
+
+static void *take_value(struct iomap_ioend *ioend)
+{
+	void *value = ioend->io_bio.bi_private;
+
+	ioend->io_bio.bi_private = NULL;
+	return value;
+}
+
+void *rext4_shim_ioend_take_value(struct iomap_ioend *ioend)
+{
+	void *value = take_value(ioend);
+	struct iomap_ioend *merged;
+
+	list_for_each_entry(merged, &ioend->io_list, io_list) {
+		if (value)
+			break;
+		value = take_value(merged);
+	}
+	return value;
 }
 
 struct iomap_ioend *rext4_shim_ioend_next(struct list_head *ready)

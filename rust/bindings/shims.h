@@ -209,7 +209,11 @@ void rext4_shim_ioend_queue_take(struct work_struct *work,
 struct iomap_ioend *rext4_shim_ioend_next(struct list_head *ready);
 /* The errno that the device gave. */
 int rext4_shim_ioend_error(const struct iomap_ioend *ioend);
-/* Takes what one of those that were merged into the ioend brought; or NULL. */
+/*
+ * Takes what the ioend has brought, or one of those that were merged into it;
+ * NULL when nothing is left.
+ */
+void *rext4_shim_ioend_take_value(struct iomap_ioend *ioend);
 /* The workqueue for them, made and ended with the module. */
 int rext4_shim_ioend_start(void);
 void rext4_shim_ioend_stop(void);

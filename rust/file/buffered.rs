@@ -14,16 +14,17 @@ use crate::{
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
-        allocate, convert,
+        allocate,
+        convert::{self, Part},
         delayed::{self, Reserved},
         map, size,
     },
-    mount::Filesystem,
+    mount::{counters::Count, Filesystem},
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
         iomap::{self, Mapping, Reason},
-        writeback::{IoendQueue, Writeback},
+        writeback::{Completed, IoendQueue, Writeback, TOGETHER},
     },
     Rext4,
 };
@@ -117,8 +118,13 @@ pub(crate) fn map(
     }
 }
 
-/// What an ioend takes along: a reserve for its conversion.
-pub(crate) struct Completion(ConversionReserve);
+/// What an ioend takes along.
+pub(crate) struct Completion {
+    /// For its conversion.
+    reserve: ConversionReserve,
+    /// How many it stands for.
+    ioends: u32,
+}
 
 impl Writeback for Rext4 {
     type Completion = Completion;
@@ -157,17 +163,20 @@ impl Writeback for Rext4 {
             }
         };
         let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
-        Ok(Some(KBox::new(Completion(reserve), GFP_KERNEL)?))
+        Ok(Some(KBox::new(
+            Completion { reserve, ioends: 1 },
+            GFP_KERNEL,
+        )?))
     }
 
-    fn complete(
-        inode: &Inode<Self>,
-        bytes: Range<u64>,
-        unwritten: bool,
-        completion: &mut Completion,
-    ) -> Result {
-        complete(inode, bytes, unwritten, completion)
-            .map_err(|e| Filesystem::errno(inode, "complete writeback", e))
+    fn merge(completion: &mut Completion, other: KBox<Completion>) {
+        let other = KBox::into_inner(other);
+        completion.reserve.merge(other.reserve);
+        completion.ioends = completion.ioends.saturating_add(other.ioends);
+    }
+
+    fn complete(inode: &Inode<Self>, ranges: &mut [Option<Completed<Completion>>]) -> Result {
+        complete(inode, ranges).map_err(|e| Filesystem::errno(inode, "complete writeback", e))
     }
 
     fn queue(inode: &Inode<Self>) -> &IoendQueue {
@@ -175,22 +184,44 @@ impl Writeback for Rext4 {
     }
 }
 
-fn complete(
-    inode: &Inode<Rext4>,
-    bytes: Range<u64>,
-    unwritten: bool,
-    completion: &mut Completion,
-) -> FsResult {
+/// Converts what was unwritten in ranges, in as few transactions as they fit in, and moves the size
+/// on disk behind all of them.
+fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
-    // The file may have been cut while this was under way.
-    let end = i64::try_from(bytes.end)
-        .unwrap_or(i64::MAX)
-        .min(inode.size());
-    if unwritten && !bytes.is_empty() {
-        let block = |byte: u64| LogicalBlock(u32::try_from(byte).unwrap_or(u32::MAX));
-        let first = block(bytes.start >> size.bits());
-        let last = block(size.blocks_for(bytes.end));
-        return convert::convert(inode, first..last, &mut completion.0, end);
+    let block = |byte: u64| LogicalBlock(u32::try_from(byte).unwrap_or(u32::MAX));
+    let mut parts: [Option<Part<'_>>; TOGETHER] = [const { None }; TOGETHER];
+    let (mut count, mut grown) = (0_usize, 0);
+    let counters = &inode.super_block().data().counters;
+    counters.add(Count::WritebackStep, 1);
+    for range in ranges.iter_mut().flatten() {
+        counters.add(Count::Writeback, range.completion.ioends.into());
+        let bytes = &range.bytes;
+        // The file may have been cut while this was under way.
+        let end = i64::try_from(bytes.end)
+            .unwrap_or(i64::MAX)
+            .min(inode.size());
+        if !range.unwritten || bytes.is_empty() {
+            grown = end.max(grown);
+            continue;
+        }
+        let blocks = block(bytes.start >> size.bits())..block(size.blocks_for(bytes.end));
+        let last = count.checked_sub(1).and_then(|last| parts[last].as_mut());
+        match last {
+            // Neighbours that lie apart on the disk. A range has two ends, so one reserve does.
+            Some(last) if last.range.end == blocks.start => {
+                last.range.end = blocks.end;
+                last.end = last.end.max(end);
+            }
+            _ => {
+                parts[count] = Some(Part {
+                    range: blocks,
+                    end,
+                    reserve: &mut range.completion.reserve,
+                });
+                count += 1;
+            }
+        }
     }
-    convert::grow_on_disk(inode, end)
+    convert::convert_all(inode, &mut parts[..count])?;
+    convert::grow_on_disk(inode, grown)
 }

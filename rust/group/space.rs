@@ -106,6 +106,13 @@ impl ConversionReserve {
         })
     }
 
+    /// Makes one of two, for a conversion that takes the place of both: it needs no more than either.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        if other.left > self.left {
+            core::mem::swap(&mut self.left, &mut other.left);
+        }
+    }
+
     /// Waits for a promise of `blocks`, as long as there is somebody to wait for.
     ///
     /// `None` if there is nobody.

@@ -20,17 +20,23 @@ pub(crate) enum Count {
     FailedWrite,
     /// Direct writes that waited for another one in the same block.
     BlockWait,
+    /// Ioends of writeback that had something to be completed.
+    Writeback,
+    /// The calls in which they were, several at once.
+    WritebackStep,
 }
 
 impl Count {
     /// The names that people see, in the order of the declaration.
-    pub(crate) const NAMES: [&'static CStr; 6] = [
+    pub(crate) const NAMES: [&'static CStr; 8] = [
         c"conversions",
         c"deferred",
         c"combined",
         c"converted_blocks",
         c"failed_writes",
         c"block_waits",
+        c"writebacks",
+        c"writeback_steps",
     ];
 }
 

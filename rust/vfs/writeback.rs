@@ -6,8 +6,9 @@
 //!
 //! iomap gathers what lies in a row into *ioends*. One that needs something done when it is on
 //! the device takes a value along for it, [`Writeback::Completion`], and is completed on a
-//! workqueue, one after the other for an inode, in the order of their places in the file. iomap
-//! would merge neighbours, but not if each has a value of its own.
+//! workqueue, by one worker for an inode, which takes all that are ready: neighbours become one, with
+//! the values of all of them, and as many as [`TOGETHER`] are completed by one call, in the order of
+//! their places in the file.
 //!
 //! ```text
 //!   writepages ──map──▶ ioend ──prepare (if it has to be completed)──▶ device
@@ -53,14 +54,13 @@ pub trait Writeback: IomapOperations {
     where
         Self: FileSystem;
 
-    /// A range of bytes is on the device. `completions` has what each of its ioends took along, the
-    /// first one being the range's own. An error is noted for `fsync`.
-    fn complete(
-        inode: &Inode<Self>,
-        bytes: Range<u64>,
-        unwritten: bool,
-        completion: &mut Self::Completion,
-    ) -> Result
+    /// Two ranges, one right behind the other, are completed as one: takes over what the second of
+    /// them took along.
+    fn merge(completion: &mut Self::Completion, other: KBox<Self::Completion>);
+
+    /// Ranges of bytes are on the device, at least one and at most [`TOGETHER`], in the order of the
+    /// file. An error is noted for `fsync`.
+    fn complete(inode: &Inode<Self>, ranges: &mut [Option<Completed<Self::Completion>>]) -> Result
     where
         Self: FileSystem;
 
@@ -68,6 +68,19 @@ pub trait Writeback: IomapOperations {
     fn queue(inode: &Inode<Self>) -> &IoendQueue
     where
         Self: FileSystem;
+}
+
+/// How many ranges are completed by one call at most.
+pub const TOGETHER: usize = 16;
+
+/// A range that is on the device.
+pub struct Completed<C> {
+    /// Which.
+    pub bytes: Range<u64>,
+    /// Whether its blocks were not written before.
+    pub unwritten: bool,
+    /// What it took along.
+    pub completion: KBox<C>,
 }
 
 /// The ioends of an inode that are on the device and have to be completed.
@@ -122,44 +135,89 @@ unsafe extern "C" fn work<T: FileSystem + Writeback>(work: *mut bindings::work_s
     let mut ready = bindings::list_head::default();
     // SAFETY: the work is a part of a queue, and the list is ours.
     unsafe { bindings::rext4_shim_ioend_queue_take(work, &mut ready) };
-    loop {
-        // SAFETY: the list was filled with ioends that are ours to complete.
-        let ioend = unsafe { bindings::rext4_shim_ioend_next(&mut ready) };
-        if ioend.is_null() {
-            return;
-        }
-        // SAFETY: the ioend is on the device and not completed, so its inode is in use.
-        unsafe { complete::<T>(ioend) };
-    }
+    // SAFETY: the list was filled with ioends of one inode that are ours to complete.
+    while unsafe { complete_some::<T>(&mut ready) } {}
 }
 
+/// Completes some ioends. Returns whether there were any.
+///
 /// # Safety
 ///
-/// `ioend` is ours to complete.
-unsafe fn complete<T: FileSystem + Writeback>(ioend: *mut bindings::iomap_ioend) {
-    // SAFETY: the ioend is valid, and so is its inode.
-    let (inode, start, len, unwritten) = unsafe {
-        (
-            Inode::<T>::from_raw((*ioend).io_inode),
-            (*ioend).io_offset as u64,
-            (*ioend).io_size as u64,
-            u32::from((*ioend).io_flags) & bindings::REXT4_IOEND_UNWRITTEN != 0,
-        )
-    };
-    // SAFETY: the ioend is valid.
-    let mut result = to_result(unsafe { bindings::rext4_shim_ioend_error(ioend) });
-    // SAFETY: `submit` put it there, and it is taken out once.
-    let completion = unsafe { ptr::replace(&mut (*ioend).io_private, ptr::null_mut()) };
-    if !completion.is_null() {
-        // SAFETY: see above.
-        let mut completion = unsafe { KBox::from_raw(completion.cast::<T::Completion>()) };
-        if result.is_ok() {
-            result = T::complete(inode, start..start + len, unwritten, &mut completion);
+/// What is in `ready` is ours to complete, and all of one inode.
+unsafe fn complete_some<T: FileSystem + Writeback>(ready: &mut bindings::list_head) -> bool {
+    let mut ioends = [ptr::null_mut(); TOGETHER];
+    let mut ranges: [Option<Completed<T::Completion>>; TOGETHER] = [const { None }; TOGETHER];
+    for (place, range) in ioends.iter_mut().zip(&mut ranges) {
+        // SAFETY: as the caller promises.
+        *place = unsafe { bindings::rext4_shim_ioend_next(ready) };
+        if place.is_null() {
+            break;
         }
+        // SAFETY: it is valid, and ours.
+        *range = unsafe { take_range::<T>(*place) };
+    }
+    if ioends[0].is_null() {
+        return false;
+    }
+    let mut result = Ok(());
+    if ranges.iter().any(Option::is_some) {
+        // SAFETY: the ioend is on the device and not completed, so its inode is in use.
+        let inode = unsafe { Inode::<T>::from_raw((*ioends[0]).io_inode) };
+        result = T::complete(inode, &mut ranges);
     }
     let errno = result.err().map_or(0, Error::to_errno);
-    // SAFETY: the ioend is ours; it is not used after this.
-    unsafe { bindings::iomap_finish_ioends(ioend, errno) };
+    for (ioend, range) in ioends.into_iter().zip(ranges) {
+        if ioend.is_null() {
+            break;
+        }
+        // SAFETY: the ioend is valid.
+        let own = unsafe { bindings::rext4_shim_ioend_error(ioend) };
+        let errno = if range.is_some() { errno } else { own };
+        // What it took along may be in the inode's way, which may be gone after the next call.
+        drop(range);
+        // SAFETY: the ioend is ours; it is not used after this.
+        unsafe { bindings::iomap_finish_ioends(ioend, errno) };
+    }
+    true
+}
+
+/// What an ioend and those that were merged into it took along, with their range; `None` if there is
+/// nothing, or they failed.
+///
+/// # Safety
+///
+/// `ioend` is valid and ours to complete.
+unsafe fn take_range<T: FileSystem + Writeback>(
+    ioend: *mut bindings::iomap_ioend,
+) -> Option<Completed<T::Completion>> {
+    let mut all: Option<KBox<T::Completion>> = None;
+    loop {
+        // SAFETY: the ioend is valid.
+        let value = unsafe { bindings::rext4_shim_ioend_take_value(ioend) };
+        if value.is_null() {
+            break;
+        }
+        // SAFETY: `submit` put it there, and it is taken out once.
+        let value = unsafe { KBox::from_raw(value.cast::<T::Completion>()) };
+        match &mut all {
+            Some(all) => T::merge(all, value),
+            none => *none = Some(value),
+        }
+    }
+    // SAFETY: the ioend is valid.
+    let (start, len, flags, errno) = unsafe {
+        (
+            (*ioend).io_offset as u64,
+            (*ioend).io_size as u64,
+            u32::from((*ioend).io_flags),
+            bindings::rext4_shim_ioend_error(ioend),
+        )
+    };
+    Some(Completed {
+        bytes: start..start + len,
+        unwritten: flags & bindings::REXT4_IOEND_UNWRITTEN != 0,
+        completion: all.filter(|_| errno == 0)?,
+    })
 }
 
 /// The `iomap_writeback_ops`.
