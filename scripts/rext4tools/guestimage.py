@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a guest boots into: the root image and the initramfs; and the image with a compiler.
+"""What a guest boots into: the root image and the initramfs.
 
 The root is a squashfs, so that it needs no ext4 of either kind; the initramfs
 puts a tmpfs over it and starts scripts/guest-files/init.
@@ -42,33 +42,22 @@ mkdir -p "$1/rext4" "$1/share" "$1/job" "$1/lib/modules" "$1/mnt"
 rm -rf "$1/var/cache/apt" "$1/var/lib/apt/lists"
 """
 
-# What tests build, as Debian has it.
-SOURCES = """
-set -eu
-sed -n 's/^deb /deb-src /p' "$1/etc/apt/sources.list" > "$1/etc/apt/sources.list.d/sources.list"
-export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
-apt-get update
-mkdir -p "$1/sources" "$1/work"
-cd "$1/sources"
-apt-get source --download-only e2fsprogs
-rm -rf "$1/var/cache/apt" "$1/var/lib/apt/lists"
-"""
 
-
-def _squashfs(name: str, what: str, hook: str, target: Path) -> None:
-    """A Debian system with the packages of scripts/packages/NAME, as root.squashfs."""
-    log = cache.log(name)
+def _make_root(target: Path) -> None:
+    log = cache.log("guest-root")
     archive = target / "root.tar"
     with open(archive, "wb") as tar:
         run_logged(
-            f"making {what}",
-            buildroot.mmdebstrap(buildroot.package_list(name), [f"--customize-hook={hook}"]),
+            "making the guest's root (Debian trixie with the test tools)",
+            buildroot.mmdebstrap(
+                buildroot.package_list("guest"), [f"--customize-hook={CUSTOMIZE}"]
+            ),
             log,
             stdout=tar,
         )
     with open(archive, "rb") as tar:
         run_logged(
-            f"packing {what}",
+            "packing the guest's root",
             buildroot.command(["sqfstar", "-comp", "lz4", "-quiet", "-no-progress",
                                target / "root.squashfs"]),
             log,
@@ -79,20 +68,8 @@ def _squashfs(name: str, what: str, hook: str, target: Path) -> None:
 
 def root() -> Path:
     """The squashfs with the guest's root."""
-    def make(target: Path) -> None:
-        _squashfs("guest", "the guest's root (Debian trixie with the test tools)", CUSTOMIZE, target)
-
     digest = cache.key(RECIPE, CUSTOMIZE, *buildroot.package_list("guest"))
-    return cache.entry("guest-root", digest, 3, make) / "root.squashfs"
-
-
-def workbench() -> Path:
-    """The directory with root.squashfs: a compiler, and the sources of something to build."""
-    def make(target: Path) -> None:
-        _squashfs("workbench", "a system with a compiler, and sources to build", SOURCES, target)
-
-    digest = cache.key(RECIPE, SOURCES, *buildroot.package_list("workbench"))
-    return cache.entry("workbench", digest, 2, make)
+    return cache.entry("guest-root", digest, 3, _make_root) / "root.squashfs"
 
 
 class Cpio:

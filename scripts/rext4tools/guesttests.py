@@ -9,7 +9,6 @@ A test is an executable file. Comment lines at its top say what it wants:
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line
     # needs-kasan: yes       `make test` runs it on the KASAN kernel, which is the debug kernel and more
-    # workbench: yes         /share/root.squashfs is a system with a compiler and sources
     # host: yes              runs on the host and calls scripts/guest itself
 
 It passes with exit status 0, is skipped with 77 (its last line says why) and
@@ -31,7 +30,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from . import buildroot, guest, guestimage, module, pool, qemu
+from . import buildroot, guest, module, pool, qemu
 from .base import LOGS, TOP, Failure, say
 from .report import FAIL, PASS, SKIP, Report
 
@@ -46,7 +45,7 @@ START = 300
 # keep the last processor at work long after the others.
 SHARE = 5
 _HEADER = re.compile(r"# ([a-z-]+): (.+)")
-_FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "workbench", "host"}
+_FIELDS = {"kernel", "disk", "memory", "timeout", "append", "needs-kasan", "host"}
 _MARK = re.compile(rb"^@@test-(begin|end) (.+)@@$")
 
 
@@ -62,7 +61,6 @@ class Test:
     timeout: int = 120
     append: str = ""
     needs_kasan: bool = False
-    workbench: bool = False
     host: bool = False
 
     @classmethod
@@ -85,7 +83,6 @@ class Test:
             int(fields.get("timeout", ["120"])[0]),
             " ".join(fields.get("append", [])),
             fields.get("needs-kasan") == ["yes"],
-            fields.get("workbench") == ["yes"],
             fields.get("host") == ["yes"],
         )
 
@@ -117,7 +114,6 @@ class Test:
             self.kernel == other.kernel
             and self.memory == other.memory
             and self.append == other.append
-            and self.workbench == other.workbench
             and other.disks[: len(self.disks)] == self.disks
         )
 
@@ -233,7 +229,6 @@ def _run_shared(tests: list[Test], report: Report) -> None:
             disks=[qemu.Disk.parse(disk) for disk in first.disks],
             memory=first.memory,
             append=first.append,
-            share=guestimage.workbench() if first.workbench else None,
             timeout=sum(test.timeout + 30 for test in tests) + 120,
             command=["/rext4/scripts/guest-files/run-tests", *words],
         )
@@ -289,8 +284,6 @@ def prepare(tests: list[Test]) -> None:
     # The programs they call, in build/tools.
     if tests and subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
         raise Failure("the programs that the guest tests use can't be built")
-    if any(test.workbench for test in tests):
-        guestimage.workbench()
     # Guests see them read-only, and each test would compile its library anew.
     words = ["python3", "-m", "compileall", "-q", str(TOP / "tests" / "lib")]
     if tests and subprocess.run(buildroot.command(words), check=False).returncode != 0:
