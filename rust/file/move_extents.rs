@@ -79,6 +79,7 @@ pub(crate) fn move_extents(
         journal,
         size,
         memory: Memory::new(COPY_BYTES)?,
+        committed: false,
         runs: KVec::with_capacity(COPY_RUNS, GFP_KERNEL)?,
     };
     let locks = Inode::lock_two(file, donor)?;
@@ -86,12 +87,16 @@ pub(crate) fn move_extents(
     let _alone = (Alone::new(file, &locks.0), Alone::new(donor, &locks.1));
     let (start, donor_start, len) = check_range(file, donor, range, size)?;
     let _page_caches = Inode::lock_two_page_caches(&locks);
-    for (inode, lock, first) in [(file, &locks.0, start), (donor, &locks.1, donor_start)] {
+    for inode in [file, donor] {
         // All of it: writeback of other parts would change the tree.
         inode.write_back(0, i64::MAX)?;
-        let (from, to) = whole_pages(size, first..LogicalBlock(first.0 + len));
-        inode.drop_page_cache(lock, from, to - 1);
     }
+    let pages = |first: LogicalBlock| whole_pages(size, first..LogicalBlock(first.0 + len));
+    // Readers that have a page of the file already must find its data there.
+    let (from, to) = pages(start);
+    file.release_page_cache(&locks.0, from, to - 1)?;
+    let (from, to) = pages(donor_start);
+    donor.drop_page_cache(&locks.1, from, to - 1);
     let mut done = 0;
     let mut result = Ok(());
     while done < len && result.is_ok() {
@@ -225,6 +230,8 @@ struct Mover<'a> {
     journal: &'a Journal,
     size: BlockSize,
     memory: Memory,
+    /// Whether all that the donor had unwritten at the start is so on disk.
+    committed: bool,
     runs: KVec<Pair>,
 }
 
@@ -233,8 +240,13 @@ impl Mover<'_> {
     fn step(&mut self, rest: Rest, moved: &mut u64) -> FsResult<u32> {
         let mut done = self.look(rest)?;
         if self.with_room(|| self.clear_donor())? {
-            // It may be in other pieces now.
-            done = self.look(rest)?;
+            // It may be in other pieces now, and no more than was looked at is unwritten.
+            done = self.look(Rest { len: done, ..rest })?;
+        }
+        if !self.committed {
+            // What was unwritten before is perhaps not so on disk.
+            self.journal.force_commit()?;
+            self.committed = true;
         }
         self.copy()?;
         for pair in &self.runs {

@@ -435,6 +435,29 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
     }
 
+    /// Takes all pages that have something of a range, first and last byte, out of the page cache as
+    /// they are: who reads one of them meanwhile finds what was in it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if a page was changed by somebody who holds on to it, past the file system.
+    pub fn release_page_cache(
+        &self,
+        _lock: &ExclusiveLock<'_, T>,
+        first: i64,
+        last: i64,
+    ) -> Result {
+        let page = |byte: i64| (byte >> kernel::page::PAGE_SHIFT) as kernel::ffi::c_ulong;
+        // SAFETY: the inode is valid, and its mapping lives as long.
+        to_result(unsafe {
+            bindings::invalidate_inode_pages2_range(
+                (*self.as_ptr()).i_mapping,
+                page(first),
+                page(last),
+            )
+        })
+    }
+
     /// Sets the size in bytes that readers see, and drops what the page cache has beyond it.
     pub fn truncate_page_cache(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) {
         // SAFETY: the inode is valid and its lock is held.
