@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Shims for the completion of I/O: of writeback, and of direct writes together. */
+#include <linux/blkdev.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/llist.h>
+#include <linux/pagemap.h>
+#include <linux/workqueue.h>
+
+#include "shims.h"
+
+/* What runs here waits for no folio, so that it always ends. */
+static struct workqueue_struct *ioend_workers;
+
+int rext4_shim_ioend_start(void)
+{
+	/* Writeback must go on when memory is short: it is what frees it. */
+	ioend_workers = alloc_workqueue("rext4-ioend",
+					WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	return ioend_workers ? 0 : -ENOMEM;
+}
+
+void rext4_shim_ioend_stop(void)
+{
+	destroy_workqueue(ioend_workers);
+}
+
+void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
+				 void (*complete)(struct work_struct *))
+{
+	spin_lock_init(&queue->lock);
+	INIT_LIST_HEAD(&queue->ready);
+	INIT_WORK(&queue->work, complete);
+}
+
+static void ioend_is_ready(struct bio *bio)
+{
+	struct rext4_ioend_queue *queue = bio->bi_private;
+	struct iomap_ioend *ioend = iomap_ioend_from_bio(bio);
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (list_empty(&queue->ready))
+		queue_work(ioend_workers, &queue->work);
+	list_add_tail(&ioend->io_list, &queue->ready);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
+				  struct rext4_ioend_queue *queue)
+{
+	ioend->io_bio.bi_private = queue;
+	ioend->io_bio.bi_end_io = ioend_is_ready;
+}
+
+void rext4_shim_ioend_queue_take(struct work_struct *work,
+				 struct list_head *ready)
+{
+	struct rext4_ioend_queue *queue =
+		container_of(work, struct rext4_ioend_queue, work);
+	struct iomap_ioend *ioend;
+
+	spin_lock_irq(&queue->lock);
+	list_replace_init(&queue->ready, ready);
+	spin_unlock_irq(&queue->lock);
+	iomap_sort_ioends(ready);
+	/* Out of the way of a merge; the queue is not needed any more. */
+	list_for_each_entry(ioend, ready, io_list) {
+		ioend->io_bio.bi_private = ioend->io_private;
+		ioend->io_private = NULL;
+	}
+}
+
+static void *take_value(struct iomap_ioend *ioend)
+{
+	void *value = ioend->io_bio.bi_private;
+
+	ioend->io_bio.bi_private = NULL;
+	return value;
+}
+
+void *rext4_shim_ioend_take_value(struct iomap_ioend *ioend)
+{
+	void *value = take_value(ioend);
+	struct iomap_ioend *merged;
+
+	list_for_each_entry(merged, &ioend->io_list, io_list) {
+		if (value)
+			break;
+		value = take_value(merged);
+	}
+	return value;
+}
+
+struct iomap_ioend *rext4_shim_ioend_next(struct list_head *ready)
+{
+	struct iomap_ioend *ioend =
+		list_first_entry_or_null(ready, struct iomap_ioend, io_list);
+
+	if (!ioend)
+		return NULL;
+	list_del_init(&ioend->io_list);
+	iomap_ioend_try_merge(ioend, ready);
+	cond_resched();
+	return ioend;
+}
+
+int rext4_shim_ioend_error(const struct iomap_ioend *ioend)
+{
+	return blk_status_to_errno(ioend->io_bio.bi_status);
+}
+
+void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
+				void (*complete)(struct work_struct *))
+{
+	init_llist_head(&queue->ready);
+	INIT_WORK(&queue->work, complete);
+}
+
+/*
+ * The super block's own workers, which it has since the request was not
+ * complete at once: with those of all, the end of a write to the image of a
+ * file system would wait for workers that wait for that file system.
+ */
+void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
+			       struct llist_node *node, struct inode *inode)
+{
+	if (llist_add(node, &queue->ready))
+		queue_work(inode->i_sb->s_dio_done_wq, &queue->work);
+}
+
+struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
+{
+	struct rext4_done_queue *queue =
+		container_of(work, struct rext4_done_queue, work);
+
+	return llist_reverse_order(llist_del_all(&queue->ready));
+}
+
+void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
+			       void (*complete)(struct work_struct *))
+{
+	INIT_WORK(work, complete);
+	queue_work(inode->i_sb->s_dio_done_wq, work);
+}
+
+void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
+				       size_t bytes)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	/* A page that was changed meanwhile and lies over the data: fsync says so. */
+	if (invalidate_inode_pages2_range(mapping, start >> PAGE_SHIFT,
+					  (start + bytes - 1) >> PAGE_SHIFT))
+		errseq_set(&mapping->wb_err, -EIO);
+}
