@@ -10,7 +10,7 @@ use crate::{
     dio,
     disk::{features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, delayed, map, size, DataKind},
+    inode::{self, delayed, map, size, window, DataKind},
     mount::Filesystem,
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
@@ -80,7 +80,10 @@ impl FileOperations for Rext4 {
         file.check_writeback_error()
     }
 
-    fn release(inode: &Inode<Self>) {
+    fn release(inode: &Inode<Self>, is_last_writer: bool) {
+        if is_last_writer {
+            window::end(inode);
+        }
         if inode.data().take_flush_at_close() {
             delayed::start_writing(inode);
         }

@@ -7,8 +7,10 @@
 //!           ├─ space         how much is free in all, claims and promises (in memory)
 //!           │    └─ ledger   the arithmetic
 //!           ├─ system        the file system's own blocks, which are never given out
-//!           └─ shards        per group: lock, pinned blocks, damage
-//!                └─ pinned   freed, but not for good yet
+//!           ├─ longest       per group: how long a free run can be
+//!           └─ shards        per group: lock, pinned blocks, windows, damage
+//!                ├─ pinned   freed, but not for good yet
+//!                └─ windows  left to files that are being written to
 //! ```
 //!
 //! [`allocate`], [`free`], [`discard`], [`inodes`], [`new_inode`] and [`space_map`] are the operations; [`search`] looks for a place within a
@@ -28,6 +30,7 @@ mod discard;
 mod free;
 mod inodes;
 mod ledger;
+mod longest;
 mod new_inode;
 mod pinned;
 mod search;
@@ -36,8 +39,9 @@ mod space_map;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
+mod windows;
 
-pub(crate) use allocate::Run;
+pub(crate) use allocate::{Run, Wanted};
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
@@ -69,22 +73,24 @@ use kernel::{
     },
 };
 use ledger::Ledger;
-use pinned::Pinned;
+use longest::Longest;
+use pinned::{Pinned, Released};
 use space::Space;
+use windows::Windows;
 
 /// The number of mutexes that share all groups.
 const SHARDS: usize = 64;
 
 /// What is kept in memory about one group.
 struct GroupState {
-    /// No free run is longer. An upper bound, lowered by searches and lifted when blocks are freed.
-    longest: u32,
     /// The block bitmap is damaged: nothing is allocated or freed in it.
     bad_blocks: bool,
     /// The inode bitmap is damaged.
     bad_inodes: bool,
     /// Blocks that were freed but can't be used yet.
     pinned: Option<KBox<Pinned>>,
+    /// Blocks that are left to files.
+    windows: Option<KBox<Windows>>,
     /// All free runs of at least so many blocks were discarded, and none was freed since.
     trimmed: Option<u32>,
 }
@@ -92,10 +98,10 @@ struct GroupState {
 impl GroupState {
     const fn new() -> Self {
         Self {
-            longest: u32::MAX,
             bad_blocks: false,
             bad_inodes: false,
             pinned: None,
+            windows: None,
             trimmed: None,
         }
     }
@@ -136,6 +142,7 @@ pub(crate) struct Groups {
     /// The file system's own blocks, for [`SystemMap`].
     system: KVVec<SystemRun>,
     space: Arc<Space>,
+    longest: Longest,
     free_inodes: Atomic<u64>,
     directories: Atomic<u64>,
     shards: KVec<Pin<KBox<Mutex<Shard>>>>,
@@ -203,12 +210,15 @@ impl Groups {
                 system.push(run, GFP_KERNEL)?;
             }
         }
+        let free = |group| Ok(descriptors.summary(layout, group)?.free_blocks);
+        let longest = Longest::new(layout.groups().map(free))?;
         let ledger = Ledger::new(layout.blocks_count(), free_blocks, root_reserved);
         let mut groups = Self {
             layout: *layout,
             descriptors,
             system,
             space: Space::new(ledger)?,
+            longest,
             free_inodes: Atomic::new(free_inodes),
             directories: Atomic::new(directories),
             shards: new_shards(layout.group_count() as usize)?,
@@ -378,7 +388,7 @@ impl Groups {
     }
 
     /// Gives the group's pinned blocks back that are committed by now.
-    fn release_pinned(&self, state: &mut GroupState, journal: &Journal) {
+    fn release_pinned(&self, group: GroupNumber, state: &mut GroupState, journal: &Journal) {
         let Some(pinned) = &mut state.pinned else {
             return;
         };
@@ -387,18 +397,19 @@ impl Groups {
             return;
         }
         let released = pinned.release(|tid| journal.is_committed(tid));
-        self.unpin(state, released);
+        self.unpin(group, state, released);
     }
 
-    /// Notes that so many blocks of a group are not pinned any more.
-    fn unpin(&self, state: &mut GroupState, released: u32) {
+    /// Notes that blocks of a group are not pinned any more.
+    fn unpin(&self, group: GroupNumber, state: &mut GroupState, released: Released) {
         if state.pinned_count() == 0 {
             state.pinned = None;
         }
-        if released > 0 {
-            state.longest = u32::MAX;
+        if released.blocks > 0 {
+            // Before anybody may claim them: a search believes it.
+            self.longest.lift(group, released.blocks, released.pieces);
             state.trimmed = None;
-            self.space.update(|ledger| ledger.unpin(released));
+            self.space.update(|ledger| ledger.unpin(released.blocks));
         }
     }
 
@@ -416,20 +427,24 @@ impl Groups {
         if self.space.ledger().pinned == 0 {
             return;
         }
-        for shard in &self.shards {
-            for state in shard.lock().iter_mut() {
-                self.release_pinned(state, journal);
+        for (first, shard) in self.shards.iter().enumerate() {
+            for (slot, state) in shard.lock().iter_mut().enumerate() {
+                // The number of a group that exists.
+                let group = GroupNumber((slot * SHARDS + first) as u32);
+                self.release_pinned(group, state, journal);
             }
         }
     }
 
     /// Notes that a group's block bitmap is damaged, and counts its free blocks no more.
-    fn condemn_blocks(&self, state: &mut GroupState, free: u32) {
+    fn condemn_blocks(&self, group: GroupNumber, state: &mut GroupState, free: u32) {
         if !state.bad_blocks {
             let pinned = state.pinned_count();
             self.space.update(|ledger| ledger.write_off(free, pinned));
+            self.longest.lower(group, 0);
             state.bad_blocks = true;
             state.pinned = None;
+            state.windows = None;
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`map`] | where the blocks of a file lie |
 //! | [`block_map`] | the same for files of ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
+//! | [`window`] | room left free behind a file that grows |
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
 //! | [`convert`] | from unwritten to written, and the size on disk |
 //! | [`size`] | truncation, both ways |
@@ -37,6 +38,7 @@ pub(crate) mod size;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod truncate;
+pub(crate) mod window;
 
 use crate::{
     disk::{
@@ -115,6 +117,9 @@ pub(crate) struct InodeData {
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
     goal: AtomicU64,
+    /// The group in which the file has a window, or [`window::NONE`]; see there. Changed with
+    /// [`Self::tree`] held for writing, or to none.
+    window: AtomicU32,
     /// Whether the inode is on the list of orphans. Changed with the inode lock held exclusively,
     /// or while nobody else knows the inode.
     orphan: AtomicBool,
@@ -144,6 +149,7 @@ impl InodeData {
             done <- DoneQueue::new::<Rext4>(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
+            window: AtomicU32::new(window::NONE),
             orphan: AtomicBool::new(false),
             flags: AtomicU32::new(0),
             kind: AtomicU8::new(0),
@@ -237,6 +243,14 @@ impl InodeData {
     /// Where new blocks would go best.
     pub(crate) fn goal(&self) -> PhysicalBlock {
         PhysicalBlock(self.goal.load(Ordering::Relaxed))
+    }
+
+    /// Notes in which group the file has a window now; returns in which it had one before.
+    fn swap_window(&self, group: u32) -> u32 {
+        if self.window.load(Ordering::Relaxed) == group {
+            return group;
+        }
+        self.window.swap(group, Ordering::Relaxed)
     }
 
     /// Notes that new blocks would go best at `block`.

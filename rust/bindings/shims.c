@@ -415,6 +415,11 @@ bool rext4_shim_is_dirsync(const struct inode *inode)
 	return IS_DIRSYNC(inode);
 }
 
+bool rext4_shim_is_open_for_write(const struct inode *inode)
+{
+	return inode_is_open_for_write(inode);
+}
+
 bool rext4_shim_is_sync(const struct inode *inode)
 {
 	return IS_SYNC(inode);
@@ -513,6 +518,12 @@ struct inode *rext4_shim_file_inode(const struct file *file)
 bool rext4_shim_file_is_own(const struct file *file)
 {
 	return inode_owner_or_capable(file_mnt_idmap(file), file_inode(file));
+}
+
+bool rext4_shim_file_is_last_writer(const struct file *file)
+{
+	return (file->f_mode & FMODE_WRITE) &&
+	       atomic_read(&file_inode(file)->i_writecount) == 1;
 }
 
 void rext4_shim_file_can_odirect(struct file *file)

@@ -158,6 +158,7 @@ bool rext4_shim_is_dirsync(const struct inode *inode);
 bool rext4_shim_is_sync(const struct inode *inode);
 /* Where in the buffer the path of the mount of an open file is, or an errno. */
 int rext4_shim_mount_point(const struct file *file, char *buffer, int len);
+bool rext4_shim_is_open_for_write(const struct inode *inode);
 /* Keeps a freeze away, unless the task has a handle, which does so as well. */
 bool rext4_shim_start_internal_write(struct super_block *sb);
 void rext4_shim_end_internal_write(struct super_block *sb);
@@ -280,6 +281,8 @@ void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops);
 struct inode *rext4_shim_file_inode(const struct file *file);
+/* Whether no other open file can write to the inode, and this one can. */
+bool rext4_shim_file_is_last_writer(const struct file *file);
 /* Whether the current task is the owner of the file, or stands in for it. */
 bool rext4_shim_file_is_own(const struct file *file);
 void rext4_shim_file_can_odirect(struct file *file);

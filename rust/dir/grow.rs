@@ -15,6 +15,7 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     extent,
+    group::Wanted,
     inode::{self, tree::WriteTree},
     vfs::{
         buffer::{Buffer, FreshBuffer},
@@ -45,7 +46,7 @@ pub(crate) fn add_block(
     let data = inode.data();
     let mut root = data.tree.write();
     let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
-    let run = groups.allocate(handle, data.goal(), 1, inode::rights(inode))?;
+    let run = groups.allocate(handle, Wanted::new(data.goal(), 1), inode::rights(inode))?;
     let mut insert = || -> FsResult<Buffer> {
         let extent = Extent::new(number, run.start, run.len, State::Written)
             .ok_or(FsError::Kernel(euclean()))?;

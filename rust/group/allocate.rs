@@ -11,23 +11,28 @@
 //! search began, and it has looked at every group and found nothing, there would be a block at its
 //! end that was free all the time, also when the search passed its group: a contradiction. If some
 //! were released, the search begins again. What is left is damage: see [`Groups::allocate`].
+//!
+//! The last round of a search heeds no windows. Groups that it passes over by [`super::longest`] have
+//! no free block; that bound is lifted before released blocks can be claimed.
 
 use super::{
     search::{length, FreeBits},
     space::{Claim, Rights},
+    windows::Windows,
     GroupState, Groups,
 };
 use crate::{
     disk::{
         bitmap::Bitmap,
-        units::{GroupNumber, PhysicalBlock},
+        layout::Layout,
+        units::{GroupNumber, InodeNumber, PhysicalBlock},
         Corrupt,
     },
     error::{FsError, FsResult},
     vfs::{buffer::Buffer, jbd2::Handle},
 };
 use core::ops::Range;
-use kernel::error::code::EROFS;
+use kernel::{error::code::EROFS, prelude::*};
 
 /// Blocks that lie one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,35 +43,91 @@ pub(crate) struct Run {
     pub(crate) len: u32,
 }
 
-/// In how many groups a run of full length is looked for before a shorter one is taken.
-const GROUPS_FOR_LENGTH: usize = 64;
-
-/// What came of a group.
-enum Outcome {
-    /// Blocks were allocated.
-    Taken(Run),
-    /// It has no run that is long enough; the longest has so many blocks.
-    TooShort(u32),
-    /// Its bitmap can't be used.
-    Unusable(FsError),
+/// What somebody wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The best place.
+    goal: PhysicalBlock,
+    /// The most blocks, at least one.
+    blocks: u32,
+    /// For the data of which file, if it is for data.
+    owner: Option<InodeNumber>,
+    /// How many blocks behind these are left to the file.
+    ahead: u32,
 }
 
-/// What somebody wants in a group.
-struct Wish {
-    /// Where, as a bit of the group's bitmap.
-    goal: Option<u32>,
+impl Wanted {
+    /// At most so many blocks, near `goal`.
+    pub(crate) fn new(goal: PhysicalBlock, blocks: u32) -> Self {
+        Self {
+            goal,
+            blocks: blocks.max(1),
+            owner: None,
+            ahead: 0,
+        }
+    }
+
+    /// The same for data of a file, that is going to want `ahead` more: see [`super::windows`].
+    pub(crate) fn for_file(self, owner: InodeNumber, ahead: u32) -> Self {
+        Self {
+            owner: Some(owner),
+            ahead,
+            ..self
+        }
+    }
+
     /// The most blocks.
-    wanted: u32,
+    pub(crate) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Whether blocks are left to the file behind these.
+    pub(crate) fn has_window(&self) -> bool {
+        self.ahead > 0
+    }
+
+    /// How long the best run is.
+    fn run(&self) -> u32 {
+        self.blocks.saturating_add(self.ahead)
+    }
+
+    /// The lengths of run that are looked for one after the other, each in all groups: all, what is
+    /// wanted at once, and then half as much each time.
+    fn lengths(&self) -> impl Iterator<Item = u32> + '_ {
+        let all = self.run();
+        core::iter::successors(Some(all), move |&len| match len {
+            0 | 1 => None,
+            len if len > self.blocks => Some(self.blocks),
+            len => Some(len / 2),
+        })
+    }
+}
+
+/// In how many groups a run of one length is looked for in vain before a shorter one will do.
+const LOOKS: usize = 64;
+
+/// A search for blocks, from group to group.
+struct Search<'w> {
+    wanted: &'w Wanted,
+    /// The goal.
+    group: GroupNumber,
+    bit: u32,
     /// The fewest blocks, unless they lie at the goal.
     least: u32,
+    /// Whether windows of others are left alone.
+    heed_windows: bool,
+    /// A bitmap was made for a group that had no place. There are credits for one.
+    made_in_vain: bool,
+    /// The last group whose bitmap can't be used, and why.
+    unusable: Option<(GroupNumber, FsError)>,
 }
 
 impl Groups {
-    /// Allocates a run of at least one and at most `wanted` blocks, near `goal`.
+    /// Allocates a run of blocks: at least one, and at most as many as are wanted.
     ///
     /// At the goal exactly if that is free; else a run as long as wanted in the goal's group, in the
-    /// groups that have their metadata together with it, and in those behind; else the longest that
-    /// was seen. Needs [`ALLOCATE`](crate::journal::credits::ALLOCATE) credits.
+    /// groups that have their metadata together with it, and in those behind; else shorter ones in
+    /// the same order. Needs [`ALLOCATE`](crate::journal::credits::ALLOCATE) credits.
     ///
     /// Blocks that turn from metadata into data have to be made known with
     /// [`forget_aliases`](crate::vfs::block_device::BlockDevice::forget_aliases).
@@ -79,17 +140,19 @@ impl Groups {
     pub(crate) fn allocate(
         &self,
         handle: &Handle<'_>,
-        goal: PhysicalBlock,
-        wanted: u32,
+        wanted: Wanted,
         mut rights: Rights<'_>,
     ) -> FsResult<Run> {
-        let wanted = wanted.max(1);
         let release = || self.release_committed(handle.journal());
-        let claim =
-            Claim::new(&self.space, wanted, &mut rights, release).ok_or(FsError::NO_SPACE)?;
+        let claim = Claim::new(&self.space, wanted.blocks, &mut rights, release)
+            .ok_or(FsError::NO_SPACE)?;
+        let wanted = Wanted {
+            blocks: claim.blocks(),
+            ..wanted
+        };
         loop {
             let unpinned = self.space.ledger().unpinned;
-            match self.find(handle, goal, claim.blocks())? {
+            match self.find(handle, &wanted)? {
                 Ok(run) => {
                     claim.spend(run.len);
                     return Ok(run);
@@ -100,124 +163,198 @@ impl Groups {
         }
     }
 
+    /// Leaves nothing to a file in a group any more.
+    pub(crate) fn end_window(&self, group: GroupNumber, owner: InodeNumber) {
+        let Ok(mut state) = self.lock(group) else {
+            return;
+        };
+        if let Some(windows) = &mut state.windows {
+            windows.remove(owner);
+            if windows.is_empty() {
+                state.windows = None;
+            }
+        }
+    }
+
     /// Looks for a run in all groups, and takes it. If there is none, says what damage was seen.
-    fn find(
+    fn find(&self, handle: &Handle<'_>, wanted: &Wanted) -> FsResult<Result<Run, Option<FsError>>> {
+        let (group, bit) = self
+            .layout
+            .group_of_block(wanted.goal)
+            .unwrap_or((GroupNumber(0), 0));
+        let mut search = Search {
+            wanted,
+            group,
+            bit,
+            least: wanted.run(),
+            heed_windows: true,
+            made_in_vain: false,
+            unusable: None,
+        };
+        // The place at the goal is good whatever its length.
+        if let Some(run) = self.try_group(handle, group, &mut search)? {
+            return Ok(Ok(run));
+        }
+        for least in wanted.lengths() {
+            search.least = least;
+            if let Some(run) = self.try_groups(handle, &mut search, LOOKS)? {
+                return Ok(Ok(run));
+            }
+        }
+        search.heed_windows = false;
+        if let Some(run) = self.try_groups(handle, &mut search, usize::MAX)? {
+            return Ok(Ok(run));
+        }
+        Ok(Err(search.unusable.map(|(_, error)| error)))
+    }
+
+    /// Looks for a run in the groups that may have one, in at most so many, and takes it.
+    fn try_groups(
         &self,
         handle: &Handle<'_>,
-        goal: PhysicalBlock,
-        wanted: u32,
-    ) -> FsResult<Result<Run, Option<FsError>>> {
-        let (goal_group, goal_bit) = self
-            .layout
-            .group_of_block(goal)
-            .unwrap_or((GroupNumber(0), 0));
-        let wish = |group: GroupNumber, least| Wish {
-            goal: (group == goal_group).then_some(goal_bit),
-            wanted,
-            least,
-        };
-        let mut damage = None;
-        let mut best: Option<(GroupNumber, u32)> = None;
-        let order = || visiting_order(goal_group, &self.layout);
-
-        for group in order().take(GROUPS_FOR_LENGTH) {
-            match self.try_group(handle, group, &wish(group, wanted))? {
-                Outcome::Taken(run) => return Ok(Ok(run)),
-                Outcome::TooShort(longest) => {
-                    if longest > best.map_or(0, |(_, longest)| longest) {
-                        best = Some((group, longest));
-                    }
+        search: &mut Search<'_>,
+        mut looks: usize,
+    ) -> FsResult<Option<Run>> {
+        for groups in visiting_ranges(search.group, &self.layout) {
+            let mut at = groups.start;
+            while let Some(group) = self.longest.next(at..groups.end, search.least) {
+                if let Some(run) = self.try_group(handle, group, search)? {
+                    return Ok(Some(run));
                 }
-                Outcome::Unusable(error) => damage = Some(error),
+                looks -= 1;
+                if looks == 0 {
+                    return Ok(None);
+                }
+                // There is a group with this number.
+                at = group.0 + 1;
             }
         }
-        for group in best.map(|(group, _)| group).into_iter().chain(order()) {
-            match self.try_group(handle, group, &wish(group, 1))? {
-                Outcome::Taken(run) => return Ok(Ok(run)),
-                Outcome::TooShort(_) => {}
-                Outcome::Unusable(error) => damage = Some(error),
-            }
-        }
-        Ok(Err(damage))
+        Ok(None)
     }
 
     /// Looks for a run in one group, and takes it.
-    fn try_group(&self, handle: &Handle<'_>, group: GroupNumber, wish: &Wish) -> FsResult<Outcome> {
+    fn try_group(
+        &self,
+        handle: &Handle<'_>,
+        group: GroupNumber,
+        search: &mut Search<'_>,
+    ) -> FsResult<Option<Run>> {
+        if matches!(search.unusable, Some((bad, _)) if bad == group) {
+            return Ok(None);
+        }
         let mut state = self.lock(group)?;
         if state.bad_blocks {
-            return Ok(Outcome::TooShort(0));
+            return Ok(None);
         }
-        self.release_pinned(&mut state, handle.journal());
+        self.release_pinned(group, &mut state, handle.journal());
         let summary = self.summary(group)?;
         let free = summary.free_blocks.saturating_sub(state.pinned_count());
-        let longest = state.longest.min(free);
-        if free == 0 || (longest < wish.least && wish.goal.is_none()) {
-            return Ok(Outcome::TooShort(longest));
+        self.longest.lower(group, free);
+        // In the last round each group has a place that is not full.
+        let is_last = !search.heed_windows;
+        if free == 0 || (summary.blocks_uninit && search.made_in_vain && !is_last) {
+            return Ok(None);
         }
 
         let bitmap = match self.block_bitmap(handle, group, &summary) {
             Ok(bitmap) => bitmap,
             Err(FsError::Corrupt(corrupt)) => {
-                self.condemn_blocks(&mut state, summary.free_blocks);
+                self.condemn_blocks(group, &mut state, summary.free_blocks);
                 self.note_damage(corrupt);
-                return Ok(Outcome::Unusable(corrupt.into()));
+                search.unusable = Some((group, corrupt.into()));
+                return Ok(None);
             }
             // A handle that does not work any more would not do so in the next group either.
             Err(error) if error.is(EROFS) => return Err(error),
-            Err(error) => return Ok(Outcome::Unusable(error)),
+            Err(error) => {
+                search.unusable = Some((group, error));
+                return Ok(None);
+            }
         };
-        let Some(range) = self.place(&mut state, &bitmap, group, wish) else {
-            return Ok(Outcome::TooShort(state.longest.min(free)));
+        let Some(range) = self.place(&state, &bitmap, group, search) else {
+            search.made_in_vain |= summary.blocks_uninit;
+            return Ok(None);
         };
 
+        let len = length(&range).min(search.wanted.blocks);
+        let taken = range.start..range.start + len;
         // Bits in the range are of the group, so the sum fits.
         let start = PhysicalBlock(self.layout.first_block(group).0 + u64::from(range.start));
-        let len = length(&range);
         if let Err(error) = self.system().check_foreign(start, len.into()) {
-            self.condemn_blocks(&mut state, summary.free_blocks);
+            self.condemn_blocks(group, &mut state, summary.free_blocks);
             self.note_damage(error.into());
-            return Ok(Outcome::Unusable(Corrupt::from(error).into()));
+            search.unusable = Some((group, Corrupt::from(error).into()));
+            return Ok(None);
         }
-        self.set_blocks(handle, group, &bitmap, range, true)?;
-        Ok(Outcome::Taken(Run { start, len }))
+        self.set_blocks(handle, group, &bitmap, taken.clone(), true)?;
+        self.longest.lower(group, free.saturating_sub(len));
+        if search.heed_windows {
+            move_window(&mut state, search.wanted, taken.end..range.end);
+        }
+        Ok(Some(Run { start, len }))
     }
 
     /// The place in a group for what somebody wants, if there is one that is long enough.
     fn place(
         &self,
-        state: &mut GroupState,
+        state: &GroupState,
         bitmap: &Buffer,
         group: GroupNumber,
-        wish: &Wish,
+        search: &Search<'_>,
     ) -> Option<Range<u32>> {
         let end = self.layout.blocks_in_group(group);
-        let range = bitmap.with(|bytes| {
-            let pinned = state.pinned.as_ref();
-            let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
-            FreeBits::new(Bitmap::new(bytes), pinned, end).place(wish.goal, wish.wanted)
+        let goal = (group == search.group).then_some(search.bit);
+        let pinned = state.pinned.as_ref();
+        let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
+        let windows = state.windows.as_ref().filter(|_| search.heed_windows);
+        let run = search.wanted.run();
+        let (range, longest) = bitmap.with(|bytes| {
+            let all = FreeBits::new(Bitmap::new(bytes), pinned, end);
+            let bits = windows.map_or(all, |windows| {
+                all.outside(windows.of_others(search.wanted.owner))
+            });
+            let range = bits.place(goal, run);
+            let len = range.as_ref().map_or(0, length);
+            let at_goal = goal.is_some() && range.as_ref().map(|range| range.start) == goal;
+            if at_goal || len >= search.least {
+                return (range, u32::MAX);
+            }
+            // Without windows there is no longer one, or it would have been chosen.
+            (None, windows.map_or(len, |_| all.longest()))
         });
-        let len = range.as_ref().map_or(0, length);
-        let at_goal = wish.goal.is_some() && range.as_ref().map(|range| range.start) == wish.goal;
-        if !at_goal && len < wish.wanted {
-            // There is no longer one, or it would have been chosen.
-            state.longest = len;
-        }
-        range.filter(|_| at_goal || len >= wish.least)
+        self.longest.lower(group, longest);
+        range
+    }
+}
+
+/// Leaves free blocks to a file, if it is going to want some.
+fn move_window(state: &mut GroupState, wanted: &Wanted, range: Range<u32>) {
+    let Some(owner) = wanted.owner.filter(|_| wanted.ahead > 0) else {
+        return;
+    };
+    if state.windows.is_none() {
+        state.windows = KBox::new(Windows::default(), GFP_KERNEL).ok();
+    }
+    if let Some(windows) = &mut state.windows {
+        // Without memory there is no window.
+        let _ = windows.set(owner, range);
     }
 }
 
 /// All groups, in the order in which they are looked at: the goal's, those behind it and before it
 /// which have their metadata together with it, then those behind, then those before.
-pub(super) fn visiting_order(
-    goal: GroupNumber,
-    layout: &crate::disk::layout::Layout,
-) -> impl Iterator<Item = GroupNumber> {
+fn visiting_ranges(goal: GroupNumber, layout: &Layout) -> [Range<u32>; 4] {
     let all = layout.group_count();
     let first = goal.0 - goal.0 % layout.groups_per_flex();
     let end = first.saturating_add(layout.groups_per_flex()).min(all);
-    (goal.0..end)
-        .chain(first..goal.0)
-        .chain(end..all)
-        .chain(0..first)
-        .map(GroupNumber)
+    [goal.0..end, first..goal.0, end..all, 0..first]
+}
+
+/// The same, one by one.
+pub(super) fn visiting_order(
+    goal: GroupNumber,
+    layout: &Layout,
+) -> impl Iterator<Item = GroupNumber> {
+    let ranges = visiting_ranges(goal, layout);
+    ranges.into_iter().flatten().map(GroupNumber)
 }

@@ -80,7 +80,7 @@ impl Groups {
             let mut state = self.lock(group)?;
             if let Some(pinned) = &mut state.pinned {
                 let released = pinned.end_discard();
-                self.unpin(&mut state, released);
+                self.unpin(group, &mut state, released);
             }
         }
         result

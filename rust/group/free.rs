@@ -73,7 +73,7 @@ impl Groups {
         if state.bad_blocks {
             return Ok(());
         }
-        self.release_pinned(&mut state, handle.journal());
+        self.release_pinned(group, &mut state, handle.journal());
         let summary = self.summary(group)?;
         let first = self.layout.first_block(group);
         let freed_twice = |bit: u32| {
@@ -89,13 +89,13 @@ impl Groups {
             Ok(bitmap) => bitmap,
             Err(error) => {
                 if matches!(error, FsError::Corrupt(_)) {
-                    self.condemn_blocks(&mut state, summary.free_blocks);
+                    self.condemn_blocks(group, &mut state, summary.free_blocks);
                 }
                 return Err(error);
             }
         };
         if let Some(bit) = bitmap.with(|bytes| Bitmap::new(bytes).next_clear(range.clone())) {
-            self.condemn_blocks(&mut state, summary.free_blocks);
+            self.condemn_blocks(group, &mut state, summary.free_blocks);
             return Err(freed_twice(bit));
         }
 

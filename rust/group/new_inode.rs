@@ -182,7 +182,7 @@ impl Groups {
             match self.block_bitmap(handle, group, &summary) {
                 Ok(_) => {}
                 Err(FsError::Corrupt(corrupt)) => {
-                    self.condemn_blocks(&mut state, summary.free_blocks);
+                    self.condemn_blocks(group, &mut state, summary.free_blocks);
                     self.note_damage(corrupt);
                 }
                 Err(error) => return Err(error),

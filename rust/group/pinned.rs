@@ -25,6 +25,26 @@ struct Generation {
     tid: Tid,
     bits: KVec<u8>,
     count: u32,
+    /// How many runs they are at most.
+    pieces: u32,
+}
+
+/// Blocks of a group that are not pinned any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// How many.
+    pub(super) blocks: u32,
+    /// How many runs they are at most.
+    pub(super) pieces: u32,
+}
+
+impl Released {
+    fn add(self, generation: Option<Generation>) -> Self {
+        generation.map_or(self, |own| Self {
+            blocks: self.blocks.saturating_add(own.count),
+            pieces: self.pieces.saturating_add(own.pieces),
+        })
+    }
 }
 
 impl Generation {
@@ -33,6 +53,7 @@ impl Generation {
             tid,
             bits: KVec::from_elem(0, bytes, GFP_KERNEL)?,
             count: 0,
+            pieces: 0,
         })
     }
 
@@ -40,6 +61,7 @@ impl Generation {
         let count = super::search::length(&range);
         BitmapMut::new(&mut self.bits).fill(range, true);
         self.count = self.count.saturating_add(count);
+        self.pieces = self.pieces.saturating_add(1);
     }
 
     fn take_over(&mut self, other: &Self) {
@@ -80,12 +102,11 @@ impl Pinned {
         waiting.chain(self.discarded.iter())
     }
 
-    /// Gives back what transactions freed that are committed now. Returns how many blocks.
-    pub(super) fn release(&mut self, is_committed: impl Fn(Tid) -> bool) -> u32 {
-        let mut released = 0;
+    /// Gives back what transactions freed that are committed now.
+    pub(super) fn release(&mut self, is_committed: impl Fn(Tid) -> bool) -> Released {
+        let mut released = Released::default();
         for place in [&mut self.older, &mut self.younger] {
-            let done = place.take_if(|generation| is_committed(generation.tid));
-            released += done.map_or(0, |generation| generation.count);
+            released = released.add(place.take_if(|own| is_committed(own.tid)));
         }
         released
     }
@@ -111,9 +132,9 @@ impl Pinned {
         set_runs(map, from).next()
     }
 
-    /// Gives back what was set apart, and returns how many blocks.
-    pub(super) fn end_discard(&mut self) -> u32 {
-        self.discarded.take().map_or(0, |done| done.count)
+    /// Gives back what was set apart.
+    pub(super) fn end_discard(&mut self) -> Released {
+        Released::default().add(self.discarded.take())
     }
 
     /// Makes room to pin blocks that transaction `tid` frees, in a bitmap of `bytes` bytes.

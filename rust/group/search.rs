@@ -4,15 +4,18 @@
 //!
 //! Pure: it looks at bitmaps and knows neither locks nor buffers.
 
+use super::windows::OthersWindows;
 use crate::disk::bitmap::Bitmap;
 use core::ops::Range;
 
-/// What is free in a group: the bits that are clear in its bitmap and in none of `pinned`.
+/// What is free in a group: the bits that are clear in its bitmap and in none of `pinned`, and that
+/// are in no window to be left alone.
 #[derive(Clone, Copy)]
 pub(super) struct FreeBits<'a> {
     bitmap: Bitmap<'a>,
     /// Blocks that were freed, but not for good yet: see [`super::pinned`].
     pinned: [Option<Bitmap<'a>>; 3],
+    windows: OthersWindows<'a>,
     /// The number of blocks in the group.
     end: u32,
 }
@@ -23,8 +26,14 @@ impl<'a> FreeBits<'a> {
         Self {
             bitmap,
             pinned,
+            windows: OthersWindows::NONE,
             end,
         }
+    }
+
+    /// Those of them that are not in these windows.
+    pub(super) fn outside(self, windows: OthersWindows<'a>) -> Self {
+        Self { windows, ..self }
     }
 
     fn maps(self) -> impl Iterator<Item = Bitmap<'a>> {
@@ -39,7 +48,8 @@ impl<'a> FreeBits<'a> {
             for map in self.maps() {
                 at = map.next_clear(at..range.end)?;
             }
-            // No map has moved on, so all of them have this bit clear.
+            at = self.windows.end_around(at).unwrap_or(at);
+            // Nothing has moved on, so all maps have this bit clear, and no window holds it.
             if at == before && at < range.end {
                 return Some(at);
             }
@@ -51,6 +61,7 @@ impl<'a> FreeBits<'a> {
         let end = self
             .maps()
             .filter_map(|map| map.next_set(start..limit))
+            .chain(self.windows.next_start(start))
             .fold(limit, u32::min);
         start..end
     }
@@ -83,6 +94,12 @@ impl<'a> FreeBits<'a> {
             }
         }
         best
+    }
+
+    /// The length of the longest run.
+    pub(super) fn longest(self) -> u32 {
+        let longest = self.best_run(0..self.end, u32::MAX);
+        longest.as_ref().map_or(0, length)
     }
 
     /// The best place for `wanted` blocks, with 1 at least, near `goal`.

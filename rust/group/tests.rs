@@ -4,12 +4,17 @@
 
 use super::{
     ledger::{Claimant, Ledger},
+    longest::Longest,
     pinned::Pinned,
     search::FreeBits,
     space::{Claim, ConversionReserve, DelayedReserve, Rights, Space},
+    windows::Windows,
 };
 use crate::{
-    disk::bitmap::{Bitmap, BitmapMut},
+    disk::{
+        bitmap::{Bitmap, BitmapMut},
+        units::{GroupNumber, InodeNumber},
+    },
     vfs::jbd2::Tid,
 };
 use core::ops::Range;
@@ -95,6 +100,76 @@ mod suite {
     }
 
     #[test]
+    fn search_leaves_the_windows_of_others_alone() -> Result {
+        let bytes = free_runs(&[10..100]);
+        let all = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
+        let (one, two, other) = (InodeNumber(12), InodeNumber(13), InodeNumber(14));
+        let mut windows = Windows::default();
+        windows.set(two, 60..80)?;
+        windows.set(one, 10..30)?;
+        let place = |windows: &Windows, who, goal, wanted| {
+            let bits = all.outside(windows.of_others(who));
+            bits.place(goal, wanted)
+        };
+        assert_eq!(place(&windows, Some(other), Some(10), 8), Some(30..38));
+        assert_eq!(place(&windows, None, Some(70), 64), Some(30..60));
+        assert_eq!(place(&windows, Some(one), Some(10), 64), Some(10..60));
+        assert_eq!(place(&windows, Some(two), Some(60), 64), Some(60..100));
+        assert_eq!(all.place(Some(70), 8), Some(70..78));
+        // It moves on, and ends.
+        windows.set(one, 20..40)?;
+        assert_eq!(place(&windows, None, Some(10), 64), Some(10..20));
+        windows.set(two, 80..80)?;
+        assert_eq!(place(&windows, None, Some(40), 64), Some(40..100));
+        windows.remove(one);
+        assert!(windows.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn of_too_many_windows_the_oldest_ends() -> Result {
+        let bytes = free_runs(&[0..256]);
+        let all = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
+        let mut windows = Windows::default();
+        for number in 0..40u32 {
+            windows.set(InodeNumber(number), number * 4..number * 4 + 4)?;
+        }
+        // 32 are left, the first of which begins at 32.
+        let bits = all.outside(windows.of_others(None));
+        assert_eq!(bits.place(Some(1), 64), Some(1..32));
+        assert_eq!(bits.place(Some(32), 64), Some(160..224));
+        Ok(())
+    }
+
+    #[test]
+    fn what_can_be_long_enough_is_not_passed_over() -> Result {
+        const GROUPS: u32 = 1000;
+        let longest = Longest::new((0..GROUPS).map(|_| Ok(0))).map_err(|_| ENOMEM)?;
+        let next = |from, least| longest.next(from..GROUPS, least).map(|group| group.0);
+        assert_eq!(next(0, 1), None);
+        longest.lift(GroupNumber(700), 10, 1);
+        longest.lift(GroupNumber(701), 20, 2);
+        assert_eq!(
+            (next(0, 1), next(0, 11), next(0, 21)),
+            (Some(700), Some(701), None)
+        );
+        assert_eq!((next(701, 5), next(702, 1)), (Some(701), None));
+        // Two pieces may join the old run three times.
+        longest.lift(GroupNumber(700), 2, 2);
+        assert_eq!(longest.of(GroupNumber(700)), 32);
+        assert_eq!(next(0, 32), Some(700));
+        longest.lower(GroupNumber(700), 40);
+        assert_eq!(longest.of(GroupNumber(700)), 32);
+        longest.lower(GroupNumber(700), 3);
+        longest.lower(GroupNumber(701), 0);
+        assert_eq!((next(0, 4), next(0, 3)), (None, Some(700)));
+        // A row whose bound was lowered is lifted again.
+        longest.lift(GroupNumber(703), 9, 1);
+        assert_eq!(next(0, 4), Some(703));
+        Ok(())
+    }
+
+    #[test]
     fn pinned_blocks_come_back_with_their_own_commit() -> Result {
         let mut pinned = Pinned::default();
         pinned.prepare(tid(7), BYTES)?;
@@ -113,10 +188,11 @@ mod suite {
         }
         assert!(!is_pinned(&pinned, 10) && !is_pinned(&pinned, 103));
 
-        assert_eq!(pinned.release(|_| false), 0);
-        assert_eq!(pinned.release(|own| own == tid(7)), 15);
+        assert_eq!(pinned.release(|_| false).blocks, 0);
+        let released = pinned.release(|own| own == tid(7));
+        assert_eq!((released.blocks, released.pieces), (15, 2));
         assert!(!is_pinned(&pinned, 0) && is_pinned(&pinned, 100));
-        assert_eq!(pinned.release(|_| true), 3);
+        assert_eq!(pinned.release(|_| true).blocks, 3);
         assert_eq!(pinned.count(), 0);
         Ok(())
     }
@@ -130,9 +206,9 @@ mod suite {
         }
         assert_eq!(pinned.count(), 15);
         // What the first freed is now kept until the second is committed.
-        assert_eq!(pinned.release(|own| own == tid(1)), 0);
-        assert_eq!(pinned.release(|own| own == tid(2)), 10);
-        assert_eq!(pinned.release(|own| own == tid(3)), 5);
+        assert_eq!(pinned.release(|own| own == tid(1)).blocks, 0);
+        assert_eq!(pinned.release(|own| own == tid(2)).blocks, 10);
+        assert_eq!(pinned.release(|own| own == tid(3)).blocks, 5);
         Ok(())
     }
 
@@ -150,8 +226,9 @@ mod suite {
         assert_eq!(pinned.next_to_discard(0), Some(10..25));
         assert_eq!(pinned.next_to_discard(25), None);
         assert_eq!(pinned.count(), 16);
-        assert_eq!(pinned.release(|_| true), 1);
-        assert_eq!(pinned.end_discard(), 15);
+        assert_eq!(pinned.release(|_| true).blocks, 1);
+        let released = pinned.end_discard();
+        assert_eq!((released.blocks, released.pieces), (15, 2));
         assert_eq!(pinned.count(), 0);
         assert!(!pinned.begin_discard(|_| true));
         Ok(())

@@ -7,15 +7,16 @@ use super::{
     map::{self, Found},
     rights,
     tree::{ReadTree, WriteTree},
+    window,
 };
 use crate::{
     disk::{
-        extent::{Extent, State, ROOT_SIZE},
+        extent::{Extent, State, LOGICAL_END, ROOT_SIZE},
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
     extent::{self, Mapping, NodeStore},
-    group::{Rights, Run},
+    group::{Rights, Run, Wanted},
     journal::credits,
     vfs::{
         inode::Inode,
@@ -71,12 +72,15 @@ fn try_fill_hole(
             Mapping::Hole(hole) => hole,
             Mapping::Extent(_) => return map::find_in(&tree, block),
         };
-        let wanted = wanted
+        let blocks = wanted
             .min(hole.end.0.saturating_sub(block.0))
             .min(State::Unwritten.max_len());
         first(&handle)?;
         let goal = goal(inode, &tree, block, hole.first)?;
-        let run = groups.allocate(&handle, goal, wanted, rights(inode))?;
+        let wanted = Wanted::new(goal, blocks);
+        let wanted = window::wanted(inode, wanted, block, hole.end == LOGICAL_END);
+        let run = groups.allocate(&handle, wanted, rights(inode))?;
+        window::note(inode, &wanted, &run);
         insert(inode, &handle, &mut root, block, run, rights(inode))?;
         // What is in the page cache there was to be allocated later.
         let end = LogicalBlock(block.0 + run.len);

@@ -57,7 +57,7 @@ mod ranges;
 #[allow(unsafe_code)]
 mod tests;
 
-use super::{allocate, map, rights, tree::ReadTree};
+use super::{allocate, map, rights, tree::ReadTree, window};
 use crate::{
     disk::{
         extent::{Node, Place, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
@@ -65,7 +65,7 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     extent::{self, Mapping, TreeError},
-    group::{DelayedReserve, Groups, Rights},
+    group::{DelayedReserve, Groups, Rights, Wanted},
     journal::credits,
     vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
     Rext4,
@@ -339,7 +339,11 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             }
         };
         let goal = allocate::goal(inode, &tree, range.start, hole.first)?;
-        let run = groups.allocate(&handle, goal, wanted, Rights::Delayed(reserve))?;
+        let at_end =
+            hole.end == LOGICAL_END && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
+        let wanted = window::wanted(inode, Wanted::new(goal, wanted), range.start, at_end);
+        let run = groups.allocate(&handle, wanted, Rights::Delayed(reserve))?;
+        window::note(inode, &wanted, &run);
         let done = range.start..LogicalBlock(range.start.0 + run.len);
         let inserted = allocate::insert(
             inode,

@@ -17,7 +17,7 @@ use crate::{
     },
     error::{FsError, FsResult},
     extent::{NodeStore, NodeStoreMut},
-    group::Rights,
+    group::{Rights, Wanted},
     journal::{kinds::EXTENT_NODE, sync_point::Change},
     vfs::{
         buffer::{Buffer, FreshBuffer, Kind},
@@ -264,9 +264,9 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
         let sb = self.inode.super_block();
         let fs = sb.data();
-        let run = fs
-            .groups()?
-            .allocate(self.handle, near, 1, self.rights.reborrow())?;
+        let run =
+            fs.groups()?
+                .allocate(self.handle, Wanted::new(near, 1), self.rights.reborrow())?;
         let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
         let buffer = self.handle.create(fresh)?;
         self.inode.add_bytes(self.block_bytes());

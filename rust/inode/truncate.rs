@@ -3,7 +3,7 @@
 //! Freeing the blocks of a file, in steps that each fit a transaction; and the end of an inode
 //! that has no links.
 
-use super::{delayed, map, number, orphan, store, tree::WriteTree, DataKind};
+use super::{delayed, map, number, orphan, store, tree::WriteTree, window, DataKind};
 use crate::{
     disk::{
         extent::LOGICAL_END,
@@ -214,6 +214,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
 pub(crate) fn evict(inode: &Inode<Rext4>) {
     let sb = inode.super_block();
     delayed::give_all_back(inode);
+    window::end(inode);
     if inode.links() != 0 || sb.is_read_only() || sb.data().is_down() {
         return;
     }

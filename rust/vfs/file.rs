@@ -46,8 +46,9 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
-    /// An open file was closed for the last time: its error reaches nobody.
-    fn release(inode: &Inode<Self>)
+    /// An open file was closed for the last time: its error reaches nobody. `is_last_writer` says
+    /// whether there is no other that the inode can be written to through.
+    fn release(inode: &Inode<Self>, is_last_writer: bool)
     where
         Self: FileSystem;
 
@@ -444,9 +445,11 @@ impl<T: FileSystem> Table<T> {
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn release(inode: *mut bindings::inode, _file: *mut bindings::file) -> i32 {
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+        // SAFETY: the VFS passes the file that is being closed.
+        let is_last_writer = unsafe { bindings::rext4_shim_file_is_last_writer(file) };
         // SAFETY: the VFS passes an inode of ours.
-        T::release(unsafe { Inode::<T>::from_raw(inode) });
+        T::release(unsafe { Inode::<T>::from_raw(inode) }, is_last_writer);
         0
     }
 

@@ -161,6 +161,12 @@ impl<T: FileSystem> Inode<T> {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFREG
     }
 
+    /// Whether somebody has it open for writing, or mapped.
+    pub fn is_open_for_write(&self) -> bool {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_is_open_for_write(self.as_ptr()) }
+    }
+
     /// Whether this is a directory.
     pub fn is_directory(&self) -> bool {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFDIR

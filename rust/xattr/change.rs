@@ -19,6 +19,7 @@ use crate::{
         Corrupt,
     },
     error::{FsError, FsResult},
+    group::Wanted,
     inode::{self, load, store},
     journal::{credits, sync_point},
     vfs::{
@@ -314,7 +315,7 @@ fn make_block(
     let size = fs.layout.block_size().bytes();
     let groups = fs.groups()?;
     let goal = load::group_start(inode);
-    let run = groups.allocate(handle, goal, 1, inode::rights(inode))?;
+    let run = groups.allocate(handle, Wanted::new(goal, 1), inode::rights(inode))?;
     let filled = FreshBuffer::get(sb.device(), run.start.0, size)
         .and_then(|fresh| handle.create(fresh))
         .map_err(FsError::from)
