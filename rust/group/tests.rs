@@ -25,11 +25,11 @@ const BITS: u32 = 256;
 const BYTES: usize = BITS as usize / 8;
 
 /// A bitmap in which all is used but these runs.
-fn free_runs(runs: &[Range<u32>]) -> [u8; BYTES] {
+fn free_runs<const N: usize>(runs: [Range<u32>; N]) -> [u8; BYTES] {
     let mut bytes = [0xff; BYTES];
     let mut bitmap = BitmapMut::new(&mut bytes);
     for run in runs {
-        bitmap.fill(run.clone(), false);
+        bitmap.fill(run, false);
     }
     bytes
 }
@@ -48,28 +48,28 @@ mod suite {
 
     #[test]
     fn search_takes_the_goal_even_if_the_run_is_short() {
-        let bytes = free_runs(&[8..100, 120..123]);
+        let bytes = free_runs([8..100, 120..123]);
         assert_eq!(place(&bytes, Some(120), 16), Some(120..123));
         assert_eq!(place(&bytes, Some(50), 16), Some(50..66));
     }
 
     #[test]
     fn search_prefers_behind_the_goal_then_before_it() {
-        let bytes = free_runs(&[10..30, 60..80, 200..256]);
+        let bytes = free_runs([10..30, 60..80, 200..256]);
         assert_eq!(place(&bytes, Some(50), 16), Some(60..76));
         assert_eq!(place(&bytes, Some(100), 20), Some(200..220));
         assert_eq!(place(&bytes, Some(250), 4), Some(250..254));
         // Only at the start of the group: the goal itself is no more than a hint.
-        let bytes = free_runs(&[10..30, 250..252]);
+        let bytes = free_runs([10..30, 250..252]);
         assert_eq!(place(&bytes, Some(40), 16), Some(10..26));
     }
 
     #[test]
     fn search_gives_the_longest_if_none_is_long_enough() {
-        let bytes = free_runs(&[10..14, 60..69, 200..203]);
+        let bytes = free_runs([10..14, 60..69, 200..203]);
         assert_eq!(place(&bytes, Some(100), 64), Some(60..69));
         assert_eq!(place(&bytes, None, 64), Some(60..69));
-        assert_eq!(place(&free_runs(&[]), Some(3), 1), None);
+        assert_eq!(place(&free_runs([]), Some(3), 1), None);
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod suite {
 
     #[test]
     fn search_passes_over_pinned_blocks() {
-        let bytes = free_runs(&[10..30, 30..50]);
+        let bytes = free_runs([10..30, 30..50]);
         let mut first = [0; BYTES];
         BitmapMut::new(&mut first).fill(10..20, true);
         let mut second = [0; BYTES];
@@ -101,7 +101,7 @@ mod suite {
 
     #[test]
     fn search_leaves_the_windows_of_others_alone() -> Result {
-        let bytes = free_runs(&[10..100]);
+        let bytes = free_runs([10..50, 50..100]);
         let all = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
         let (one, two, other) = (InodeNumber(12), InodeNumber(13), InodeNumber(14));
         let mut windows = Windows::default();
@@ -128,7 +128,7 @@ mod suite {
 
     #[test]
     fn of_too_many_windows_the_oldest_ends() -> Result {
-        let bytes = free_runs(&[0..256]);
+        let bytes = free_runs([0..128, 128..256]);
         let all = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
         let mut windows = Windows::default();
         for number in 0..40u32 {
