@@ -197,7 +197,11 @@ impl InodeData {
     }
 
     /// A number that changes with every change of the tree.
+    ///
+    /// It is looked at after all that the caller has looked at before: who saw that a folio is not
+    /// under writeback any more sees what its completion has changed.
     pub(crate) fn version(&self) -> u64 {
+        core::sync::atomic::fence(Ordering::Acquire);
         self.version.load(Ordering::Acquire)
     }
 
