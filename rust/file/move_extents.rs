@@ -245,7 +245,8 @@ impl Mover<'_> {
         }
         if !self.committed {
             // What was unwritten before is perhaps not so on disk.
-            self.journal.force_commit()?;
+            let sync_point = &self.donor.data().sync_point;
+            sync_point.wait(self.journal, self.donor.super_block().device(), false)?;
             self.committed = true;
         }
         self.copy()?;
