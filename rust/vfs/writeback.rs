@@ -159,14 +159,20 @@ unsafe fn complete_some<T: FileSystem + Writeback>(ready: &mut bindings::list_he
     if ioends[0].is_null() {
         return false;
     }
-    let mut result = Ok(());
+    let mut errnos = [0; TOGETHER];
     if ranges.iter().any(Option::is_some) {
         // SAFETY: the ioend is on the device and not completed, so its inode is in use.
         let inode = unsafe { Inode::<T>::from_raw((*ioends[0]).io_inode) };
-        result = T::complete(inode, &mut ranges);
+        if T::complete(inode, &mut ranges).is_err() {
+            // Whose fault it was comes out one by one. To convert what is converted does no harm.
+            for (errno, range) in errnos.iter_mut().zip(ranges.chunks_mut(1)) {
+                if range.iter().any(Option::is_some) {
+                    *errno = T::complete(inode, range).err().map_or(0, Error::to_errno);
+                }
+            }
+        }
     }
-    let errno = result.err().map_or(0, Error::to_errno);
-    for (ioend, range) in ioends.into_iter().zip(ranges) {
+    for ((ioend, range), errno) in ioends.into_iter().zip(ranges).zip(errnos) {
         if ioend.is_null() {
             break;
         }
