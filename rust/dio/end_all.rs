@@ -6,7 +6,7 @@
 use super::alignment::ByteRange;
 use crate::{
     error::FsResult,
-    inode::convert::{self, Part},
+    inode::convert::{self, Part, Parts},
     mount::{counters::Count, Filesystem},
     vfs::{
         direct_io::{self, Ended, TOGETHER},
@@ -71,34 +71,20 @@ fn count(inode: &Inode<Rext4>, writes: &mut [Write]) {
 
 /// Converts what writes, in the order of the file, have written.
 fn convert_together(inode: &Inode<Rext4>, writes: &mut [Write]) -> FsResult {
-    let mut parts: [Option<Part<'_>>; TOGETHER] = [const { None }; TOGETHER];
-    let mut count = 0_usize;
+    let mut parts = Parts::<TOGETHER>::new();
     for write in writes.iter_mut().flatten() {
-        let Some(bytes) = written(inode, write) else {
+        let (Some(bytes), Some(io_end)) = (written(inode, write), write.io_end()) else {
             continue;
         };
-        let (blocks, end) = (bytes.blocks(), bytes.end() as i64);
-        let last = count.checked_sub(1).and_then(|last| parts[last].as_mut());
-        match (last, write.io_end()) {
-            // A range has two ends, whoever wrote what is in it, so one reserve does for it.
-            (Some(last), _) if last.range.end >= blocks.start => {
-                last.range.end = last.range.end.max(blocks.end);
-                last.end = last.end.max(end);
-            }
-            (_, Some(io_end)) => {
-                parts[count] = Some(Part {
-                    range: blocks,
-                    end,
-                    reserve: io_end.reserve(),
-                });
-                count += 1;
-            }
-            (_, None) => {}
-        }
+        parts.add(Part {
+            range: bytes.blocks(),
+            end: bytes.end() as i64,
+            reserve: io_end.reserve(),
+        });
     }
-    if count == 0 {
+    match parts.get_mut() {
         // All is said by the device, even if the file system is down by now.
-        return Ok(());
+        [] => Ok(()),
+        parts => convert::convert_all(inode, parts),
     }
-    convert::convert_all(inode, &mut parts[..count])
 }

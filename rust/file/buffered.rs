@@ -15,7 +15,7 @@ use crate::{
     group::ConversionReserve,
     inode::{
         allocate,
-        convert::{self, Part},
+        convert::{self, Part, Parts},
         delayed::{self, Reserved},
         map, size,
     },
@@ -189,8 +189,8 @@ impl Writeback for Rext4 {
 fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let block = |byte: u64| LogicalBlock(u32::try_from(byte).unwrap_or(u32::MAX));
-    let mut parts: [Option<Part<'_>>; TOGETHER] = [const { None }; TOGETHER];
-    let (mut count, mut grown) = (0_usize, 0);
+    let mut parts = Parts::<TOGETHER>::new();
+    let mut grown = 0;
     let counters = &inode.super_block().data().counters;
     counters.add(Count::WritebackStep, 1);
     for range in ranges.iter_mut().flatten() {
@@ -204,24 +204,12 @@ fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) 
             grown = end.max(grown);
             continue;
         }
-        let blocks = block(bytes.start >> size.bits())..block(size.blocks_for(bytes.end));
-        let last = count.checked_sub(1).and_then(|last| parts[last].as_mut());
-        match last {
-            // Neighbours that lie apart on the disk. A range has two ends, so one reserve does.
-            Some(last) if last.range.end == blocks.start => {
-                last.range.end = blocks.end;
-                last.end = last.end.max(end);
-            }
-            _ => {
-                parts[count] = Some(Part {
-                    range: blocks,
-                    end,
-                    reserve: &mut range.completion.reserve,
-                });
-                count += 1;
-            }
-        }
+        parts.add(Part {
+            range: block(bytes.start >> size.bits())..block(size.blocks_for(bytes.end)),
+            end,
+            reserve: &mut range.completion.reserve,
+        });
     }
-    convert::convert_all(inode, &mut parts[..count])?;
+    convert::convert_all(inode, parts.get_mut())?;
     convert::grow_on_disk(inode, grown)
 }

@@ -46,6 +46,43 @@ pub(crate) struct Part<'a> {
     pub(crate) reserve: &'a mut ConversionReserve,
 }
 
+/// Up to `N` parts in the order of the file; neighbours become one.
+pub(crate) struct Parts<'a, const N: usize> {
+    list: [Option<Part<'a>>; N],
+    count: usize,
+}
+
+impl<'a, const N: usize> Parts<'a, N> {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            list: [const { None }; N],
+            count: 0,
+        }
+    }
+
+    /// Adds what comes after all that is there; there is room for `N`. With a neighbour it shares that
+    /// one's reserve: a range has two ends, whoever wrote what is in it.
+    pub(crate) fn add(&mut self, part: Part<'a>) {
+        let last = self.count.checked_sub(1);
+        match last.and_then(|last| self.list[last].as_mut()) {
+            Some(last) if last.range.end >= part.range.start => {
+                last.range.end = last.range.end.max(part.range.end);
+                last.end = last.end.max(part.end);
+            }
+            _ => {
+                self.list[self.count] = Some(part);
+                self.count += 1;
+            }
+        }
+    }
+
+    /// Those that are there.
+    pub(crate) fn get_mut(&mut self) -> &mut [Option<Part<'a>>] {
+        &mut self.list[..self.count]
+    }
+}
+
 /// Makes ranges of blocks written, as many as fit in each transaction, and moves the size on disk
 /// up to their ends, if it is less.
 ///
