@@ -21,6 +21,9 @@ LOGS = BUILD / "logs"
 
 FLAVOURS = ("stock", "debug", "kasan")
 
+#: Set when all is to end: who waits for long looks at it now and then.
+stopping = threading.Event()
+
 
 class Failure(Exception):
     """Something the user has to know; the text says what to do about it."""
@@ -68,6 +71,21 @@ def _heartbeat(what: str, log: Path, done: threading.Event) -> None:
         say(f"  … {what}, {time.monotonic() - start:.0f} s so far: {last}")
 
 
+def _wait(process: subprocess.Popen) -> int:
+    """Its exit status; it is ended when all is to end."""
+    with process:
+        try:
+            while True:
+                try:
+                    return process.wait(0.5)
+                except subprocess.TimeoutExpired:
+                    if stopping.is_set():
+                        process.terminate()
+        except BaseException:
+            process.kill()
+            raise
+
+
 def run_logged(
     what: str,
     command: Sequence[str | Path],
@@ -89,14 +107,15 @@ def run_logged(
     with open(log, "ab") as out:
         heart.start()
         try:
-            code = subprocess.run(
-                [str(word) for word in command],
-                stdin=stdin or subprocess.DEVNULL,
-                stdout=stdout or out,
-                stderr=out,
-                env=env,
-                check=False,
-            ).returncode
+            code = _wait(
+                subprocess.Popen(
+                    [str(word) for word in command],
+                    stdin=stdin or subprocess.DEVNULL,
+                    stdout=stdout or out,
+                    stderr=out,
+                    env=env,
+                )
+            )
         except FileNotFoundError as error:
             raise Failure(f"cannot run {error.filename}; run scripts/setup-host") from error
         finally:

@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator
 
-from . import buildroot, console, guestimage, kernel, module, pool, qemu
-from .base import BUILD, LOGS, TOP, Failure, say, tail
+from . import buildroot, console, guestimage, kernel, module, qemu
+from .base import BUILD, LOGS, TOP, Failure, say, stopping, tail
 
 #: A command that prints this line starts the clock of `kill_after`.
 KILL_TIMER = b"@@kill-timer@@"
@@ -377,7 +377,7 @@ def _supervise(
                 guest.kill()
                 return 0
         late = overdue()
-        if pool.stopping.is_set():
+        if stopping.is_set():
             late = "all is to end"
         if now >= deadline:
             late = f"no end after {options.timeout:g} s"

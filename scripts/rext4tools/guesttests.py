@@ -28,10 +28,9 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable
 
-from . import buildroot, guest, module, pool, qemu
-from .base import LOGS, TOP, Failure, say
+from . import buildroot, guest, pool, qemu
+from .base import LOGS, TOP, Failure, say, stopping
 from .report import FAIL, PASS, SKIP, Report
 
 TESTS = TOP / "tests"
@@ -261,7 +260,7 @@ def _run_on_host(test: Test, report: Report) -> None:
                 output, _ = process.communicate(timeout=1)
                 note = f"exit status {process.returncode}"
             except subprocess.TimeoutExpired:
-                if time.monotonic() - start > test.timeout or pool.stopping.is_set():
+                if time.monotonic() - start > test.timeout or stopping.is_set():
                     process.terminate()
                     try:
                         output, _ = process.communicate(timeout=10)
@@ -279,21 +278,22 @@ def _run_on_host(test: Test, report: Report) -> None:
     report.add(outcome, f"{test.title} on the host", time.monotonic() - start, note, output)
 
 
-def prepare(tests: list[Test]) -> None:
-    """Build what the tests need, before any of them begins."""
+def prepare() -> None:
+    """Build what runs in the guests besides the module."""
     # The programs they call, in build/tools.
-    if tests and subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
+    if subprocess.run([TOP / "scripts" / "test-tools"], check=False).returncode != 0:
         raise Failure("the programs that the guest tests use can't be built")
     # Guests see them read-only, and each test would compile its library anew.
     words = ["python3", "-m", "compileall", "-q", str(TOP / "tests" / "lib")]
-    if tests and subprocess.run(buildroot.command(words), check=False).returncode != 0:
+    if subprocess.run(buildroot.command(words), check=False).returncode != 0:
         raise Failure("the library of the guest tests, tests/lib, is no valid Python")
-    for kernel in sorted({test.kernel for test in tests}):
-        module.build(kernel)
 
 
-def jobs(tests: list[Test], report: Report) -> list[Callable[[], None]]:
-    """What runs the tests, grouped by the guest they want; what may take longest comes first."""
+def jobs(tests: list[Test], report: Report) -> list[pool.Job]:
+    """What runs the tests, grouped by the guest they want; what may take longest comes first.
+
+    They need the kernel by its name, the `image` of the guest, and the `programs` of `prepare`.
+    """
     groups = [[test] for test in tests if test.host]
     machines: list[list[Test]] = []
     for test in sorted(tests, key=lambda test: -len(test.disks)):
@@ -310,7 +310,13 @@ def jobs(tests: list[Test], report: Report) -> list[Callable[[], None]]:
         groups += [same[start::count] for start in range(count)]
     # What starts guests of its own waits for most of them.
     groups.sort(key=lambda group: (not group[0].host, -sum(test.timeout for test in group)))
-    return [functools.partial(_run_group, group, report) for group in groups]
+    return [
+        pool.Job(
+            functools.partial(_run_group, group, report),
+            frozenset({group[0].kernel, "image", "programs"}),
+        )
+        for group in groups
+    ]
 
 
 def _run_group(tests: list[Test], report: Report) -> None:

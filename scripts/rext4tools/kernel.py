@@ -248,11 +248,11 @@ def _same_config(theirs: Path, ours: Path) -> None:
         )
 
 
-def get(flavour: str) -> Kernel:
-    """The kernel of a flavour, made when it is not there."""
+def get(flavour: str, width: int | None = None) -> Kernel:
+    """The kernel of a flavour; when it is not there it is made, by so many processes (default: all)."""
     chosen = choice()
     if flavour == "stock":
         return _stock(chosen)
     from . import ownkernel
 
-    return ownkernel.get(flavour, chosen)
+    return ownkernel.get(flavour, chosen, width or cpus())

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from . import buildroot, cache
-from .base import TOP, Failure, cpus, run_logged
+from .base import TOP, Failure, run_logged
 from .kernel import Choice, Kernel, packages
 
 #: Raise it when the way of making one changes.
@@ -48,14 +48,19 @@ def _digest(wanted: dict[str, str], source: str) -> str:
     return cache.key(RECIPE, source, buildroot.path().name, repr(sorted(wanted.items())))
 
 
-def get(flavour: str, chosen: Choice) -> Kernel:
-    """One of our own kernels, compiled when it is not there."""
+def made(flavour: str, chosen: Choice) -> bool:
+    """Whether one of our own kernels is there."""
+    return cache.has(flavour, _digest(_configuration(flavour), packages(chosen).name))
+
+
+def get(flavour: str, chosen: Choice, width: int) -> Kernel:
+    """One of our own kernels, compiled by `width` processes when it is not there."""
     base = packages(chosen)
     wanted = _configuration(flavour)
 
     def make(target: Path) -> None:
         log = cache.log(f"{flavour}-kernel")
-        words = ["make", "-C", base / "source", f"O={target}", "LLVM=1", f"-j{cpus()}",
+        words = ["make", "-C", base / "source", f"O={target}", "LLVM=1", f"-j{width}",
                  f"LOCALVERSION=-rext4-{flavour}", "KBUILD_BUILD_TIMESTAMP=@0"]
 
         def step(what: str, *more: str) -> None:
