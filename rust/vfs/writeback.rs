@@ -310,7 +310,13 @@ impl<T: FileSystem + Writeback> Table<T> {
             }
         }
         // SAFETY: the context is valid. With an error the ioend is completed with it.
-        unsafe { bindings::iomap_ioend_writeback_submit(context, error) }
+        let error = unsafe { bindings::iomap_ioend_writeback_submit(context, error) };
+        if error != 0 {
+            // iomap would add the next folio to it, or complete it once more, and it is gone.
+            // SAFETY: the context is valid.
+            unsafe { (*context).wb_ctx = ptr::null_mut() };
+        }
+        error
     }
 }
 
