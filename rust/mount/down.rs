@@ -52,15 +52,21 @@ impl Filesystem {
                 Shutdown::Now => "at once",
             }
         );
+        let go_down = || {
+            self.down.store(true, Ordering::Release);
+            if let Ok(groups) = self.groups() {
+                groups.set_discard(false);
+            }
+        };
         match how {
             // Whoever writes is kept out until it is down, and looks whether it is after that.
-            Shutdown::Flush => sb.while_frozen(|| self.down.store(true, Ordering::Release))?,
+            Shutdown::Flush => sb.while_frozen(go_down)?,
             Shutdown::CommitOnly | Shutdown::Now => {
                 if let (Shutdown::CommitOnly, Some(journal)) = (how, self.journal.get()) {
                     // An error is one more reason to end here.
                     let _ = journal.force_commit();
                 }
-                self.down.store(true, Ordering::Release);
+                go_down();
                 if let Some(journal) = self.journal.get() {
                     // jbd2 does not take this for an error that e2fsck has to look at.
                     journal.abort(Error::from_errno(-(crate::bindings::ESHUTDOWN as i32)));
@@ -69,9 +75,6 @@ impl Filesystem {
         }
         let why = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
         crate::vfs::super_block::report_error(sb, why);
-        if let Ok(groups) = self.groups() {
-            groups.set_discard(false);
-        }
         Ok(())
     }
 }

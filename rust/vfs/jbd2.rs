@@ -32,7 +32,10 @@ pub(crate) use life::{Features, JournalSlot, Settings, UnloadedJournal};
 
 use super::block_device::BlockDevice;
 use crate::bindings;
-use core::ptr::NonNull;
+use core::{
+    ptr::NonNull,
+    sync::atomic::{fence, Ordering},
+};
 use kernel::error::{to_result, Error, Result};
 
 /// The number of a transaction. Numbers wrap, so they have no order; the journal compares them.
@@ -148,10 +151,14 @@ impl Journal {
         Tid(unsafe { bindings::rext4_shim_journal_latest_tid(self.as_ptr()) })
     }
 
-    /// Whether a transaction is on disk as a whole.
+    /// Whether a transaction is on disk as a whole. Of a journal that was given up, nobody knows.
     pub(crate) fn is_committed(&self, tid: Tid) -> bool {
         // SAFETY: the journal is valid.
-        unsafe { bindings::jbd2_transaction_committed(self.as_ptr(), tid.0) != 0 }
+        let ended = unsafe { bindings::jbd2_transaction_committed(self.as_ptr(), tid.0) != 0 };
+        // What a journal that was given up ends was not written. It is given up before that, so it
+        // is asked about in this order.
+        fence(Ordering::Acquire);
+        ended && !self.is_aborted()
     }
 
     /// Commits a transaction unless that is done, and makes sure that what was written to `device`
