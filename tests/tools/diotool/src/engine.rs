@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The three ways to hand a write to the kernel: pwrite, libaio, io_uring.
+//! The ways to hand a write to the kernel: pwrite, libaio, io_uring, a mapping.
 
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::mapping::Mapping;
 use crate::plan::Piece;
 
 /// How a write ended: its slot, and the bytes written or an errno.
@@ -23,13 +24,14 @@ pub trait Engine {
 pub fn new(name: &str, depth: usize) -> Result<Box<dyn Engine>, String> {
     match name {
         "sync" => Ok(Box::new(Sync(Vec::new()))),
+        "mmap" => Ok(Box::new(Mapped(Vec::new()))),
         "aio" => Ok(Box::new(
             Aio::new(depth).map_err(|e| format!("io_setup: {e}"))?,
         )),
         "uring" => Ok(Box::new(Uring(
             io_uring::IoUring::new(depth as u32).map_err(|e| format!("io_uring_setup: {e}"))?,
         ))),
-        _ => Err(format!("--engine {name}: sync, aio or uring")),
+        _ => Err(format!("--engine {name}: sync, aio, uring or mmap")),
     }
 }
 
@@ -51,6 +53,26 @@ impl Engine for Sync {
             Ok(code as usize)
         };
         self.0.push((slot, ended));
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<Completion>> {
+        Ok(std::mem::take(&mut self.0))
+    }
+}
+
+/// Stores to a mapping, one after the other; each is over when it is in the page cache.
+struct Mapped(Vec<Completion>);
+
+impl Engine for Mapped {
+    fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
+        let start = piece.offset / 4096 * 4096;
+        let before = (piece.offset - start) as usize;
+        let stored = Mapping::new(&fd, start, before + data.len(), true).map(|mapping| {
+            mapping.store(before, data);
+            data.len()
+        });
+        self.0.push((slot, stored));
         Ok(())
     }
 

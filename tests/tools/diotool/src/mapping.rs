@@ -2,7 +2,6 @@
 
 //! A part of a file in memory.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -15,7 +14,12 @@ pub struct Mapping {
 
 impl Mapping {
     /// `length` bytes from `offset`, a multiple of the page size; to be stored to if `writable`.
-    pub fn new(file: &File, offset: u64, length: usize, writable: bool) -> io::Result<Self> {
+    pub fn new(
+        file: &impl AsRawFd,
+        offset: u64,
+        length: usize,
+        writable: bool,
+    ) -> io::Result<Self> {
         let write = if writable { libc::PROT_WRITE } else { 0 };
         // SAFETY: a new mapping at an address that the kernel chooses.
         let start = unsafe {

@@ -24,7 +24,7 @@ impl Random {
 }
 
 /// One write: bytes of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
     /// First byte.
     pub offset: u64,
@@ -40,8 +40,8 @@ impl Piece {
 }
 
 /// Options that [`plan`] reads.
-pub const OPTIONS: [&str; 8] = [
-    "pattern", "start", "length", "sizes", "stride", "shift", "count", "seed",
+pub const OPTIONS: [&str; 9] = [
+    "pattern", "start", "length", "sizes", "stride", "within", "shift", "count", "seed",
 ];
 
 /// The writes that the command line asks for, in order.
@@ -55,16 +55,21 @@ pub fn plan(args: &Args, salt: u64) -> Result<Vec<Piece>, String> {
         ));
     }
     let stride = args.number("stride", 0)?;
+    let within = args.number("within", stride)?;
     let mut random = Random::new(args.number("seed", 1)? + salt);
     let mut pieces = Vec::new();
     let pattern = args.text("pattern").unwrap_or("sequential");
     if pattern == "random" {
         for _ in 0..args.number("count", length / sizes[0])? {
             let size = sizes[random.below(sizes.len() as u64) as usize];
-            if size > length {
-                return Err("a size is larger than --length".into());
+            let room = if stride > 0 { within } else { length };
+            if size > room {
+                return Err("a size is larger than --length or --within".into());
             }
-            let offset = start + random.below(length / size) * size;
+            let mut offset = start + random.below(room / size) * size;
+            if stride > 0 {
+                offset += random.below(length / stride) * stride;
+            }
             pieces.push(Piece {
                 offset,
                 length: size,

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::args::Args;
-use crate::journal::{self, Expectation};
+use crate::history::{Expectation, Mode};
+use crate::journal;
 use crate::plan::Random;
 use crate::source::{Source, CHUNK};
 use crate::stamp::{classify, State, SECTOR};
@@ -77,15 +78,21 @@ fn only_file(args: &Args) -> Result<&Path, String> {
 pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
     let args = Args::parse(
         words,
-        &["how", "id", "log", "dense-from", "max-size"],
-        &["crash"],
+        &["how", "id", "log", "dense-from", "min-size", "max-size"],
+        &["crash", "killed"],
     )?;
     let path = only_file(&args)?;
     let id = args.number("id", 1)? as u32;
     let dense_from = args.number("dense-from", u64::MAX)?;
+    let min_size = args.number("min-size", 0)?;
     let max_size = args.number("max-size", u64::MAX)?;
     let log = args.text("log").ok_or("verify needs --log")?;
-    let expectation = Expectation::new(&journal::read(Path::new(log))?, args.has("crash"));
+    let mode = match (args.has("crash"), args.has("killed")) {
+        (false, false) => Mode::Complete,
+        (false, true) => Mode::Killed,
+        (true, _) => Mode::Crashed,
+    };
+    let expectation = Expectation::new(&journal::read(Path::new(log))?, id, mode);
     for how in args.text("how").unwrap_or("buffered").split(',') {
         let mut source = Source::open(path, how)?;
         let size = source.size().map_err(|e| e.to_string())?;
@@ -96,9 +103,9 @@ pub fn verify(words: impl Iterator<Item = String>) -> Result<(), String> {
                 expectation.end
             ));
         }
-        if size > max_size {
+        if !(min_size..=max_size).contains(&size) {
             return Err(format!(
-                "{}: {size} bytes long, longer than was ever written",
+                "{}: {size} bytes long, not from {min_size} to {max_size}",
                 path.display()
             ));
         }

@@ -2,6 +2,7 @@
 
 //! `diotool write`: stamped direct writes, many in flight, logged.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::buffer::Buffer;
 use crate::engine::{self, Engine};
-use crate::journal::{Record, Writer};
+use crate::journal::{now, Event, Writer};
 use crate::plan::{self, Piece};
 use crate::stamp::{self, SECTOR};
 
-const VALUED: [&str; 9] = [
+const VALUED: [&str; 10] = [
     "engine",
     "depth",
     "id",
@@ -25,14 +26,18 @@ const VALUED: [&str; 9] = [
     "pause-ms",
     "seconds",
     "errors",
+    "generation",
 ];
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 9] = [
     "osync",
     "odsync",
     "fsync",
     "fdatasync",
     "buffered",
     "overlap",
+    "close",
+    "unlink",
+    "until-error",
 ];
 
 /// What was done to one file.
@@ -46,12 +51,12 @@ struct Summary {
 }
 
 /// A write that was handed to the kernel.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct InFlight {
     generation: u32,
     piece: Piece,
-    /// Writes to some of the same bytes that were in flight when this one was submitted.
-    rivals: Vec<Piece>,
+    /// When it was submitted.
+    begin: u64,
 }
 
 /// Writes that were handed to the kernel, by slot.
@@ -61,18 +66,20 @@ struct Slots {
 }
 
 impl Slots {
-    /// A slot for this write; `None` as long as there is none free, or as long as writes to the
-    /// same bytes are in flight, which have no defined outcome together, unless `overlap`.
-    fn free(&self, piece: &Piece, overlap: bool) -> Option<usize> {
-        if !overlap && !self.rivals(piece).is_empty() {
-            return None;
-        }
-        self.pieces.iter().position(Option::is_none)
-    }
-
-    fn rivals(&self, piece: &Piece) -> Vec<Piece> {
-        let others = self.pieces.iter().flatten().map(|other| other.piece);
-        others.filter(|other| other.overlaps(piece)).collect()
+    /// A slot, and the first of these writes that can be made now; `None` as long as there is no slot
+    /// free, or as long as writes to the same bytes are in flight, of which any may be the last, unless
+    /// `overlap`.
+    fn next<'p>(
+        &self,
+        mut pieces: impl Iterator<Item = &'p Piece>,
+        overlap: bool,
+    ) -> Option<(usize, usize)> {
+        let slot = self.pieces.iter().position(Option::is_none)?;
+        let meets = |piece: &Piece| {
+            let mut others = self.pieces.iter().flatten();
+            others.any(|other| other.piece.overlaps(piece))
+        };
+        Some((slot, pieces.position(|piece| overlap || !meets(piece))?))
     }
 
     fn is_empty(&self) -> bool {
@@ -85,7 +92,8 @@ struct Job<'a> {
     args: &'a Args,
     path: &'a Path,
     id: u32,
-    file: File,
+    /// `None` while it is closed.
+    file: Option<File>,
     engine: Box<dyn Engine>,
     slots: Slots,
     log: Writer,
@@ -99,6 +107,26 @@ impl Job<'_> {
         format!("{}: {what}: {error}", self.path.display())
     }
 
+    /// Opened, if it is not.
+    fn file(&mut self) -> Result<&File, String> {
+        if self.file.is_none() {
+            self.file = Some(open(self.args, self.path)?);
+        }
+        Ok(self.file.as_ref().expect("it was opened"))
+    }
+
+    /// Waits for what can be waited for; with `--close` for all, without having the file.
+    fn make_room(&mut self) -> Result<(), String> {
+        if !self.args.has("close") {
+            return self.reap();
+        }
+        self.file = None;
+        while !self.slots.is_empty() {
+            self.reap()?;
+        }
+        Ok(())
+    }
+
     fn reap(&mut self) -> Result<(), String> {
         let ended = self.engine.wait().map_err(|e| self.fail("waiting", e))?;
         for (slot, result) in ended {
@@ -106,7 +134,7 @@ impl Job<'_> {
             let InFlight {
                 generation,
                 piece,
-                rivals,
+                begin,
             } = ended;
             let done = match &result {
                 Ok(bytes) => (*bytes as u64).min(piece.length) / SECTOR as u64 * SECTOR as u64,
@@ -118,14 +146,11 @@ impl Job<'_> {
                     ..piece
                 };
                 let durable = self.args.has("osync") || self.args.has("odsync");
-                for (part, rivalled) in parts(piece, &rivals) {
-                    self.log.record(match (rivalled, durable) {
-                        // This one or its rival is there: the rival's record says the other half.
-                        (true, _) => Record::Failed(generation, part),
-                        (false, true) => Record::Synced(generation, part),
-                        (false, false) => Record::Acknowledged(generation, part),
-                    })?;
-                }
+                let event = match durable {
+                    true => Event::Synced(generation, piece),
+                    false => Event::Acknowledged(generation, piece),
+                };
+                self.log.record(event, begin)?;
                 self.summary.writes += 1;
                 self.summary.bytes += done;
                 self.since_fsync += 1;
@@ -135,7 +160,7 @@ impl Job<'_> {
                     offset: piece.offset + done,
                     length: piece.length - done,
                 };
-                self.log.record(Record::Failed(generation, rest))?;
+                self.log.record(Event::Failed(generation, rest), begin)?;
                 let why = match result {
                     Ok(bytes) => format!("short write: {bytes} of {}", piece.length),
                     Err(error) => error.to_string(),
@@ -145,7 +170,11 @@ impl Job<'_> {
                     self.summary.first_error.clone_from(&text);
                 }
                 self.summary.errors += 1;
-                if self.summary.errors > self.args.number("errors", 0)? {
+                let allowed = match self.args.has("until-error") {
+                    true => u64::MAX,
+                    false => self.args.number("errors", 0)?,
+                };
+                if self.summary.errors > allowed {
                     return Err(self.fail("error", text));
                 }
             }
@@ -157,15 +186,18 @@ impl Job<'_> {
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.args.has("fdatasync") {
-            self.file.sync_data()
+        let data_only = self.args.has("fdatasync");
+        let begin = now();
+        let file = self.file()?;
+        let result = if data_only {
+            file.sync_data()
         } else {
-            self.file.sync_all()
+            file.sync_all()
         };
         result.map_err(|e| self.fail("fsync", e))?;
         self.since_fsync = 0;
         self.summary.fsyncs += 1;
-        self.log.record(Record::Fsync)
+        self.log.record(Event::Fsync, begin)
     }
 
     fn run(&mut self, mut generation: u32, salt: u64) -> Result<(), String> {
@@ -173,27 +205,38 @@ impl Job<'_> {
         let limit = self.args.number("seconds", u64::MAX)?;
         let pause = Duration::from_millis(self.args.number("pause-ms", 0)?);
         'all: for pass in 0..self.args.number("passes", 1)? {
-            for piece in plan::plan(self.args, salt + pass * 7919)? {
-                if begin.elapsed().as_secs() >= limit {
+            let mut pieces = VecDeque::from(plan::plan(self.args, salt + pass * 7919)?);
+            // Where there is an order it is kept.
+            let choice = match self.args.text("pattern") {
+                Some("random") => usize::MAX,
+                _ => 1,
+            };
+            while !pieces.is_empty() {
+                let failed = self.summary.errors > 0 && self.args.has("until-error");
+                if failed || begin.elapsed().as_secs() >= limit {
                     break 'all;
                 }
-                let slot = loop {
-                    match self.slots.free(&piece, self.args.has("overlap")) {
-                        Some(slot) => break slot,
-                        None => self.reap()?,
+                let overlap = self.args.has("overlap");
+                let (slot, chosen) = loop {
+                    match self.slots.next(pieces.iter().take(choice), overlap) {
+                        Some(found) => break found,
+                        None => self.make_room()?,
                     }
+                };
+                let Some(piece) = pieces.remove(chosen) else {
+                    break;
                 };
                 let buffer = &mut self.slots.buffers[slot][..piece.length as usize];
                 stamp::fill(buffer, self.id, generation, piece.offset);
-                let rivals = self.slots.rivals(&piece);
+                let fd = self.file()?.as_raw_fd();
                 self.slots.pieces[slot] = Some(InFlight {
                     generation,
                     piece,
-                    rivals,
+                    begin: now(),
                 });
                 generation += 1;
                 let data = &self.slots.buffers[slot][..piece.length as usize];
-                if let Err(error) = self.engine.submit(slot, self.file.as_raw_fd(), data, piece) {
+                if let Err(error) = self.engine.submit(slot, fd, data, piece) {
                     return Err(
                         self.fail(&format!("submitting a write at {}", piece.offset), error)
                     );
@@ -204,7 +247,7 @@ impl Job<'_> {
             }
         }
         while !self.slots.is_empty() {
-            self.reap()?;
+            self.make_room()?;
         }
         if self.args.has("fsync") || self.args.has("fdatasync") {
             self.sync()?;
@@ -213,25 +256,7 @@ impl Job<'_> {
     }
 }
 
-/// Cuts a write into the parts that have rivals and those that have none.
-fn parts(piece: Piece, rivals: &[Piece]) -> Vec<(Piece, bool)> {
-    let mut parts: Vec<(Piece, bool)> = Vec::new();
-    let sector = SECTOR as u64;
-    for offset in (piece.offset..piece.offset + piece.length).step_by(SECTOR) {
-        let this = Piece {
-            offset,
-            length: sector,
-        };
-        let rivalled = rivals.iter().any(|rival| rival.overlaps(&this));
-        match parts.last_mut() {
-            Some((part, same)) if *same == rivalled => part.length += sector,
-            _ => parts.push((this, rivalled)),
-        }
-    }
-    parts
-}
-
-fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Summary, String> {
+fn open(args: &Args, path: &Path) -> Result<File, String> {
     let mut flags = 0;
     if !args.has("buffered") {
         flags |= libc::O_DIRECT;
@@ -243,10 +268,25 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         flags |= libc::O_DSYNC;
     }
     let file = OpenOptions::new()
+        // A mapping has to be read as well.
+        .read(args.text("engine") == Some("mmap"))
         .write(true)
+        .create(args.has("unlink"))
         .custom_flags(flags)
         .open(path);
     let file = file.map_err(|e| format!("{}: open: {e}", path.display()))?;
+    if args.has("unlink") {
+        // A new one each time, which nobody else finds.
+        let size =
+            args.number("start", 0)? + args.number("shift", 0)? + args.number("length", 1 << 20)?;
+        file.set_len(size)
+            .and_then(|()| std::fs::remove_file(path))
+            .map_err(|e| format!("{}: set_len, unlink: {e}", path.display()))?;
+    }
+    Ok(file)
+}
+
+fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Summary, String> {
     let depth = args.number("depth", 1)?.max(1) as usize;
     let largest = args
         .numbers("sizes", &[4096])?
@@ -258,11 +298,12 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         false => PathBuf::from(name),
     });
     let (log, generation) = Writer::append(log.as_deref())?;
+    let generation = args.number("generation", generation.into())? as u32;
     let mut job = Job {
         args,
         path,
         id: (args.number("id", 1)? + number) as u32,
-        file,
+        file: None,
         engine: engine::new(args.text("engine").unwrap_or("sync"), depth)?,
         slots: Slots {
             buffers: (0..depth).map(|_| Buffer::new(largest)).collect(),
