@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,8 @@ SECTOR = 512
 
 def sectors(device: str | Path) -> int:
     """The size of a device."""
-    return int(run("blockdev", "--getsz", device))
+    with open(device, "rb", buffering=0) as opened:
+        return opened.seek(0, os.SEEK_END) // SECTOR
 
 
 def need(target: str) -> None:
@@ -66,6 +68,20 @@ class Mapped:
 def linear(device: str, start: int, length: int, at: int = 0) -> str:
     """A line of a table: `length` sectors from `start` of the device, placed at `at`."""
     return f"{at} {length} linear {device} {start}"
+
+
+def broken(device: str, *parts: tuple[int, int]) -> list[str]:
+    """The table of one that fails in these parts: (start, length) in bytes, in order."""
+    table, at = [], 0
+    for start, length in parts:
+        first, count = start // SECTOR, length // SECTOR
+        if first > at:
+            table.append(linear(device, at, first - at, at))
+        table.append(f"{first} {count} error")
+        at = first + count
+    if at < sectors(device):
+        table.append(linear(device, at, sectors(device) - at, at))
+    return table
 
 
 class Camera:

@@ -64,6 +64,11 @@ class Background:
         self._words = _words(command, options, files)
         self._process = start(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    @property
+    def process_id(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.poll() is None
