@@ -46,7 +46,7 @@ use crate::{
     error::FsError,
     mount::Filesystem,
     vfs::{
-        direct_io::{DirectIo, DoneQueue, Ended, ReadMapping, WriteMapping},
+        direct_io::{Appends, DirectIo, DoneQueue, EndOfFile, Ended, ReadMapping, WriteMapping},
         inode::{ExclusiveLock, Inode},
     },
     Rext4,
@@ -92,7 +92,19 @@ impl DirectIo for Rext4 {
         end_all::end_all(inode, writes);
     }
 
+    fn end_appends(
+        inode: &Inode<Self>,
+        writes: &mut [Option<Ended<Self>>],
+        end: &EndOfFile<'_, Self>,
+    ) {
+        end_all::end_appends(inode, writes, end);
+    }
+
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue {
         &inode.data().done
+    }
+
+    fn appends(inode: &Inode<Self>) -> &Appends<Self> {
+        &inode.data().appends
     }
 }

@@ -195,7 +195,7 @@ impl InodeOperations for Rext4 {
         inode::symlink_text(inode).map_err(|e| Filesystem::errno(inode, "read a link", e))
     }
 
-    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result {
+    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result<i64> {
         size::set_size(inode, lock, bytes)
             .map_err(|e| Filesystem::errno(inode, "change the size", e))
     }

@@ -51,7 +51,7 @@ use crate::{
     journal::sync_point::SyncPoint,
     vfs::{
         buffer::Buffer,
-        direct_io::{self, DoneQueue},
+        direct_io::{self, Appends, DoneQueue},
         inode::{ExclusiveLock, Inode},
         rw_semaphore::{new_rw_semaphore, RwSemaphore},
         stat::Timestamp,
@@ -113,6 +113,8 @@ pub(crate) struct InodeData {
     /// The direct writes that wait to be completed.
     #[pin]
     pub(crate) done: DoneQueue,
+    /// Those at the end of the file that are under way.
+    pub(crate) appends: Appends<Rext4>,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -120,8 +122,7 @@ pub(crate) struct InodeData {
     /// The group in which the file has a window, or [`window::NONE`]; see there. Changed with
     /// [`Self::tree`] held for writing, or to none.
     window: AtomicU32,
-    /// Whether the inode is on the list of orphans. Changed with the inode lock held exclusively,
-    /// or while nobody else knows the inode.
+    /// Whether the inode is on the list of orphans. Changed with the lock of the list held.
     orphan: AtomicBool,
     flags: AtomicU32,
     kind: AtomicU8,
@@ -147,6 +148,7 @@ impl InodeData {
             delayed_blocks: AtomicU32::new(0),
             flush_at_close: AtomicBool::new(false),
             done <- DoneQueue::new::<Rext4>(),
+            appends: Appends::new(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             window: AtomicU32::new(window::NONE),

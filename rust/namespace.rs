@@ -32,7 +32,7 @@ use crate::{
     journal::sync_point::Change,
     mount::Filesystem,
     vfs::{
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
         jbd2::{Handle, Journal},
         namespace::{Creation, Directory, NameSpace, Rename},
         new_inode::NewInode,
@@ -56,7 +56,14 @@ impl NameSpace for Rext4 {
             .map_err(|e| Filesystem::errno(dir, "create a file without a name", e))
     }
 
-    fn link(inode: &Inode<Self>, dir: &Directory<'_, Self>, name: &[u8]) -> Result {
+    fn link(
+        inode: &Inode<Self>,
+        lock: &ExclusiveLock<'_, Self>,
+        dir: &Directory<'_, Self>,
+        name: &[u8],
+    ) -> Result {
+        // It leaves the list of orphans, on which they need it.
+        inode.data().appends.wait(lock)?;
         with_reclaim(dir, |journal| create::link(inode, dir, name, journal))
             .map_err(|e| Filesystem::errno(dir, "link", e))
     }

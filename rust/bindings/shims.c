@@ -575,6 +575,17 @@ void rext4_shim_dio_end(struct inode *inode)
 	inode_dio_end(inode);
 }
 
+void rext4_shim_stand_in_init(struct inode *stand_in, struct inode *inode)
+{
+	memset(stand_in, 0, sizeof(*stand_in));
+	stand_in->i_sb = inode->i_sb;
+	stand_in->i_mapping = inode->i_mapping;
+	stand_in->i_mode = inode->i_mode;
+	stand_in->i_blkbits = inode->i_blkbits;
+	stand_in->i_size = inode->i_sb->s_maxbytes;
+	atomic_set(&stand_in->i_dio_count, 0);
+}
+
 bool rext4_shim_in_worker(void)
 {
 	return current->flags & PF_WQ_WORKER;
@@ -664,9 +675,11 @@ void rext4_shim_wake_up_all(struct wait_queue_head *head)
 }
 
 bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
-				struct wait_queue_entry *entry)
+				struct wait_queue_entry *entry, bool killable)
 {
-	return prepare_to_wait_event(head, entry, TASK_KILLABLE) != 0;
+	int state = killable ? TASK_KILLABLE : TASK_UNINTERRUPTIBLE;
+
+	return prepare_to_wait_event(head, entry, state) != 0;
 }
 
 void rext4_shim_pagecache_lock(struct inode *inode)

@@ -264,7 +264,7 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 /* Adds one, in any context, and sees to it that a worker comes. */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
 			       struct llist_node *node, struct inode *inode);
-/* Takes all, in the order in which they were added; NULL if there are none. */
+/* Takes all, the one that was added last first; NULL if there are none. */
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work);
 /* Has a direct write completed in a task that may wait for folios. */
 void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
@@ -297,6 +297,11 @@ void rext4_shim_map_bh(struct buffer_head *map, struct inode *inode,
 void rext4_shim_defer_completion(struct buffer_head *map);
 
 void rext4_shim_dio_begin(struct inode *inode);
+/*
+ * Makes of zeros what the kernel's direct I/O can take for the inode, as large
+ * as can be. It is no inode for anybody else.
+ */
+void rext4_shim_stand_in_init(struct inode *stand_in, struct inode *inode);
 void rext4_shim_dio_end(struct inode *inode);
 
 /* Whether the current task is a worker of a workqueue. */
@@ -358,6 +363,6 @@ void rext4_shim_init_waitqueue(struct wait_queue_head *head);
 void rext4_shim_wake_up_all(struct wait_queue_head *head);
 /* As prepare_to_wait_event(), killable; whether the process is being killed. */
 bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,
-				struct wait_queue_entry *entry);
+				struct wait_queue_entry *entry, bool killable);
 
 #endif /* REXT4_SHIMS_H */

@@ -118,8 +118,8 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 }
 
 /*
- * The super block's own workers, which it has since the request was not
- * complete at once: with those of all, the end of a write to the image of a
+ * The super block's own workers, which it has since the request was an
+ * asynchronous one: with those of all, the end of a write to the image of a
  * file system would wait for workers that wait for that file system.
  */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
@@ -134,7 +134,7 @@ struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
 	struct rext4_done_queue *queue =
 		container_of(work, struct rext4_done_queue, work);
 
-	return llist_reverse_order(llist_del_all(&queue->ready));
+	return llist_del_all(&queue->ready);
 }
 
 void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,

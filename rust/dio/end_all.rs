@@ -3,13 +3,16 @@
 //! The end of several direct writes to one file that are ready together: their blocks are converted in
 //! one transaction if they fit, and neighbours as one range.
 
-use super::alignment::ByteRange;
+use super::{alignment::ByteRange, io_end};
 use crate::{
     error::FsResult,
-    inode::convert::{self, Part, Parts},
+    inode::{
+        convert::{self, Part, Parts},
+        truncate,
+    },
     mount::{counters::Count, Filesystem},
     vfs::{
-        direct_io::{self, Ended, TOGETHER},
+        direct_io::{self, EndOfFile, Ended, TOGETHER},
         inode::Inode,
     },
     Rext4,
@@ -22,6 +25,44 @@ pub(super) fn end_all(inode: &Inode<Rext4>, writes: &mut [Write]) {
     writes.sort_unstable_by_key(|write| write.as_ref().map(Ended::offset));
     count(inode, writes);
     convert(inode, writes);
+}
+
+/// The same for writes at the end of a file, one behind the other. The file ends behind each that did
+/// not fail, and loses what was allocated for one that did.
+pub(super) fn end_appends(
+    inode: &Inode<Rext4>,
+    writes: &mut [Write],
+    end_of_file: &EndOfFile<'_, Rext4>,
+) {
+    count(inode, writes);
+    convert(inode, writes);
+    let mut all_whole = true;
+    for write in writes.iter_mut().flatten() {
+        let end = write.offset() + write.result().map_or(0, |bytes| bytes as i64);
+        if write.result().is_ok() && write.io_end().is_none() {
+            // All its blocks were written ones.
+            if let Err(e) = convert::grow_on_disk(inode, end) {
+                write.fail(Filesystem::errno(inode, "complete a direct write", e));
+            }
+        }
+        if write.result().is_ok() && end > inode.size() {
+            end_of_file.grow(end);
+        }
+        if end < write.asked_end() || write.result().is_err() {
+            let lost = write
+                .io_end()
+                .map_or(Ok(()), |io_end| io_end::give_back(inode, io_end));
+            // It is told that it failed, or how little was written. Recovery would take the blocks.
+            all_whole &= lost.is_ok();
+        }
+    }
+    if all_whole {
+        let released = truncate::release_orphan_if(inode, || end_of_file.is_alone());
+        if let Err(e) = released {
+            // The data is where it should be.
+            let _ = Filesystem::errno(inode, "take a file off the list of orphans", e);
+        }
+    }
 }
 
 fn convert(inode: &Inode<Rext4>, writes: &mut [Write]) {

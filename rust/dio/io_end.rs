@@ -12,7 +12,7 @@ use crate::{
     error::FsResult,
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
-    inode::{convert, truncate},
+    inode::{convert, size, truncate},
     mount::counters::Count,
     vfs::{
         direct_io,
@@ -76,13 +76,13 @@ pub(crate) fn end_io(
     result: Result<usize>,
 ) -> FsResult {
     let fs = inode.super_block().data();
-    let size = fs.layout.block_size();
+    let block_size = fs.layout.block_size();
     let written = result.unwrap_or(0);
     if result.is_err() {
         // What failed is not converted: it reads as zeros, as before.
         fs.counters.add(Count::FailedWrite, 1);
     }
-    let range = ByteRange::new(offset, written, size);
+    let range = ByteRange::new(offset, written, block_size);
     let mut io_end = io_end.map(KBox::into_inner);
     // Only a growing write ends beyond the end of the file, and truncation waits for all.
     let end = range.map_or(0, |range| range.end() as i64);
@@ -108,24 +108,31 @@ pub(crate) fn end_io(
     let Some(lock) = growing else {
         return converted;
     };
+    if result.is_err() && inode.size() > offset - i64::from(block_size.bytes()) {
+        // Some of it may be on the device, in a block that was written before: behind the end there are
+        // to be zeros.
+        size::clear_to_block_end(inode, lock, i64::MAX)?;
+    }
     if converted.is_ok() && end > inode.size() {
         inode.grow(lock, offset, end);
     }
-    converted.and(give_back(inode, io_end))
+    let given_back = io_end
+        .as_mut()
+        .map_or(Ok(()), |io_end| give_back(inode, io_end))
+        .and_then(|()| truncate::release_orphan(inode));
+    converted.and(given_back)
 }
 
 /// The end of a write beyond the end of the file: it loses what was allocated but not written.
-fn give_back(inode: &Inode<Rext4>, io_end: Option<IoEnd>) -> FsResult {
+pub(super) fn give_back(inode: &Inode<Rext4>, io_end: &mut IoEnd) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let used = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let used = LogicalBlock(u32::try_from(used).unwrap_or(u32::MAX));
-    if let Some(mut io_end) = io_end {
-        for range in &io_end.beyond_end {
-            let unused = range.start.max(used)..range.end;
-            if unused.start < unused.end {
-                truncate::remove(inode, unused, Some(&mut io_end.reserve))?;
-            }
+    for range in &io_end.beyond_end {
+        let unused = range.start.max(used)..range.end;
+        if unused.start < unused.end {
+            truncate::remove(inode, unused, Some(&mut io_end.reserve))?;
         }
     }
-    truncate::release_orphan(inode)
+    Ok(())
 }

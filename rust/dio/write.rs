@@ -8,6 +8,9 @@
 //! | goes beyond the end of the file | exclusive |
 //! | has to take privileges away | exclusive |
 //!
+//! One that goes beyond the end holds the lock until it is complete, unless it is asynchronous, of whole
+//! blocks, and begins where the file or the one before it ends: see [`direct_io::append`].
+//!
 //! Besides, it claims the blocks that are not written yet: who covers a part of such a block is alone
 //! in it. See [`super::claim`].
 
@@ -25,7 +28,7 @@ use crate::{
     vfs::{
         direct_io::{self, HeldLock},
         file::{IovIter, Kiocb},
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
     },
     Rext4,
 };
@@ -41,9 +44,17 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     };
     let inode = request.inode();
     let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+    let mut appends = false;
+    if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
+        appends = claim.is_some() && can_append(request, exclusive, bytes);
+        if !appends {
+            // How far it goes beyond the end is known when they are complete.
+            inode.data().appends.wait(exclusive)?;
+        }
+    }
     request.modified()?;
     let end = inode.size();
-    let leaves_gap = request.position() > end && inode.is_cached(end, end);
+    let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, leaves_gap) {
         // On disk there are zeros, but a mapping may have left something else in the page cache.
         size::clear_to_block_end(inode, exclusive, request.position())
@@ -59,7 +70,12 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         }
         result => result?,
     }
-    let result = direct_io::write(request, memory, &lock, claim);
+    let result = match (&lock, claim) {
+        (HeldLock::Exclusive(exclusive), Some(claim)) if appends => {
+            direct_io::append(request, memory, exclusive, claim)
+        }
+        (lock, claim) => direct_io::write(request, memory, lock, claim),
+    };
     drop(lock);
     match result? {
         // Only a full disk ends a write before its first block.
@@ -76,11 +92,12 @@ fn through_the_page_cache(
     request: &mut Kiocb<'_, Rext4>,
     memory: &mut IovIter<'_>,
 ) -> Result<usize> {
-    let start = request.position();
     let written = buffered::write(request, memory)?;
     if written > 0 {
-        let last = start.saturating_add_unsigned(written as u64) - 1;
-        request.inode().write_back(start, last)?;
+        // Where it began is known now, with `O_APPEND`.
+        let end = request.position();
+        let start = end.saturating_sub_unsigned(written as u64);
+        request.inode().write_back(start, end - 1)?;
     }
     Ok(written)
 }
@@ -102,6 +119,10 @@ fn prepare<'a>(
     }
     // What was found may have changed when the stronger lock is there, which does for anything.
     let lock = nowait::lock(request)?;
+    if request.is_append() && !request.is_nowait() {
+        // The file ends where they do.
+        inode.data().appends.wait(&lock)?;
+    }
     let bytes = request.write_checks(memory)?;
     if request.is_nowait() && grows(request, bytes) {
         // It would wait for its own end.
@@ -113,6 +134,18 @@ fn prepare<'a>(
 /// Whether a write of `bytes` bytes goes beyond the end of the file.
 fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
+}
+
+/// Whether a write of `bytes` bytes, beyond the end of the file, can go on by itself behind others.
+fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes: usize) -> bool {
+    let inode = request.inode();
+    let size = inode.super_block().data().layout.block_size();
+    let is_whole = |bytes: u64| size.within_block(bytes) == 0;
+    request.is_async()
+        && !request.is_dsync()
+        && is_whole(bytes as u64)
+        && u64::try_from(request.position()).is_ok_and(is_whole)
+        && request.position() == inode.data().appends.end(inode, lock)
 }
 
 /// Claims what the write has to have for itself. The inode is locked.

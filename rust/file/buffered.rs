@@ -39,6 +39,8 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     let inode = request.inode();
     let lock = inode.lock();
+    // Where the file ends is known when they are.
+    inode.data().appends.wait(&lock)?;
     let bytes = request.write_checks(memory)?;
     if bytes == 0 {
         return Ok(0);

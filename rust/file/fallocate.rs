@@ -55,6 +55,7 @@ pub(crate) fn fallocate(
         write_zeroes::check_supported(inode)?;
     }
     let lock = inode.lock();
+    inode.data().appends.wait(&lock)?;
     if matches!(
         mode,
         FallocateMode::CollapseRange | FallocateMode::InsertRange

@@ -161,11 +161,12 @@ impl Orphans {
 /// [`credits::ORPHAN`](crate::journal::credits::ORPHAN) and credits for the inode. The inode's
 /// lock is held exclusively, or nobody else knows the inode.
 pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+    let fs = inode.super_block().data();
+    let mut state = fs.orphans.state.lock();
+    // Not asked without the lock: somebody may be about to take it off.
     if inode.data().is_orphan() {
         return Ok(());
     }
-    let fs = inode.super_block().data();
-    let mut state = fs.orphans.state.lock();
     let own = number(inode);
     if state.slots.iter().any(|slot| slot.inode == own) || state.list.contains(&own) {
         // It stayed there when it was in memory before.
@@ -197,13 +198,23 @@ pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
 /// Takes an inode off, within the transaction after which it is consistent. Needs what [`add`]
 /// needs.
 pub(crate) fn remove(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
-    if !inode.data().is_orphan() {
-        return Ok(());
-    }
+    remove_if(inode, handle, || true)
+}
+
+/// The same if `consistent` says so, which is asked with the lock held that [`add`] takes: who makes it
+/// false before that finds the inode off the list, and puts it there again.
+pub(crate) fn remove_if(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    consistent: impl FnOnce() -> bool,
+) -> FsResult {
     let sb = inode.super_block();
     let fs = sb.data();
     let own = number(inode);
     let mut state = fs.orphans.state.lock();
+    if !inode.data().is_orphan() || !consistent() {
+        return Ok(());
+    }
     if let Some(index) = state.slots.iter().position(|slot| slot.inode == own) {
         let (block, slot) = (state.slots[index].block, state.slots[index].slot);
         edit_slot(&state, handle, block, |orphans| orphans.clear(slot))?;

@@ -22,12 +22,12 @@ use crate::{
 };
 use kernel::error::code;
 
-/// Sets the size of a file, in bytes.
+/// Sets the size of a file, in bytes. Returns what it was before, when all writes had ended.
 pub(crate) fn set_size(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,
-) -> FsResult {
+) -> FsResult<i64> {
     check_supported(inode)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
@@ -37,8 +37,8 @@ pub(crate) fn set_size(
     if new > max_bytes(inode) {
         return Err(FsError::Kernel(code::EFBIG));
     }
-    let old = inode.size();
     let alone = Alone::new(inode, lock);
+    let old = inode.size();
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
@@ -75,7 +75,8 @@ pub(crate) fn set_size(
     }
     drop(page_cache);
     drop(alone);
-    truncate::release_orphan(inode)
+    truncate::release_orphan(inode)?;
+    Ok(old)
 }
 
 /// Fills the last block of a file behind its end with zeros, in the page cache, before the file

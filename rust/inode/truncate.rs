@@ -12,7 +12,7 @@ use crate::{
     error::FsResult,
     extent::{self, Progress},
     group::{ConversionReserve, Rights},
-    journal::credits,
+    journal::{credits, sync_point::Change},
     vfs::{
         inode::Inode,
         jbd2::{Credits, Journal},
@@ -175,10 +175,21 @@ pub(crate) fn release_orphan(inode: &Inode<Rext4>) -> FsResult {
     if !inode.data().is_orphan() || inode.links() == 0 {
         return Ok(());
     }
+    release_orphan_if(inode, || true)
+}
+
+/// The same where the inode's lock is not held, if `finished` says that what was begun is finished.
+/// Whoever begins something says so before he puts the inode on the list.
+pub(crate) fn release_orphan_if(inode: &Inode<Rext4>, finished: impl Fn() -> bool) -> FsResult {
+    if !inode.data().is_orphan() || !finished() {
+        return Ok(());
+    }
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let handle = journal.start(Credits::new(credits::ORPHAN + credits::INODE))?;
-    orphan::remove(inode, &handle)?;
+    orphan::remove_if(inode, &handle, || finished() && inode.links() != 0)?;
+    // While it is on the list, recovery cuts what was allocated for good behind the end.
+    inode.data().sync_point.note(&handle, Change::Data);
     Ok(handle.stop()?)
 }
 

@@ -49,8 +49,7 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         if asked & bindings::ATTR_SIZE != 0 {
             // SAFETY: the change has a size.
             let size = unsafe { (*change).ia_size };
-            let old = inode.size();
-            T::set_size(inode, &lock, size)?;
+            let old = T::set_size(inode, &lock, size)?;
             if size != old {
                 // SAFETY: the inode is valid and locked.
                 unsafe { bindings::rext4_shim_inode_touch(raw) };

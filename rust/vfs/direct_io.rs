@@ -25,11 +25,15 @@
 //! An asynchronous write with a claim is completed together with others of its inode that are ready
 //! by then: see [`completion`].
 //!
+//! Those at the end of a file are, besides, completed in their order: see [`mod@append`].
+//!
 //! `map_write` has no use for a claim, and could not get at it. It is dropped in any context: of a write
 //! that has claimed something, and then found nothing that needs an `IoEnd`, in that of an interrupt.
 
+mod append;
 mod completion;
 
+pub(crate) use append::{append, Appends, EndOfFile};
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
 
 use super::{
@@ -39,6 +43,7 @@ use super::{
 };
 use crate::bindings;
 use completion::Complete;
+use core::{ops::Range, ptr};
 use kernel::{
     error::{from_result, Error},
     ffi,
@@ -119,8 +124,19 @@ pub trait DirectIo: FileSystem {
     /// the file: each is told how it ended.
     fn end_all(inode: &Inode<Self>, writes: &mut [Option<Ended<Self>>]);
 
+    /// The same for several asynchronous writes at the end of a file, in its order, before which
+    /// none is left. It moves the end of the file.
+    fn end_appends(
+        inode: &Inode<Self>,
+        writes: &mut [Option<Ended<Self>>],
+        end: &EndOfFile<'_, Self>,
+    );
+
     /// The place of the queue of such writes in an inode.
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue;
+
+    /// The place of the chain of those at the end of a file.
+    fn appends(inode: &Inode<Self>) -> &Appends<Self>;
 }
 
 /// What the kernel tells `end_io`: what the write took along, its first byte, and how it went.
@@ -142,11 +158,49 @@ struct Carried<'a, T: DirectIo> {
     /// The inode's lock if the write goes beyond the end of the file, with [`write()`] waiting for it
     /// to be complete.
     growing: Option<&'a ExclusiveLock<'a, T>>,
+    /// The bytes of a write at the end of the file, which is completed after those before it; none of
+    /// another.
+    appended: Range<i64>,
+    /// What comes after it in a list.
+    behind: Option<KBox<Self>>,
     /// Held until it is dropped.
     claim: Option<T::Claim>,
 }
 
-impl<T: DirectIo> Carried<'_, T> {
+impl<'a, T: DirectIo> Carried<'a, T> {
+    /// What a request takes along that is completed by itself.
+    fn alone(
+        request: &Kiocb<'_, T>,
+        growing: Option<&'a ExclusiveLock<'a, T>>,
+        claim: Option<T::Claim>,
+    ) -> Result<KBox<Self>> {
+        let carried = Self {
+            node: bindings::llist_node::default(),
+            later: bindings::work_struct::default(),
+            kiocb: request.as_ptr(),
+            complete: None,
+            ended: None,
+            growing,
+            appended: 0..0,
+            behind: None,
+            claim,
+        };
+        Ok(KBox::new(carried, GFP_KERNEL)?)
+    }
+
+    /// What an asynchronous request takes along that is completed with others.
+    fn with_others(
+        request: &Kiocb<'_, T>,
+        claim: Option<T::Claim>,
+        appended: Range<i64>,
+    ) -> Result<KBox<Self>> {
+        let mut carried = Self::alone(request, None, claim)?;
+        // SAFETY: the request is valid.
+        carried.complete = unsafe { (*request.as_ptr()).ki_complete };
+        carried.appended = appended;
+        Ok(carried)
+    }
+
     /// Takes it out of a request; `None` if it has none, or if it was taken before.
     ///
     /// # Safety
@@ -254,64 +308,83 @@ pub(crate) fn write<T: DirectIo>(
     // What must be durable before it is complete is completed by itself.
     let with_others =
         growing.is_none() && claim.is_some() && request.is_async() && !request.is_dsync();
-    let carried = if growing.is_some() || claim.is_some() {
-        let carried = Carried {
-            node: bindings::llist_node::default(),
-            later: bindings::work_struct::default(),
-            kiocb: request.as_ptr(),
-            complete: if with_others {
-                // SAFETY: the request is valid.
-                unsafe { (*request.as_ptr()).ki_complete }
-            } else {
-                None
-            },
-            ended: None,
-            growing,
-            claim,
-        };
-        KBox::into_raw(KBox::new(carried, GFP_KERNEL)?).cast()
+    let carried = if with_others {
+        Some(Carried::with_others(request, claim, 0..0)?)
+    } else if growing.is_some() || claim.is_some() {
+        Some(Carried::alone(request, growing, claim)?)
     } else {
-        core::ptr::null_mut()
+        None
     };
-    if with_others {
+    let get_block: GetBlock = if with_others {
+        get_block::<T>
+    } else {
+        get_block_and_defer::<T>
+    };
+    // SAFETY: it is the request's own inode. A reference to the lock is in there only if the request
+    // ends beyond the end of the file, which does not move while its lock is held;
+    // `__blockdev_direct_IO` then completes the request, and calls `end_io`, before it returns.
+    let result = match unsafe { submit(request, memory, inode.as_ptr(), carried, get_block) } {
+        (result, Some(carried)) => completion::at_once(carried, inode, result),
+        (result, None) => result,
+    };
+    give_back(memory, asked, result);
+    result
+}
+
+/// A function that says where blocks are to be written.
+type GetBlock = unsafe extern "C" fn(
+    *mut bindings::inode,
+    bindings::sector_t,
+    *mut bindings::buffer_head,
+    i32,
+) -> i32;
+
+/// Hands a write to the kernel's direct I/O. Gives back what it was to take along, if it does not go
+/// on by itself.
+///
+/// # Safety
+///
+/// `inode` is the inode of the request or what stands for it, and is what `get_block` expects. What
+/// `carried` borrows is there until the request is complete.
+unsafe fn submit<'a, T: DirectIo>(
+    request: &mut Kiocb<'_, T>,
+    memory: &mut IovIter<'_>,
+    inode: *mut bindings::inode,
+    carried: Option<KBox<Carried<'a, T>>>,
+    get_block: GetBlock,
+) -> (Result<usize>, Option<KBox<Carried<'a, T>>>) {
+    let kiocb = request.as_ptr();
+    if carried
+        .as_ref()
+        .is_some_and(|carried| carried.complete.is_some())
+    {
         // SAFETY: the request is valid, and not submitted.
         unsafe {
-            (*request.as_ptr()).ki_complete = Some(completion::on_device::<T>);
-            bindings::rext4_shim_dio_begin(inode.as_ptr());
+            (*kiocb).ki_complete = Some(completion::on_device::<T>);
+            bindings::rext4_shim_dio_begin(request.inode().as_ptr());
         }
     }
-    // SAFETY: the request is valid, and this field is the file system's to use. A reference to the
-    // lock is in there only if the request ends beyond the end of the file, which does not move
-    // while its lock is held; `__blockdev_direct_IO` then completes the request, and calls `end_io`,
-    // before it returns.
-    unsafe { (*request.as_ptr()).private = carried };
-    // SAFETY: as for `read`.
+    let carried = carried.map_or(ptr::null_mut(), KBox::into_raw);
+    // SAFETY: the request is valid, and this field is the file system's to use.
+    unsafe { (*kiocb).private = carried.cast() };
+    // SAFETY: request, device and memory are valid during the call, the inode by the caller's promise,
+    // and the request lives until it is completed.
     let result = count(unsafe {
         bindings::__blockdev_direct_IO(
-            request.as_ptr(),
-            inode.as_ptr(),
-            inode.super_block().device().as_ptr(),
+            kiocb,
+            inode,
+            request.inode().super_block().device().as_ptr(),
             memory.as_ptr(),
-            Some(if with_others {
-                get_block_write::<T, false>
-            } else {
-                get_block_write::<T, true>
-            }),
+            Some(get_block),
             Some(end_io::<T>),
             0,
         )
     });
-    let result = if result == Err(queued()) {
-        result
-    } else {
-        // SAFETY: the request does not go on by itself, so it is still ours.
-        let carried = unsafe { Carried::<T>::take(request.as_ptr()) };
-        carried.map_or(result, |carried| {
-            completion::at_once(carried, inode, result)
-        })
-    };
-    give_back(memory, asked, result);
-    result
+    if result == Err(queued()) {
+        return (result, None);
+    }
+    // SAFETY: the request does not go on by itself, so it is still ours.
+    (result, unsafe { Carried::take(kiocb) })
 }
 
 /// The number of blocks that a `get_block` call asks for.
@@ -352,7 +425,27 @@ unsafe extern "C" fn get_block_read<T: DirectIo>(
 /// # Safety
 ///
 /// Called by the kernel alone, with what it passes to this callback.
-unsafe extern "C" fn get_block_write<T: DirectIo, const DEFER: bool>(
+unsafe extern "C" fn get_block_and_defer<T: DirectIo>(
+    inode: *mut bindings::inode,
+    block: bindings::sector_t,
+    map: *mut bindings::buffer_head,
+    create: i32,
+) -> i32 {
+    // SAFETY: as the caller promises.
+    let result = unsafe { get_block::<T>(inode, block, map, create) };
+    // SAFETY: the map is the direct I/O code's own.
+    unsafe {
+        if !(*map).b_private.is_null() {
+            bindings::rext4_shim_defer_completion(map);
+        }
+    }
+    result
+}
+
+/// # Safety
+///
+/// Called with what the kernel passes to this callback, but for the inode, which is the request's.
+unsafe extern "C" fn get_block<T: DirectIo>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
@@ -386,9 +479,6 @@ unsafe extern "C" fn get_block_write<T: DirectIo, const DEFER: bool>(
                     bindings::rext4_shim_map_bh(map, inode, block, len, true);
                 }
             }
-            if carries && DEFER {
-                bindings::rext4_shim_defer_completion(map);
-            }
         }
         Ok(0)
     })
@@ -404,7 +494,7 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     private: *mut ffi::c_void,
 ) -> i32 {
     let io_end = (!private.is_null()).then(|| {
-        // SAFETY: the pointer comes from `get_block_write` of this request, and is passed once.
+        // SAFETY: the pointer comes from `get_block` of this request, and is passed once.
         unsafe { KBox::from_raw(private.cast::<T::IoEnd>()) }
     });
     // SAFETY: the request is valid until it is completed, which is after this, and `write` does not

@@ -52,7 +52,7 @@ pub trait InodeOperations:
         Self: FileSystem;
 
     /// Sets the size of a regular file, in bytes.
-    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result
+    fn set_size(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>, bytes: i64) -> Result<i64>
     where
         Self: FileSystem;
 

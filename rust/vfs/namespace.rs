@@ -50,7 +50,12 @@ pub trait NameSpace: Sized + 'static {
         Self: FileSystem;
 
     /// Gives an inode, which is no directory and is locked, another name.
-    fn link(inode: &Inode<Self>, dir: &Directory<'_, Self>, name: &[u8]) -> Result
+    fn link(
+        inode: &Inode<Self>,
+        lock: &ExclusiveLock<'_, Self>,
+        dir: &Directory<'_, Self>,
+        name: &[u8],
+    ) -> Result
     where
         Self: FileSystem;
 
@@ -406,7 +411,9 @@ pub(super) unsafe extern "C" fn link<T: FileSystem>(
                 Dentry::from_raw(dentry).name(),
             )
         };
-        T::link(inode, &dir, name)?;
+        // SAFETY: the VFS has locked it.
+        let lock = unsafe { ExclusiveLock::of_vfs(inode) };
+        T::link(inode, &lock, &dir, name)?;
         let inode = ARef::from(inode);
         // SAFETY: the dentry is negative, and the reference is given to it.
         unsafe { bindings::d_instantiate(dentry, ARef::into_raw(inode).as_ptr().cast()) };

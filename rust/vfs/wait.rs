@@ -49,7 +49,17 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` if the process is being killed.
-    pub(crate) fn wait_killable<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
+    pub(crate) fn wait_killable<T>(&self, attempt: impl FnMut() -> Option<T>) -> Result<T> {
+        self.wait(true, attempt)
+    }
+
+    /// The same until `condition` holds, whatever happens to the process.
+    pub(crate) fn wait_until(&self, mut condition: impl FnMut() -> bool) {
+        // It never fails.
+        let _ = self.wait(false, || condition().then_some(()));
+    }
+
+    fn wait<T>(&self, killable: bool, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
         if let Some(result) = attempt() {
             return Ok(result);
         }
@@ -59,8 +69,9 @@ impl WaitQueue {
         let result = loop {
             // Enters the queue before `attempt` is asked, so that no wake-up in between is lost.
             // SAFETY: the queue and the entry are initialized.
-            let killed =
-                unsafe { bindings::rext4_shim_prepare_to_wait(self.head.get(), entry.get()) };
+            let killed = unsafe {
+                bindings::rext4_shim_prepare_to_wait(self.head.get(), entry.get(), killable)
+            };
             if let Some(result) = attempt() {
                 break Ok(result);
             }

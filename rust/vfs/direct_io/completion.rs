@@ -21,7 +21,7 @@
 //! A claim goes back when the pages are dropped. `i_dio_count` is raised once more until the end, so
 //! who waits for direct I/O waits for this too.
 
-use super::{Carried, DirectIo};
+use super::{append, Carried, DirectIo};
 use crate::{bindings, vfs::inode::Inode};
 use core::ptr;
 use kernel::{ffi, prelude::*, types::Opaque};
@@ -57,7 +57,7 @@ impl DoneQueue {
 }
 
 /// A write that is on the device, or has failed, and is not completed yet.
-pub struct Ended<T: DirectIo>(KBox<Carried<'static, T>>);
+pub struct Ended<T: DirectIo>(pub(super) KBox<Carried<'static, T>>);
 
 impl<T: DirectIo> Ended<T> {
     /// What the write took along to its end.
@@ -69,6 +69,11 @@ impl<T: DirectIo> Ended<T> {
     /// Its first byte in the file.
     pub fn offset(&self) -> i64 {
         self.0.ended.as_ref().map_or(0, |(_, offset, _)| *offset)
+    }
+
+    /// Where it was to end in the file, if it is one at the end.
+    pub fn asked_end(&self) -> i64 {
+        self.0.appended.end
     }
 
     /// How many bytes are on the device; what the user is told.
@@ -86,7 +91,7 @@ impl<T: DirectIo> Ended<T> {
 
     /// The write is over: whoever made the request is told, perhaps by another task. Then he may
     /// forget it, and everybody its inode if nothing else keeps that.
-    fn complete(mut self) {
+    pub(super) fn complete(mut self) {
         // What is left of the reserve can be had by others. The claim is held until the page cache
         // was looked at: who waits for it may put a page there, and change it.
         if let Some((io_end, ..)) = &mut self.0.ended {
@@ -109,6 +114,7 @@ impl<T: DirectIo> Ended<T> {
     /// Tells whoever made the request.
     fn tell(mut self) {
         let result = self.result();
+        append::tell(&self.0);
         let (kiocb, complete) = (self.0.kiocb, self.0.complete.take());
         drop(self);
         let told = result.map_or_else(|e| e.to_errno() as ffi::c_long, |n| n as ffi::c_long);
@@ -125,7 +131,8 @@ impl<T: DirectIo> Ended<T> {
 }
 
 impl<T: DirectIo> Carried<'_, T> {
-    fn inode(&self) -> &Inode<T> {
+    /// The inode that is written to.
+    pub(super) fn inode(&self) -> &Inode<T> {
         // SAFETY: the request is not completed while this is there, and keeps its file open.
         unsafe { Inode::from_raw(bindings::rext4_shim_file_inode((*self.kiocb).ki_filp)) }
     }
@@ -143,7 +150,7 @@ fn cached<T: DirectIo>(
 }
 
 /// Drops cached pages of what was written: they may have been read before it was.
-fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Result<usize>) {
+pub(super) fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Result<usize>) {
     if let Some((offset, bytes)) = cached(inode, offset, result) {
         // SAFETY: the inode is valid.
         unsafe { bindings::rext4_shim_invalidate_after_write(inode.as_ptr(), offset, bytes) };
@@ -182,16 +189,23 @@ pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
     let Some(carried) = (unsafe { Carried::<T>::take(kiocb) }) else {
         return;
     };
+    // SAFETY: the kernel is done with the request, which is not completed.
+    unsafe { queue(carried) };
+}
+
+/// Puts a write that is on the device into the queue of its inode.
+///
+/// # Safety
+///
+/// The request is not completed, and nobody looks at it any more but who completes it.
+pub(super) unsafe fn queue<T: DirectIo>(carried: KBox<Carried<'static, T>>) {
     let carried = KBox::into_raw(carried);
     // SAFETY: the box is owned by the queue from here on, until a worker takes it out. The request
     // keeps the inode, which has the queue.
     unsafe {
-        let inode = Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp));
-        bindings::rext4_shim_done_queue_add(
-            T::done_queue(inode).queue.get(),
-            &raw mut (*carried).node,
-            inode.as_ptr(),
-        );
+        let inode = (*carried).inode();
+        let (queue, raw) = (T::done_queue(inode).queue.get(), inode.as_ptr());
+        bindings::rext4_shim_done_queue_add(queue, &raw mut (*carried).node, raw);
     }
 }
 
@@ -203,18 +217,35 @@ pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
 unsafe extern "C" fn work<T: DirectIo>(work: *mut bindings::work_struct) {
     // SAFETY: the work is a part of a queue.
     let mut next = unsafe { bindings::rext4_shim_done_queue_take(work) };
+    let mut appended = None;
+    let mut others: Option<KBox<Carried<'static, T>>> = None;
     while !next.is_null() {
+        // SAFETY: what is in the queue are the nodes, the first field, of boxes that `on_device` has
+        // put there; they are ours now.
+        let mut carried = unsafe { KBox::from_raw(next.cast::<Carried<'static, T>>()) };
+        next = carried.node.next;
+        if carried.appended.is_empty() {
+            // The queue gives the last one first.
+            carried.behind = others.take();
+            others = Some(carried);
+        } else {
+            appended = Some(ptr::from_ref(carried.inode()));
+            append::on_device(carried);
+        }
+    }
+    if let Some(inode) = appended {
+        // SAFETY: one of its writes was just put there, and only this work takes any out.
+        unsafe { append::end_all(inode) };
+    }
+    while others.is_some() {
         let mut writes: [Option<Ended<T>>; TOGETHER] = [const { None }; TOGETHER];
         let mut taken = 0;
         for write in &mut writes {
-            if next.is_null() {
+            let Some(mut first) = others.take() else {
                 break;
-            }
-            // SAFETY: what is in the queue are the nodes, the first field, of boxes that
-            // `on_device` has put there; they are ours now.
-            let carried = unsafe { KBox::from_raw(next.cast::<Carried<'static, T>>()) };
-            next = carried.node.next;
-            *write = Some(Ended(carried));
+            };
+            others = first.behind.take();
+            *write = Some(Ended(first));
             taken += 1;
         }
         if let Some(Some(first)) = writes.first() {
