@@ -352,7 +352,7 @@ impl Groups {
         ConversionReserve::try_new(&self.space, blocks)
     }
 
-    /// Commits what was freed, so that it can be used. Returns whether there was anything.
+    /// Commits what was freed, so that it can be used. Returns whether anything became usable.
     ///
     /// For one who got `ENOSPC`, to try once more. To be called without a handle.
     ///
@@ -361,13 +361,14 @@ impl Groups {
     /// As for [`Journal::force_commit`].
     pub(crate) fn reclaim(&self, journal: &Journal) -> FsResult<bool> {
         Journal::must_not_have_handle()?;
-        let pinned = self.space.ledger().pinned;
+        // How much is pinned would not say it: others may go on freeing.
+        let unpinned = self.space.ledger().unpinned;
         self.release_freed(journal)?;
         if self.space.ledger().pinned > 0 {
             journal.force_commit()?;
             self.release_freed(journal)?;
         }
-        Ok(self.space.ledger().pinned < pinned)
+        Ok(self.space.ledger().unpinned != unpinned)
     }
 
     fn summary(&self, group: GroupNumber) -> FsResult<GroupSummary> {
