@@ -517,7 +517,14 @@ unsafe extern "C" fn end_io<T: DirectIo>(
         // SAFETY: the request is completed after this, and keeps its file open until then.
         let inode =
             unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp)) };
-        let result = T::end_io(inode, io_end, growing, offset, count(bytes));
+        let done = count(bytes);
+        let result = T::end_io(inode, io_end, growing, offset, done);
+        // SAFETY: as above.
+        if growing.is_none() && unsafe { (*kiocb).ki_complete.is_some() } {
+            // The kernel's direct I/O does so after this. Nobody has the inode's lock for the write
+            // any more, and who waits for the claim would change a page with what was there before.
+            completion::invalidate(inode, offset, done);
+        }
         // Not before the blocks are converted.
         drop(carried);
         result.map(|()| 0)
