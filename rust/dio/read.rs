@@ -31,6 +31,8 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
             .map_err(|e| Filesystem::errno(inode, "direct read", e))?;
     }
     request.write_back_cache(memory.len())?;
+    // Not after the read: a request that goes on by itself may be gone by then.
+    request.accessed();
     let result = if inode.super_block().data().reads_without_lock() {
         let reader = direct_io::Announced::new(inode);
         if inode.data().are_readers_out() {
@@ -48,6 +50,5 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
     if let Ok(bytes) = result {
         request.advance(bytes);
     }
-    request.accessed();
     result
 }
