@@ -64,9 +64,16 @@ impl FileOperations for Rext4 {
         if !request.is_direct() {
             return buffered::write(request, memory);
         }
+        let asked = memory.len();
         match dio::write::write(request, memory) {
-            // Data in the page cache may have more set aside than it needs.
-            Err(e) if e == ENOSPC && !request.is_nowait() && Self::make_room(inode) => {
+            // Data in the page cache may have more set aside than it needs. A write that was done,
+            // and could not be made durable, is not to be done again.
+            Err(e)
+                if e == ENOSPC
+                    && memory.len() == asked
+                    && !request.is_nowait()
+                    && Self::make_room(inode) =>
+            {
                 dio::write::write(request, memory)
             }
             result => result,
