@@ -211,13 +211,19 @@ fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal
     dir::replace(to, &handle, rename.to_name, others, one)?;
     if gets_new_parent(rename, one) {
         dir::set_parent(one, &handle, inode::number(to))?;
-        drop_subdirectory(from);
-        add_subdirectory(to);
     }
     if gets_new_parent(rename, other) {
         dir::set_parent(other, &handle, inode::number(from))?;
-        drop_subdirectory(to);
-        add_subdirectory(from);
+    }
+    // For two directories nothing is counted: a count that is full would not come back.
+    if one.is_directory() != other.is_directory() && !rename.is_within_directory() {
+        let (loses, gets) = if one.is_directory() {
+            (from, to)
+        } else {
+            (to, from)
+        };
+        drop_subdirectory(loses);
+        add_subdirectory(gets);
     }
     for inode in [one, other] {
         inode.note_change();
