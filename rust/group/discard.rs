@@ -146,25 +146,39 @@ impl Groups {
         }
         drop(state);
         let mut trimmed = 0;
+        let all = self.trim_runs(device, group, range, least, unused, &mut trimmed);
+        if whole && !matches!(all, Ok(true)) {
+            self.lock(group)?.trimmed = None;
+        }
+        all.map(|_| trimmed)
+    }
+
+    /// Discards the free runs in a range of a group, and counts the blocks. Whether it was all of
+    /// them.
+    fn trim_runs(
+        &self,
+        device: &BlockDevice,
+        group: GroupNumber,
+        range: Range<u32>,
+        least: u32,
+        unused: &mut [u8],
+        trimmed: &mut u64,
+    ) -> FsResult<bool> {
         let mut at = range.start;
-        let done = loop {
+        loop {
             let state = self.lock(group)?;
             let rest = at..range.end;
             let Some(run) = self.next_free(device, &state, group, rest, least, unused)? else {
-                break true;
+                return Ok(true);
             };
             self.discard(device, group, &run)?;
             drop(state);
-            trimmed += u64::from(run.end - run.start);
+            *trimmed += u64::from(run.end - run.start);
             at = run.end;
             if pause().is_err() {
-                break false;
+                return Ok(false);
             }
-        };
-        if whole && !done {
-            self.lock(group)?.trimmed = None;
         }
-        Ok(trimmed)
     }
 
     /// The next free run of at least `least` blocks in a group. `unused` is a block to be used for
