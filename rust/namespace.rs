@@ -34,7 +34,7 @@ use crate::{
     vfs::{
         inode::{ExclusiveLock, Inode},
         jbd2::{Handle, Journal},
-        namespace::{Creation, Directory, NameSpace, Rename},
+        namespace::{Creation, Directory, NameSpace, Rename, RenameKind},
         new_inode::NewInode,
     },
     Rext4,
@@ -47,12 +47,12 @@ impl NameSpace for Rext4 {
         name: &[u8],
         wanted: &Creation<'_, Self>,
     ) -> Result<NewInode<Self>> {
-        with_reclaim(dir, |journal| create::create(dir, name, wanted, journal))
+        with_inode(dir, |journal| create::create(dir, name, wanted, journal))
             .map_err(|e| Filesystem::errno(dir, "create", e))
     }
 
     fn create_unnamed(dir: &Inode<Self>, wanted: &Creation<'_, Self>) -> Result<NewInode<Self>> {
-        with_reclaim(dir, |journal| create::create_unnamed(dir, wanted, journal))
+        with_inode(dir, |journal| create::create_unnamed(dir, wanted, journal))
             .map_err(|e| Filesystem::errno(dir, "create a file without a name", e))
     }
 
@@ -82,8 +82,12 @@ impl NameSpace for Rext4 {
     }
 
     fn rename(rename: &Rename<'_, Self>) -> Result {
-        with_reclaim(&rename.to, |journal| rename::rename(rename, journal))
-            .map_err(|e| Filesystem::errno(&rename.to, "rename", e))
+        let attempt = |journal: &Journal| rename::rename(rename, journal);
+        match rename.kind {
+            RenameKind::Whiteout(_) => with_inode(&rename.to, attempt),
+            _ => with_reclaim(&rename.to, attempt),
+        }
+        .map_err(|e| Filesystem::errno(&rename.to, "rename", e))
     }
 }
 
@@ -106,6 +110,15 @@ fn journal_of(dir: &Inode<Rext4>) -> FsResult<&Journal> {
 fn with_reclaim<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>) -> FsResult<R> {
     let sb = dir.super_block();
     sb.data().with_reclaim(sb, attempt)
+}
+
+/// The same for something that makes an inode. Where there is none, no commit can bring one.
+fn with_inode<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>) -> FsResult<R> {
+    journal_of(dir)?;
+    if dir.super_block().data().groups()?.free_inodes() == 0 {
+        return Err(FsError::NO_SPACE);
+    }
+    with_reclaim(dir, attempt)
 }
 
 /// The depth of a directory's extent tree, for the credits. The directory's lock keeps it so.
