@@ -46,6 +46,7 @@ use crate::{
         jbd2::{Handle, Journal, JournalSlot},
         super_block::SuperBlock,
         sysfs::Slot,
+        writeback::IoendWorkers,
     },
     Rext4,
 };
@@ -86,6 +87,8 @@ pub(crate) struct Filesystem {
     /// What is done after each commit.
     #[pin]
     commit_work: CommitWork,
+    /// Who completes writeback.
+    pub(crate) ioend_workers: IoendWorkers,
     /// Free blocks and inodes; there once the journal was recovered.
     groups: SetOnce<Groups>,
     /// Its directory in sysfs.

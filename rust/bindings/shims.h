@@ -196,13 +196,15 @@ struct rext4_ioend_queue {
 	spinlock_t lock;
 	struct list_head ready;
 	struct work_struct work;
+	struct workqueue_struct *workers;
 };
 
 void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
 				 void (*complete)(struct work_struct *));
-/* Makes the ioend's completion put it into the queue. */
+/* Makes the ioend's completion put it into the queue, for these workers. */
 void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
-				  struct rext4_ioend_queue *queue);
+				  struct rext4_ioend_queue *queue,
+				  struct workqueue_struct *workers);
 /* Moves what is ready into a list, in the order of the file. */
 void rext4_shim_ioend_queue_take(struct work_struct *work,
 				 struct list_head *ready);
@@ -215,9 +217,8 @@ int rext4_shim_ioend_error(const struct iomap_ioend *ioend);
  * NULL when nothing is left.
  */
 void *rext4_shim_ioend_take_value(struct iomap_ioend *ioend);
-/* The workqueue for them, made and ended with the module. */
-int rext4_shim_ioend_start(void);
-void rext4_shim_ioend_stop(void);
+/* Makes the workqueue for those of the file system of this name; or NULL. */
+struct workqueue_struct *rext4_shim_ioend_workers(const char *name);
 
 struct swap_info_struct;
 

@@ -9,20 +9,14 @@
 
 #include "shims.h"
 
-/* What runs here waits for no folio, so that it always ends. */
-static struct workqueue_struct *ioend_workers;
-
-int rext4_shim_ioend_start(void)
+struct workqueue_struct *rext4_shim_ioend_workers(const char *name)
 {
-	/* Writeback must go on when memory is short: it is what frees it. */
-	ioend_workers = alloc_workqueue("rext4-ioend",
-					WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	return ioend_workers ? 0 : -ENOMEM;
-}
-
-void rext4_shim_ioend_stop(void)
-{
-	destroy_workqueue(ioend_workers);
+	/*
+	 * Writeback must go on when memory is short: it is what frees it. What
+	 * runs here waits for no folio, so that it always ends.
+	 */
+	return alloc_workqueue("rext4-ioend/%s", WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
+			       name);
 }
 
 void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
@@ -41,14 +35,17 @@ static void ioend_is_ready(struct bio *bio)
 
 	spin_lock_irqsave(&queue->lock, flags);
 	if (list_empty(&queue->ready))
-		queue_work(ioend_workers, &queue->work);
+		queue_work(queue->workers, &queue->work);
 	list_add_tail(&ioend->io_list, &queue->ready);
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
 void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
-				  struct rext4_ioend_queue *queue)
+				  struct rext4_ioend_queue *queue,
+				  struct workqueue_struct *workers)
 {
+	/* Always the same of an inode, so it does not matter who is first. */
+	WRITE_ONCE(queue->workers, workers);
 	ioend->io_bio.bi_private = queue;
 	ioend->io_bio.bi_end_io = ioend_is_ready;
 }

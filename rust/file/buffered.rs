@@ -24,7 +24,8 @@ use crate::{
         file::{IovIter, Kiocb},
         inode::Inode,
         iomap::{self, Mapping, Reason},
-        writeback::{Completed, IoendQueue, Writeback, TOGETHER},
+        super_block::SuperBlock,
+        writeback::{Completed, IoendQueue, IoendWorkers, Writeback, TOGETHER},
     },
     Rext4,
 };
@@ -183,6 +184,10 @@ impl Writeback for Rext4 {
 
     fn queue(inode: &Inode<Self>) -> &IoendQueue {
         &inode.data().ioends
+    }
+
+    fn workers(sb: &SuperBlock<Self>) -> &IoendWorkers {
+        &sb.data().ioend_workers
     }
 }
 

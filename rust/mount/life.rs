@@ -37,6 +37,7 @@ use crate::{
         stat::{StatFs, Timestamp},
         super_block::{FileSystem, NewSuperBlock, SuperBlock},
         sysfs::Slot,
+        writeback::IoendWorkers,
     },
     Rext4,
 };
@@ -308,6 +309,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             hash: superblock.hash,
             journal: JournalSlot::new(),
             commit_work <- CommitWork::new::<Rext4>(),
+            ioend_workers: IoendWorkers::new(sb.id())?,
             groups: SetOnce::new(),
             sysfs: Slot::new(),
             counters: Counters::default(),

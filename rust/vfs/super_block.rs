@@ -13,7 +13,6 @@ use super::{
     new_inode::{Iget, NewInode},
     stat::StatFs,
     sysfs,
-    writeback::IoendWorkers,
 };
 use crate::bindings;
 use core::{
@@ -391,7 +390,6 @@ pub struct Registration<T: FileSystem> {
     // Dropped first: what is below must outlive all mounts.
     names: KVec<RegisteredName>,
     _cache: InodeCache<T>,
-    _workers: IoendWorkers,
 }
 
 impl<T: FileSystem> Registration<T> {
@@ -400,7 +398,6 @@ impl<T: FileSystem> Registration<T> {
         let mut registration = Self {
             names: KVec::new(),
             _cache: InodeCache::new(name)?,
-            _workers: IoendWorkers::new()?,
         };
         registration.add_name(name, module)?;
         Ok(registration)

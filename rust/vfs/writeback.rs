@@ -19,10 +19,14 @@
 use super::{
     inode::Inode,
     iomap::{self, IomapOperations},
-    super_block::FileSystem,
+    super_block::{FileSystem, SuperBlock},
 };
 use crate::bindings;
-use core::{marker::PhantomData, ops::Range, ptr};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::{self, NonNull},
+};
 use kernel::{
     error::{from_result, to_result, Error},
     prelude::*,
@@ -68,6 +72,11 @@ pub trait Writeback: IomapOperations {
     fn queue(inode: &Inode<Self>) -> &IoendQueue
     where
         Self: FileSystem;
+
+    /// Who works on these queues: a part of the super block's state.
+    fn workers(sb: &SuperBlock<Self>) -> &IoendWorkers
+    where
+        Self: FileSystem;
 }
 
 /// How many ranges are completed by one call at most.
@@ -107,22 +116,38 @@ impl IoendQueue {
     }
 }
 
-/// The workqueue on which ioends are completed, as long as it lives. There is one in a module.
-pub(super) struct IoendWorkers(());
+/// The workqueue on which the ioends of a file system are completed. It has one of its own: an image
+/// in a file of another one must be able to wait for that.
+///
+/// # Invariants
+///
+/// It is a valid workqueue, owned by this value.
+pub struct IoendWorkers(NonNull<bindings::workqueue_struct>);
+
+// SAFETY: a workqueue belongs to no thread.
+unsafe impl Send for IoendWorkers {}
+// SAFETY: workqueues have their own locks.
+unsafe impl Sync for IoendWorkers {}
 
 impl IoendWorkers {
-    /// Makes the workqueue. Only [`super::super_block::Registration`] does, once at a time.
-    pub(super) fn new() -> Result<Self> {
-        // SAFETY: as the caller promises, there is none.
-        to_result(unsafe { bindings::rext4_shim_ioend_start() })?;
-        Ok(Self(()))
+    /// Makes the workqueue of the file system with this name.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(name: &CStr) -> Result<Self> {
+        // SAFETY: the name is valid, and copied.
+        let workers = unsafe { bindings::rext4_shim_ioend_workers(name.as_char_ptr().cast()) };
+        // INVARIANT: it was just made, for us.
+        NonNull::new(workers).map(Self).ok_or(ENOMEM)
     }
 }
 
 impl Drop for IoendWorkers {
     fn drop(&mut self) {
-        // SAFETY: no mount is left, so nothing is queued any more.
-        unsafe { bindings::rext4_shim_ioend_stop() };
+        // SAFETY: by the invariant it is ours. It goes with the state of the super block, all inodes
+        // of which are gone then, so nothing is queued any more.
+        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }
 
@@ -304,9 +329,10 @@ impl<T: FileSystem + Writeback> Table<T> {
             }
             if queued && error == 0 {
                 let queue = T::queue(inode).queue.get();
+                let workers = T::workers(inode.super_block()).0.as_ptr();
                 // SAFETY: the ioend is ours until it is submitted. The queue is in the inode, which
-                // is in use until the ioend is completed.
-                unsafe { bindings::rext4_shim_ioend_complete_on(ioend, queue) };
+                // is in use until the ioend is completed, and the workers are there longer.
+                unsafe { bindings::rext4_shim_ioend_complete_on(ioend, queue, workers) };
             }
         }
         // SAFETY: the context is valid. With an error the ioend is completed with it.
