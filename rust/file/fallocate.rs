@@ -69,6 +69,11 @@ pub(crate) fn fallocate(
     match mode {
         FallocateMode::Allocate => fill(inode, range.blocks())?,
         _ => {
+            if mode != FallocateMode::PunchHole {
+                // Now: with a reserve nobody may wait for room. No hole comes back, and what is
+                // cached there is dropped below.
+                fill(inode, range.blocks())?;
+            }
             let _alone = Alone::new(inode, &lock);
             // Who has to wait for that must not keep writeback from the page cache.
             let mut reserve = reserve(inode)?;
@@ -82,7 +87,6 @@ pub(crate) fn fallocate(
                 truncate::remove(inode, range.whole_blocks(), reserve.as_mut())?;
             } else {
                 zero(inode, range.whole_blocks(), reserve.as_mut())?;
-                fill(inode, range.blocks())?;
             }
             if mode == FallocateMode::WriteZeroes {
                 // Blocks that are written must not lie behind the end of the file.
