@@ -24,6 +24,7 @@ use crate::{
         file::{IovIter, Kiocb},
         inode::Inode,
         iomap::{self, Mapping, Reason},
+        no_fs::NoFs,
         super_block::SuperBlock,
         writeback::{Completed, IoendQueue, IoendWorkers, Writeback, TOGETHER},
     },
@@ -166,6 +167,8 @@ impl Writeback for Rext4 {
             }
         };
         let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
+        // Folios are locked, and under writeback without being submitted.
+        let _no_fs = NoFs::new();
         Ok(Some(KBox::new(
             Completion { reserve, ioends: 1 },
             GFP_KERNEL,
