@@ -14,11 +14,12 @@ use crate::{
         directory::DirectoryProblem,
         dirent::DirBlockMut,
         htree::{hash::Hasher, search::Path},
+        inode::InodeFlags,
         units::LogicalBlock,
         Corrupt,
     },
     error::{FsError, FsResult},
-    inode,
+    inode::{self, store},
     vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, namespace::Directory},
     Rext4,
 };
@@ -96,6 +97,11 @@ fn insert_linear(
     blocks: &Blocks<'_>,
     new: &NewName<'_>,
 ) -> FsResult {
+    if dir.data().flags().has(InodeFlags::INDEX) {
+        // The file system was told to have none any more. Nobody keeps this one up to date now, so
+        // it must not be believed once there are indexes again.
+        store::clear_flag(dir, handle, InodeFlags::INDEX)?;
+    }
     for number in (0..blocks.count()).map(LogicalBlock) {
         if try_leaf(blocks, handle, number, new)? {
             return Ok(());

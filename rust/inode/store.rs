@@ -95,6 +95,15 @@ pub(crate) fn set_flag(inode: &Inode<Rext4>, handle: &Handle<'_>, flag: u32) -> 
     Ok(())
 }
 
+/// Clears a flag, in the same way.
+pub(crate) fn clear_flag(inode: &Inode<Rext4>, handle: &Handle<'_>, flag: u32) -> FsResult {
+    edit(inode, handle, |raw| {
+        raw.set_flags(raw.flags().without(flag))
+    })?;
+    inode.data().flags.fetch_and(!flag, Ordering::Relaxed);
+    Ok(())
+}
+
 /// Changes the link to the next orphan of an inode that is not in memory. Needs credits for one
 /// block.
 pub(crate) fn edit_next_orphan(
