@@ -20,7 +20,8 @@
 //! Under the tree's lock held for writing, all of these change together:
 //!
 //! 1. A block that is delayed is a hole of the extent tree.
-//! 2. The reserve has a block for each that is delayed.
+//! 2. The reserve has a block for each that is delayed; fewer if an insertion into the tree failed,
+//!    and what was set aside for that could not be had back.
 //! 3. With every change [`InodeData::version`](super::InodeData::version) changes: a mapping that
 //!    iomap keeps may say "hole" where there is something to be written back now.
 //!
@@ -150,6 +151,15 @@ impl Delayed {
     fn remove(&mut self, range: Range<LogicalBlock>, used: u32, shape: Shape) {
         let removed = self.ranges.remove(range);
         self.settle(removed.saturating_sub(used), shape);
+    }
+
+    /// Sets `data` blocks aside in the place of those that were taken out of the reserve in vain. If
+    /// there are none, those that are delayed take what there is when their turn comes.
+    fn refill(&mut self, data: u32, shape: Shape) {
+        let nodes = shape.nodes(self.ranges.count(), self.ranges.blocks());
+        if let Some(reserve) = &mut self.reserve {
+            let _ = reserve.grow(&Rights::Normal, data.into(), nodes);
+        }
     }
 
     /// Gives `data` blocks of the reserve back, and what is not needed for nodes any more.
@@ -353,7 +363,19 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             run,
             Rights::DelayedNodes(reserve),
         );
-        drop_range(inode, root, delayed, done.clone(), run.len);
+        // What failed may have done so after the tree was changed.
+        let hole = || {
+            matches!(
+                extent::lookup(&ReadTree::new(inode, root), range.start),
+                Ok(Mapping::Hole(_))
+            )
+        };
+        if inserted.is_err() && hole() {
+            // Each folio of the run is to meet the error, and to note it, and not a hole.
+            delayed.refill(run.len, shape(inode, root)?);
+        } else {
+            drop_range(inode, root, delayed, done.clone(), run.len);
+        }
         drop(blocks);
         handle.stop()?;
         inserted?;
