@@ -6,11 +6,17 @@
 use super::{options::OnDamage, Filesystem};
 use crate::{
     disk::{
-        superblock::{ErrorRecord, State},
+        superblock::{ErrorRecord, State, Superblock},
         units::InodeNumber,
     },
-    error::{euclean, FsError},
-    vfs::{inode::Inode, stat::Timestamp, super_block::SuperBlock},
+    error::{euclean, FsError, FsResult},
+    journal::credits,
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Journal},
+        stat::Timestamp,
+        super_block::SuperBlock,
+    },
     Rext4,
 };
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -46,6 +52,22 @@ impl Reports {
             self.count.store(0, Ordering::Relaxed);
         }
         self.count.fetch_add(1, Ordering::Relaxed) < Self::PER_SECOND
+    }
+}
+
+/// What is recorded of an error that is found now.
+fn error_record(
+    inode: Option<InodeNumber>,
+    what: &'static str,
+    code: Code,
+) -> ErrorRecord<'static> {
+    ErrorRecord {
+        time: u64::try_from(Timestamp::now().seconds).unwrap_or(0),
+        inode,
+        block: None,
+        function: what.as_bytes(),
+        line: 0,
+        code: code as u8,
     }
 }
 
@@ -91,8 +113,9 @@ impl Filesystem {
             // What a power cut leaves in memory says nothing about the disk.
             return;
         }
+        let policy = self.on_damage();
         if !self.reports.take(Timestamp::now().seconds) {
-            return self.apply_policy(sb);
+            return self.apply(sb, policy, None);
         }
         match inode {
             Some(inode) => pr_err!(
@@ -104,9 +127,12 @@ impl Filesystem {
             ),
             None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
         }
-        self.record(sb, inode, what, Code::Corrupted);
         crate::vfs::super_block::report_error(sb, euclean());
-        self.apply_policy(sb);
+        self.apply(
+            sb,
+            policy,
+            Some(&error_record(inode, what, Code::Corrupted)),
+        );
     }
 
     /// Has an error happen because an administrator wants to see what comes of it.
@@ -121,47 +147,50 @@ impl Filesystem {
             return;
         }
         pr_err!("({}): error: the journal can't be written\n", sb.id());
-        self.record(sb, None, "journal", Code::Io);
         crate::vfs::super_block::report_error(sb, code::EIO);
-        match self.on_damage() {
-            OnDamage::Panic => crate::vfs::super_block::panic_after_error(sb),
-            OnDamage::Continue | OnDamage::RemountReadOnly => self.stop(sb, code::EIO),
-        }
-    }
-
-    fn apply_policy(&self, sb: &SuperBlock<Rext4>) {
-        match self.on_damage() {
-            OnDamage::Continue => {}
-            OnDamage::RemountReadOnly => self.stop(sb, code::EIO),
-            OnDamage::Panic => crate::vfs::super_block::panic_after_error(sb),
-        }
-    }
-
-    /// Notes in the super block that there is something for e2fsck to do.
-    fn record(
-        &self,
-        sb: &SuperBlock<Rext4>,
-        inode: Option<InodeNumber>,
-        what: &'static str,
-        code: Code,
-    ) {
-        if sb.is_read_only() || sb.device().is_read_only() {
-            return;
-        }
-        let record = ErrorRecord {
-            time: u64::try_from(Timestamp::now().seconds).unwrap_or(0),
-            inode,
-            block: None,
-            function: what.as_bytes(),
-            line: 0,
-            code: code as u8,
+        let policy = match self.on_damage() {
+            OnDamage::Continue => OnDamage::RemountReadOnly,
+            policy => policy,
         };
-        let written = self.primary.write_now(|superblock| {
-            superblock.record_error(&record);
-            superblock.set_state(State(superblock.state().0 | State::ERRORS));
-        });
+        self.apply(sb, policy, Some(&error_record(None, "journal", Code::Io)));
+    }
+
+    /// Does what a policy says, and notes in the super block that there is something for e2fsck to do.
+    fn apply(&self, sb: &SuperBlock<Rext4>, policy: OnDamage, record: Option<&ErrorRecord<'_>>) {
+        let record = record.filter(|_| !sb.is_read_only() && !sb.device().is_read_only());
+        if policy == OnDamage::RemountReadOnly {
+            self.stop(sb, code::EIO);
+        }
+        let written = record.map_or(Ok(()), |record| self.record(policy, record));
         if written.is_err() {
             pr_err!("({}): error: can't record the damage\n", sb.id());
+        }
+        if policy == OnDamage::Panic {
+            crate::vfs::super_block::panic_after_error(sb);
+        }
+    }
+
+    /// Notes an error in the super block; it is on disk when this returns.
+    ///
+    /// Past the journal only if that is given up, or about to be: jbd2 may be writing the block to its
+    /// log, and what it has taken the checksum of must not change before it is there. Who has a
+    /// handle can't wait for the journal, and takes the risk.
+    fn record(&self, policy: OnDamage, record: &ErrorRecord<'_>) -> FsResult {
+        let change = |superblock: &mut Superblock| {
+            superblock.record_error(record);
+            superblock.set_state(State(superblock.state().0 | State::ERRORS));
+        };
+        let through = |journal: &Journal| -> FsResult {
+            let handle = journal.start(Credits::new(credits::SUPER_BLOCK))?;
+            self.edit_primary(&handle, change)?;
+            handle.set_sync();
+            Ok(handle.stop()?)
+        };
+        let may_wait = policy == OnDamage::Continue && !Journal::in_transaction();
+        let journal = self.journal.get().filter(|_| may_wait);
+        match journal.map(through) {
+            Some(Ok(())) => Ok(()),
+            _ => self.primary.write_now(change),
         }
     }
 

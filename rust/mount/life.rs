@@ -554,7 +554,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             );
             return Err(FsError::Kernel(code::EAGAIN));
         }
-        // Errors are recorded past the journal, which may have an older copy.
+        // Errors may have been recorded past the journal, which then has an older copy.
         fs.primary
             .write_now(|superblock| superblock.set_error_history(&errors))?;
     }

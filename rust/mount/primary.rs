@@ -3,7 +3,8 @@
 //! The primary super block on disk.
 //!
 //! It is written in place, past the journal, where it says how the file system was left (mount,
-//! freeze, unmount, damage), and within a transaction where it is the head of the list of orphans.
+//! freeze, unmount), and within a transaction where it is the head of the list of orphans. Damage is
+//! noted in either way.
 
 use crate::{
     disk::superblock::{Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},

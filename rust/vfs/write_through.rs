@@ -3,7 +3,8 @@
 //! Writing a block in place, past the journal.
 //!
 //! For the super block alone: it says whether there is a journal to be recovered, so it has to be
-//! on disk before the first transaction, and is written once more after the last.
+//! on disk before the first transaction, and is written once more after the last. While there are
+//! transactions it must not be in one that is being written: jbd2 has taken its checksum by then.
 
 use super::buffer::Buffer;
 use crate::bindings;

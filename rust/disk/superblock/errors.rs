@@ -110,7 +110,7 @@ impl Superblock {
             .set(self.error_count.get().saturating_add(1));
     }
 
-    /// All of it, to be kept over a recovery, whose copy of the super block may be older.
+    /// All of it, to be kept over a recovery, whose copy of the super block may be older, or newer.
     pub fn error_history(&self) -> ErrorHistory {
         ErrorHistory {
             count: self.error_count.get(),
@@ -136,12 +136,16 @@ impl Superblock {
         }
     }
 
-    /// Brings back what was kept; of the state, that there are errors.
+    /// Brings back what was kept, unless there are more errors here; of the state, that there are
+    /// some.
     pub fn set_error_history(&mut self, kept: &ErrorHistory) {
-        self.error_count.set(kept.count);
         if kept.state.has_errors() {
             self.set_state(State(self.state().0 | State::ERRORS));
         }
+        if kept.count <= self.error_count.get() {
+            return;
+        }
+        self.error_count.set(kept.count);
         let ErrorHistory { first, last, .. } = kept;
         self.first_error_time.set(first.time);
         self.first_error_time_hi = first.time_hi;

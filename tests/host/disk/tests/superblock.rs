@@ -244,7 +244,12 @@ fn what_is_known_of_errors_is_kept_over_a_recovery() {
     let older = Superblock::from_bytes_mut(&mut before).unwrap();
     assert!(!older.state().has_errors());
     assert_eq!(older.first_error().inode, None);
+    let none = older.error_history();
     older.set_error_history(&history);
+    assert_eq!(before, now);
+
+    let newer = Superblock::from_bytes_mut(&mut before).unwrap();
+    newer.set_error_history(&none);
     assert_eq!(before, now);
 }
 
