@@ -13,8 +13,8 @@
 //!                └─ windows  left to files that are being written to
 //! ```
 //!
-//! [`allocate`], [`free`], [`discard`], [`inodes`], [`new_inode`] and [`space_map`] are the operations; [`search`] looks for a place within a
-//! group.
+//! [`allocate`], [`free`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and [`space_map`] are the operations;
+//! [`search`] looks for a place within a group.
 //!
 //! # Locks
 //!
@@ -36,6 +36,7 @@ mod pinned;
 mod search;
 mod space;
 mod space_map;
+mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
@@ -46,6 +47,7 @@ pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
 pub(crate) use space_map::{Part, Use};
+pub(crate) use tables::TablePosition;
 
 use crate::{
     disk::{

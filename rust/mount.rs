@@ -10,6 +10,7 @@
 //! | [`administration`] | what is asked of it by `ioctl` |
 //! | [`down`] | shut down while it is mounted |
 //! | [`discard`] | when free space is discarded |
+//! | [`tables`] | when inode tables are zeroed |
 //! | [`damage`] | what happens when something on disk is wrong |
 //! | [`sysfs`] | what is shown of it to people |
 //! | [`counters`] | what is counted for people |
@@ -24,6 +25,7 @@ pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
 mod sysfs;
+mod tables;
 
 use crate::{
     dio::claims::{Claims, DailyWarning},
@@ -36,9 +38,10 @@ use crate::{
         units::InodeNumber,
     },
     error::{FsError, FsResult},
-    group::{locate_before_recovery, Groups, InodeLocation},
+    group::{locate_before_recovery, Groups, InodeLocation, TablePosition},
     inode::orphan::Orphans,
     vfs::{
+        background::Background,
         block_device::BlockDevice,
         commit_work::CommitWork,
         file::OpenFile,
@@ -89,6 +92,12 @@ pub(crate) struct Filesystem {
     commit_work: CommitWork,
     /// Who completes writeback.
     pub(crate) ioend_workers: IoendWorkers,
+    /// What is done meanwhile.
+    #[pin]
+    background: Background,
+    /// How far that has come.
+    #[pin]
+    zeroing: SpinLock<TablePosition>,
     /// Free blocks and inodes; there once the journal was recovered.
     groups: SetOnce<Groups>,
     /// Its directory in sysfs.

@@ -7,10 +7,11 @@
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
 //! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`],
 //! [`fileattr::FlagOperations`], [`ioctl::Administration`],
-//! [`commit_work::CommitCallback`], [`sysfs::SysfsFiles`]. Nothing here knows
+//! [`commit_work::CommitCallback`], [`background::BackgroundSteps`], [`sysfs::SysfsFiles`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
+pub(crate) mod background;
 pub(crate) mod block_device;
 pub(crate) mod buffer;
 mod change_attributes;

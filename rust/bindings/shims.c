@@ -444,6 +444,11 @@ bool rext4_shim_start_internal_write(struct super_block *sb)
 	return true;
 }
 
+bool rext4_shim_try_internal_write(struct super_block *sb)
+{
+	return sb_start_intwrite_trylock(sb);
+}
+
 void rext4_shim_end_internal_write(struct super_block *sb)
 {
 	sb_end_intwrite(sb);
@@ -779,6 +784,37 @@ struct super_block *rext4_shim_commit_work_sb(struct work_struct *work)
 		container_of(work, struct rext4_commit_work, work);
 
 	return READ_ONCE(own->stopped) ? NULL : own->sb;
+}
+
+void rext4_shim_background_init(struct rext4_background *background,
+				void (*run)(struct work_struct *))
+{
+	INIT_DELAYED_WORK(&background->work, run);
+	background->sb = NULL;
+}
+
+void rext4_shim_background_start(struct rext4_background *background,
+				 struct super_block *sb, unsigned long pause)
+{
+	background->sb = sb;
+	/* Nothing is written once the machine is being put to sleep. */
+	queue_delayed_work(system_freezable_wq, &background->work, pause);
+}
+
+void rext4_shim_background_stop(struct rext4_background *background)
+{
+	cancel_delayed_work_sync(&background->work);
+}
+
+struct super_block *rext4_shim_background_sb(struct work_struct *work)
+{
+	return container_of(to_delayed_work(work), struct rext4_background,
+			    work)->sb;
+}
+
+void rext4_shim_background_again(struct work_struct *work, unsigned long pause)
+{
+	queue_delayed_work(system_freezable_wq, to_delayed_work(work), pause);
 }
 
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,

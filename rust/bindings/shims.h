@@ -161,6 +161,8 @@ int rext4_shim_mount_point(const struct file *file, char *buffer, int len);
 bool rext4_shim_is_open_for_write(const struct inode *inode);
 /* Keeps a freeze away, unless the task has a handle, which does so as well. */
 bool rext4_shim_start_internal_write(struct super_block *sb);
+/* The same without waiting: false while the file system is, or is being, frozen. */
+bool rext4_shim_try_internal_write(struct super_block *sb);
 void rext4_shim_end_internal_write(struct super_block *sb);
 int rext4_shim_finish_tmpfile(struct file *file, struct inode *inode);
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
@@ -250,6 +252,23 @@ void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 void rext4_shim_commit_work_stop(struct rext4_commit_work *work);
 /* NULL if the work was stopped. */
 struct super_block *rext4_shim_commit_work_sb(struct work_struct *work);
+
+/* Work that is done a step at a time, for vfs/background.rs. */
+struct rext4_background {
+	struct delayed_work work;
+	struct super_block *sb;
+};
+
+void rext4_shim_background_init(struct rext4_background *background,
+				void (*run)(struct work_struct *));
+/* Queues the first step after a pause in jiffies. It must not be queued. */
+void rext4_shim_background_start(struct rext4_background *background,
+				 struct super_block *sb, unsigned long pause);
+/* Waits for a step that is running, and takes back what is queued. */
+void rext4_shim_background_stop(struct rext4_background *background);
+struct super_block *rext4_shim_background_sb(struct work_struct *work);
+/* Queues the next step, from within one. */
+void rext4_shim_background_again(struct work_struct *work, unsigned long pause);
 
 /*
  * The direct writes of an inode that are on the device and wait to be completed

@@ -63,6 +63,11 @@ pub enum AllocationError {
         /// The inode.
         inode: InodeNumber,
     },
+    /// An inode is in use that was never used, as its group's descriptor has it.
+    UsedBehindEnd {
+        /// The inode.
+        inode: InodeNumber,
+    },
     /// The bitmap of a group was found damaged before, so nothing of it can be used.
     BadGroup {
         /// The group.
@@ -105,6 +110,10 @@ impl fmt::Display for AllocationError {
                 write!(f, "inode {inode} was freed but is not in use")
             }
             Self::NoSuchInode { inode } => write!(f, "inode {inode} was never used"),
+            Self::UsedBehindEnd { inode } => write!(
+                f,
+                "inode {inode} is in use in the inode bitmap, but was never used in the descriptor"
+            ),
             Self::BadGroup { group } => {
                 write!(
                     f,

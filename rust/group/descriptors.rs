@@ -37,6 +37,8 @@ pub(super) struct GroupSummary {
     pub(super) blocks_uninit: bool,
     /// The inode bitmap and the inode table were never written.
     pub(super) inodes_uninit: bool,
+    /// What was never used of the inode table is zero.
+    pub(super) table_is_zero: bool,
 }
 
 /// What of a bitmap has changed.
@@ -130,6 +132,7 @@ impl Descriptors {
             unused_inodes: if lazy { desc.unused_inodes() } else { 0 },
             blocks_uninit: lazy && desc.flags().has(GroupFlags::BLOCK_UNINIT),
             inodes_uninit: lazy && desc.flags().has(GroupFlags::INODE_UNINIT),
+            table_is_zero: desc.flags().has(GroupFlags::INODE_ZEROED),
         })
     }
 
@@ -164,6 +167,22 @@ impl Descriptors {
                 }
                 .map_err(Corrupt::from)?;
             }
+            desc.update_checksum(&self.checksum);
+            Ok(())
+        })?
+    }
+
+    /// The same where no bitmap changes.
+    pub(super) fn edit_alone(
+        &self,
+        layout: &Layout,
+        group: GroupNumber,
+        token: &BufferMut<'_>,
+        change: impl FnOnce(&mut GroupDesc<&mut [u8]>),
+    ) -> FsResult {
+        token.edit(|bytes| {
+            let mut desc = GroupDesc::in_block(bytes, layout, group).map_err(Corrupt::from)?;
+            change(&mut desc);
             desc.update_checksum(&self.checksum);
             Ok(())
         })?

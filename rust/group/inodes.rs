@@ -4,6 +4,7 @@
 
 use super::{
     descriptors::{read_block, Changed, GroupSummary},
+    tables::used_inodes,
     Groups,
 };
 use crate::{
@@ -153,10 +154,7 @@ impl Groups {
 
 /// Whether the inode with this index was ever used, for all that its group knows.
 fn was_used(layout: &Layout, summary: &GroupSummary, index: u32) -> bool {
-    let used = layout
-        .inodes_per_group()
-        .saturating_sub(summary.unused_inodes);
-    !summary.inodes_uninit && index < used
+    index < used_inodes(layout, summary)
 }
 
 fn no_such_inode(inode: InodeNumber) -> FsError {

@@ -48,7 +48,8 @@ struct Average {
 }
 
 impl Groups {
-    /// Allocates an inode. What its place in the inode table holds means nothing.
+    /// Allocates an inode. What its place in the inode table holds means nothing; the block there is in
+    /// the transaction, and zero, if this is the first of its inodes.
     ///
     /// Needs [`ALLOCATE_INODE`](crate::journal::credits::ALLOCATE_INODE) credits.
     ///
@@ -190,6 +191,8 @@ impl Groups {
         }
         let bits = handle.write(&bitmap)?;
         let descriptor = handle.write(self.descriptors.buffer(&self.layout, group)?)?;
+        // Last of what can fail: once the block is in the transaction its inode has to count as used.
+        self.begin_table_block(handle, &summary, index)?;
         bits.edit(|bytes| BitmapMut::new(bytes).set_range(index..index + 1))?
             .map_err(Corrupt::from)?;
         let lazy = self.descriptors.has_lazy_parts();

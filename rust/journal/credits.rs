@@ -29,15 +29,19 @@ pub(crate) const ALLOCATE: u32 = 2 * GROUP;
 pub(crate) const FREE_INODE: u32 = GROUP;
 
 /// One call of [`Groups::allocate_inode`](crate::group::Groups::allocate_inode): the group's inode
-/// bitmap, its block bitmap if it was never used, and the block that holds its descriptor.
-pub(crate) const ALLOCATE_INODE: u32 = 3;
+/// bitmap, its block bitmap if it was never used, the block that holds its descriptor, and that of
+/// its inode table which holds the inode, if none of that was ever used.
+pub(crate) const ALLOCATE_INODE: u32 = 3 + INODE;
+
+/// Noting that a group's inode table is zero: the block that holds its descriptor.
+pub(crate) const NOTE_ZEROED: u32 = 1;
 
 /// Removing one entry of a directory, or having it stand for another inode: the block that it is in.
 pub(crate) const CHANGE_ENTRY: u32 = 1;
 
-/// Making an inode: its number, its place in the table, its first attributes, and the list of
-/// orphans, which it comes on if it can't get its name.
-pub(crate) const CREATE_INODE: u32 = ALLOCATE_INODE + INODE + FIRST_XATTRS + ORPHAN;
+/// Making an inode: its number, its place in the table (the block that is counted with the number), its
+/// first attributes, and the list of orphans, which it comes on if it can't get its name.
+pub(crate) const CREATE_INODE: u32 = ALLOCATE_INODE + FIRST_XATTRS + ORPHAN;
 
 /// The attributes that an inode has from the beginning, as many as there are: beside the inode, they
 /// lie in one block at most, which is allocated for the first that does not fit the inode and is the

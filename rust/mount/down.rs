@@ -73,6 +73,7 @@ impl Filesystem {
                 }
             }
         }
+        self.background.stop();
         let why = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
         crate::vfs::super_block::report_error(sb, why);
         Ok(())

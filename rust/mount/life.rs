@@ -21,7 +21,7 @@ use crate::{
         Corrupt,
     },
     error::{eopnotsupp, euclean, FsError, FsResult},
-    group::Groups,
+    group::{Groups, TablePosition},
     inode::{
         self,
         map::{self, Found},
@@ -30,6 +30,7 @@ use crate::{
         InodeData,
     },
     vfs::{
+        background::Background,
         checksum::crc32c,
         commit_work::CommitWork,
         inode::Inode,
@@ -186,7 +187,17 @@ impl FileSystem for Rext4 {
 
     fn reconfigure(sb: &SuperBlock<Self>, asked: &Asked, read_only: bool) -> Result {
         let fs = sb.data();
-        reconfigure(sb, &asked.options, read_only).map_err(|e| fs.errno_at(sb, None, "remount", e))
+        // It must not write once the mount is read-only, and goes on with the new options.
+        fs.background.stop();
+        let result = reconfigure(sb, &asked.options, read_only);
+        let read_only = match result {
+            Ok(()) => read_only,
+            Err(_) => sb.is_read_only(),
+        };
+        if !read_only {
+            fs.restart_zeroing(sb);
+        }
+        result.map_err(|e| fs.errno_at(sb, None, "remount", e))
     }
 
     fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
@@ -310,6 +321,8 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             journal: JournalSlot::new(),
             commit_work <- CommitWork::new::<Rext4>(),
             ioend_workers: IoendWorkers::new(sb.id())?,
+            background <- Background::new::<Rext4>(),
+            zeroing <- new_spinlock!(TablePosition::default(), "rext4_zeroing"),
             groups: SetOnce::new(),
             sysfs: Slot::new(),
             counters: Counters::default(),
@@ -460,6 +473,9 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
             sb.id()
         );
         return Err(FsError::Kernel(euclean()));
+    }
+    if !sb.is_read_only() {
+        fs.start_zeroing(sb);
     }
     pr_info!(
         "({}): mounted {}\n",

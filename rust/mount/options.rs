@@ -60,6 +60,9 @@ pub(crate) struct Options {
     pub(crate) noload: bool,
     /// Whether freed blocks are discarded.
     pub(crate) discard: bool,
+    /// `init_itable=`: after a part of an inode table was zeroed, so many times as long as that took
+    /// nothing is done; `None` if they are not zeroed.
+    pub(crate) init_itable: Option<u32>,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
@@ -74,8 +77,6 @@ const NO_DIFFERENCE: &[&str] = &[
     "nogrpid",
     "sysvgroups",
     "nolazytime",
-    "init_itable",
-    "noinit_itable",
     "block_validity",
     "nomblk_io_submit",
     "mblk_io_submit",
@@ -169,6 +170,9 @@ fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
     }
 }
 
+/// The value of `init_itable` if none is given.
+const INIT_ITABLE: u32 = 10;
+
 impl Options {
     /// What holds when nobody says anything.
     pub(super) const DEFAULT: Self = Self {
@@ -184,6 +188,7 @@ impl Options {
         minixdf: false,
         noload: false,
         discard: false,
+        init_itable: Some(INIT_ITABLE),
         reserved_uid: 0,
         reserved_gid: 0,
     };
@@ -251,6 +256,9 @@ impl Options {
             ("noload" | "norecovery", None) => self.noload = true,
             ("discard", None) => self.discard = true,
             ("nodiscard", None) => self.discard = false,
+            ("init_itable", None) => self.init_itable = Some(INIT_ITABLE),
+            ("init_itable", value) => self.init_itable = Some(number(value)?),
+            ("noinit_itable", None) => self.init_itable = None,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
             ("debug" | "nodebug", None) => {}
@@ -305,9 +313,13 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (options.minixdf, "minixdf"),
         (options.noload, "norecovery"),
         (options.discard, "discard"),
+        (options.init_itable.is_none(), "noinit_itable"),
     ];
     for (_, name) in flags.iter().filter(|(shown, _)| *shown) {
         seq_print!(seq, ",{}", *name);
+    }
+    if let Some(times) = options.init_itable.filter(|times| *times != INIT_ITABLE) {
+        seq_print!(seq, ",init_itable={}", times);
     }
     let numbers = [
         ("commit", options.commit_seconds),

@@ -70,7 +70,11 @@ impl SysfsFiles for Rext4 {
     const FILES: &'static [File] = &FILES;
 
     // What programs ask for before they rely on it.
-    const FEATURES: &'static [File] = &[file(c"batched_discard"), file(c"metadata_csum_seed")];
+    const FEATURES: &'static [File] = &[
+        file(c"batched_discard"),
+        file(c"lazy_itable_init"),
+        file(c"metadata_csum_seed"),
+    ];
 
     fn sysfs(sb: &SuperBlock<Self>) -> &Slot {
         &sb.data().sysfs

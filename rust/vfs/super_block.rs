@@ -37,6 +37,7 @@ pub trait FileSystem:
     + super::export::Export
     + super::ioctl::Administration
     + super::commit_work::CommitCallback
+    + super::background::BackgroundSteps
     + sysfs::SysfsFiles
 {
     /// What `s_magic` and `statfs` show.
@@ -532,6 +533,7 @@ fn add_to_sysfs<T: FileSystem>(sb: &SuperBlock<T>) -> Result {
 unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
     // Nobody looks at its files any more.
     T::sysfs(sb).remove();
+    T::background(sb).stop();
     T::commit_work(sb).stop();
     // SAFETY: as the caller promises, nobody uses the journal; the work after commits does not any
     // more either.
