@@ -12,7 +12,7 @@ from typing import Iterator
 
 from rext4test.filesystem import Filesystem, journal_transaction
 
-from .jobs import PLAIN
+from .jobs import MIB, PLAIN
 
 MOUNTPOINT = Path("/mnt/bench")
 #: Completes each request after 100 µs, as a fast disk does.
@@ -24,7 +24,7 @@ COMPLETION_NS = 100_000
 
 # irqmode 2: completion by a timer. queue_mode 2: blk-mq. The queues are deep enough for all jobs.
 _SETTINGS = {
-    "size": MIB_OF_DEVICE, "blocksize": 512, "memory_backed": 1, "discard": 1, "queue_mode": 2, "irqmode": 2,
+    "size": MIB_OF_DEVICE, "blocksize": 512, "memory_backed": 1, "queue_mode": 2, "irqmode": 2,
     "completion_nsec": COMPLETION_NS, "submit_queues": os.cpu_count(), "hw_queue_depth": 256, "power": 1,
 }
 
@@ -59,15 +59,35 @@ def start() -> None:
     for name, value in _SETTINGS.items():
         (device / name).write_text(f"{value}\n", encoding="ascii")
     run("modprobe", "brd", "rd_nr=1", f"rd_size={MIB_OF_DEVICE << 10}")
+    # A device in memory allocates a page when a block is first written, which no disk does. Jobs that
+    # write new blocks would measure that.
+    for name in (DELAYED, RAM):
+        fill(name, MIB_OF_DEVICE * MIB)
     MOUNTPOINT.mkdir(parents=True, exist_ok=True)
+
+
+def fill(path: str | Path, length: int) -> None:
+    """Write it directly, in order."""
+    chunk = MIB
+    flags = os.O_WRONLY | os.O_DIRECT | (0 if str(path).startswith("/dev/") else os.O_CREAT)
+    file = os.open(path, flags, 0o644)
+    try:
+        with aligned(chunk) as memory:
+            at = 0
+            while at < length:
+                at += os.pwrite(file, memory[: min(chunk, length - at)], at)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def make(device: str, variant: str) -> None:
     """An empty file system of 4 KiB blocks, all of whose tables are written.
 
-    The device's memory is given back first, because mke2fs discards it.
+    Nothing is discarded: the device keeps its memory.
     """
-    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E",
+             "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]
     if variant == PLAIN:
         words += ["-O", "^metadata_csum,^metadata_csum_seed"]
     run(*words, device)
