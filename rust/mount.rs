@@ -159,7 +159,7 @@ impl Filesystem {
         self.dioread_nolock
             .store(options.dioread_nolock, Ordering::Relaxed);
         if let Some(groups) = self.groups.as_ref() {
-            groups.set_discard(options.discard && !self.is_down());
+            self.set_discard(groups, options.discard && !self.is_down());
         }
     }
 

@@ -751,6 +751,7 @@ void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 {
 	INIT_WORK(&work->work, run);
 	work->sb = NULL;
+	work->wanted = false;
 	work->stopped = false;
 }
 
@@ -758,8 +759,13 @@ static void commit_is_done(journal_t *journal, transaction_t *transaction)
 {
 	struct rext4_commit_work *work = journal->j_private;
 
-	if (!READ_ONCE(work->stopped))
+	if (READ_ONCE(work->wanted) && !READ_ONCE(work->stopped))
 		queue_work(system_dfl_wq, &work->work);
+}
+
+void rext4_shim_commit_work_want(struct rext4_commit_work *work, bool wanted)
+{
+	WRITE_ONCE(work->wanted, wanted);
 }
 
 void rext4_shim_commit_work_attach(struct rext4_commit_work *work,

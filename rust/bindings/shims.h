@@ -240,14 +240,16 @@ u64 rext4_shim_bdev_sectors_written(struct block_device *bdev);
 struct rext4_commit_work {
 	struct work_struct work;
 	struct super_block *sb;
+	bool wanted;
 	bool stopped;
 };
 
 void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 				 void (*run)(struct work_struct *));
-/* From now on each commit of the journal queues the work. */
+/* From now on each commit of the journal queues the work, while it is wanted. */
 void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 				   journal_t *journal, struct super_block *sb);
+void rext4_shim_commit_work_want(struct rext4_commit_work *work, bool wanted);
 /* Waits for the work to end; it does nothing any more if it is queued again. */
 void rext4_shim_commit_work_stop(struct rext4_commit_work *work);
 /* NULL if the work was stopped. */

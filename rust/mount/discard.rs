@@ -7,6 +7,7 @@ use super::Filesystem;
 use crate::{
     disk::units::PhysicalBlock,
     error::{FsError, FsResult},
+    group::Groups,
     vfs::{
         commit_work::{CommitCallback, CommitWork},
         ioctl::TrimRange,
@@ -27,6 +28,12 @@ impl CommitCallback for Rext4 {
 }
 
 impl Filesystem {
+    /// Whether freed blocks are discarded before they can be used again.
+    pub(super) fn set_discard(&self, groups: &Groups, on: bool) {
+        groups.set_discard(on);
+        self.commit_work.want(on);
+    }
+
     /// Discards what was freed by transactions that are committed, if that is asked for.
     pub(super) fn discard_committed(&self, sb: &SuperBlock<Rext4>) {
         let (Ok(groups), Some(journal)) = (self.groups(), self.journal.get()) else {

@@ -55,7 +55,7 @@ impl Filesystem {
         let go_down = || {
             self.down.store(true, Ordering::Release);
             if let Ok(groups) = self.groups() {
-                groups.set_discard(false);
+                self.set_discard(groups, false);
             }
         };
         match how {

@@ -607,7 +607,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         noted => u64::from(noted),
     };
     fs.overhead.store(overhead, Ordering::Relaxed);
-    groups.set_discard(fs.options().discard);
+    fs.set_discard(&groups, fs.options().discard);
     if !fs.groups.populate(groups) {
         return Err(FsError::Kernel(code::EBUSY));
     }

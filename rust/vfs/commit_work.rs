@@ -4,7 +4,7 @@
 //! anything, which the commit itself must not.
 //!
 //! ```text
-//!   attach ──▶ each commit queues the work ──▶ CommitCallback::committed   (on a workqueue)
+//!   attach, want ──▶ each commit queues the work ──▶ CommitCallback::committed   (on a workqueue)
 //!                            stop: none is running, none will
 //! ```
 //!
@@ -53,7 +53,7 @@ impl CommitWork {
         })
     }
 
-    /// Has each commit of the journal from now on queue the work. The super block's own journal:
+    /// Has each commit of the journal from now on queue the work, while it is [wanted](Self::want). The super block's own journal:
     /// [`CommitWork::stop`] is called before it is gone, and before this is.
     pub(crate) fn attach<T: FileSystem>(&self, journal: &Journal, sb: &SuperBlock<T>) {
         // SAFETY: all three are valid, and stay so until the work was stopped, which is done when
@@ -61,6 +61,13 @@ impl CommitWork {
         unsafe {
             bindings::rext4_shim_commit_work_attach(self.work.get(), journal.as_ptr(), sb.as_ptr())
         };
+    }
+
+    /// Whether commits are to queue the work from now on: a worker that is woken by each `fsync` for
+    /// nothing is not to be had for nothing.
+    pub(crate) fn want(&self, wanted: bool) {
+        // SAFETY: it was initialised.
+        unsafe { bindings::rext4_shim_commit_work_want(self.work.get(), wanted) };
     }
 
     /// Waits until it is not running, and lets it do nothing from now on.
