@@ -199,6 +199,9 @@ struct rext4_ioend_queue {
 	struct list_head ready;
 	struct work_struct work;
 	struct workqueue_struct *workers;
+	struct task_struct *submitter;
+	/* What was done when the submitter's submission returned: his alone. */
+	struct list_head own;
 };
 
 void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
@@ -207,6 +210,13 @@ void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
 void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
 				  struct rext4_ioend_queue *queue,
 				  struct workqueue_struct *workers);
+/*
+ * Until the end of it, what this task submits and the device completes at once
+ * is kept for this task. Returns false if another task does so.
+ */
+bool rext4_shim_ioend_queue_begin(struct rext4_ioend_queue *queue);
+void rext4_shim_ioend_queue_end(struct rext4_ioend_queue *queue,
+				struct list_head *ready);
 /* Moves what is ready into a list, in the order of the file. */
 void rext4_shim_ioend_queue_take(struct work_struct *work,
 				 struct list_head *ready);

@@ -25,6 +25,35 @@ void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->ready);
 	INIT_WORK(&queue->work, complete);
+	queue->submitter = NULL;
+	INIT_LIST_HEAD(&queue->own);
+}
+
+bool rext4_shim_ioend_queue_begin(struct rext4_ioend_queue *queue)
+{
+	return !cmpxchg(&queue->submitter, NULL, current);
+}
+
+/* To be completed by one who may sleep, in the order of the file. */
+static void take_ready(struct list_head *from, struct list_head *ready)
+{
+	struct iomap_ioend *ioend;
+
+	list_replace_init(from, ready);
+	iomap_sort_ioends(ready);
+	/* Out of the way of a merge; the queue is not needed any more. */
+	list_for_each_entry(ioend, ready, io_list) {
+		ioend->io_bio.bi_private = ioend->io_private;
+		ioend->io_private = NULL;
+	}
+}
+
+void rext4_shim_ioend_queue_end(struct rext4_ioend_queue *queue,
+				struct list_head *ready)
+{
+	take_ready(&queue->own, ready);
+	/* The next submitter finds the list empty. */
+	smp_store_release(&queue->submitter, NULL);
 }
 
 static void ioend_is_ready(struct bio *bio)
@@ -33,6 +62,14 @@ static void ioend_is_ready(struct bio *bio)
 	struct iomap_ioend *ioend = iomap_ioend_from_bio(bio);
 	unsigned long flags;
 
+	if (in_task() && READ_ONCE(queue->submitter) == current) {
+		list_add_tail(&ioend->io_list, &queue->own);
+		return;
+	}
+	/*
+	 * The work is queued by the first, and it alone empties the list: so it
+	 * is not left queued when all is complete and the inode may go.
+	 */
 	spin_lock_irqsave(&queue->lock, flags);
 	if (list_empty(&queue->ready))
 		queue_work(queue->workers, &queue->work);
@@ -55,17 +92,12 @@ void rext4_shim_ioend_queue_take(struct work_struct *work,
 {
 	struct rext4_ioend_queue *queue =
 		container_of(work, struct rext4_ioend_queue, work);
-	struct iomap_ioend *ioend;
+	LIST_HEAD(taken);
 
 	spin_lock_irq(&queue->lock);
-	list_replace_init(&queue->ready, ready);
+	list_replace_init(&queue->ready, &taken);
 	spin_unlock_irq(&queue->lock);
-	iomap_sort_ioends(ready);
-	/* Out of the way of a merge; the queue is not needed any more. */
-	list_for_each_entry(ioend, ready, io_list) {
-		ioend->io_bio.bi_private = ioend->io_private;
-		ioend->io_private = NULL;
-	}
+	take_ready(&taken, ready);
 }
 
 static void *take_value(struct iomap_ioend *ioend)

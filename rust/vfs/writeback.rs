@@ -15,6 +15,9 @@
 //!                                                                        │ any context
 //!                              complete, in a task that may sleep ◀── queue of the inode
 //! ```
+//!
+//! A device in memory is done before the submission returns. Then the task that submits completes
+//! what it has submitted, when all of it is.
 
 use super::{
     inode::Inode,
@@ -162,6 +165,37 @@ unsafe extern "C" fn work<T: FileSystem + Writeback>(work: *mut bindings::work_s
     unsafe { bindings::rext4_shim_ioend_queue_take(work, &mut ready) };
     // SAFETY: the list was filled with ioends of one inode that are ours to complete.
     while unsafe { complete_some::<T>(&mut ready) } {}
+}
+
+/// The task that writes an inode back. What the device completes while it is submitted, as one in
+/// memory does, is completed by this task at the end, and by no worker: to wake one takes longer.
+///
+/// # Invariants
+///
+/// The queue is the one of `inode`, which is kept by whoever writes it back, and this task is its
+/// submitter.
+struct Submitter<'a, T: FileSystem + Writeback>(&'a Inode<T>);
+
+impl<'a, T: FileSystem + Writeback> Submitter<'a, T> {
+    /// `None` if another task writes the inode back; then the workers have all to do.
+    fn new(inode: &'a Inode<T>) -> Option<Self> {
+        // SAFETY: the queue was initialised.
+        let first = unsafe { bindings::rext4_shim_ioend_queue_begin(T::queue(inode).queue.get()) };
+        // INVARIANT: the function says so.
+        first.then_some(Self(inode))
+    }
+}
+
+impl<T: FileSystem + Writeback> Drop for Submitter<'_, T> {
+    fn drop(&mut self) {
+        let mut ready = bindings::list_head::default();
+        // SAFETY: by the invariant this task is the submitter, and the list is ours.
+        unsafe {
+            bindings::rext4_shim_ioend_queue_end(T::queue(self.0).queue.get(), &mut ready);
+        }
+        // SAFETY: the list was filled with ioends of one inode that are ours to complete.
+        while unsafe { complete_some::<T>(&mut ready) } {}
+    }
 }
 
 /// Completes some ioends. Returns whether there were any.
@@ -356,9 +390,12 @@ pub(super) unsafe extern "C" fn writepages<T: FileSystem + Writeback>(
     control: *mut bindings::writeback_control,
 ) -> i32 {
     from_result(|| {
+        // SAFETY: the VFS passes a valid mapping, and keeps its inode.
+        let (host, inode) = unsafe { ((*mapping).host, Inode::<T>::from_raw((*mapping).host)) };
+        // Without a folio's lock, a handle or a reserve when it is dropped, as a worker.
+        let _submitter = Submitter::new(inode);
         let mut context = bindings::iomap_writepage_ctx {
-            // SAFETY: the VFS passes a valid mapping.
-            inode: unsafe { (*mapping).host },
+            inode: host,
             wbc: control,
             ops: &Table::<T>::TABLE,
             ..Default::default()
