@@ -7,7 +7,7 @@
 //! what it has over the list of orphans. Source: "Orphan file" in
 //! `Documentation/filesystems/ext4/orphan.rst`.
 
-use super::checksum::InodeSeed;
+use super::checksum::{Crc32cFn, InodeSeed};
 use super::error::ChecksumMismatch;
 use super::units::{InodeNumber, PhysicalBlock};
 use core::fmt;
@@ -165,6 +165,18 @@ impl<B: SplitByteSliceMut> OrphanBlock<B> {
     pub fn update_checksum(&mut self, seed: InodeSeed, at: PhysicalBlock) {
         let checksum = self.compute_checksum(seed, at);
         self.tail.checksum.set(checksum);
+    }
+
+    /// Puts the checksum off: in its place goes what [`Self::complete_checksum`] needs. Such a block
+    /// must not get to the disk.
+    pub fn postpone_checksum(&mut self, seed: InodeSeed) {
+        self.tail.checksum.set(seed.value());
+    }
+
+    /// Makes the checksum right that [`Self::postpone_checksum`] has put off. To be called once.
+    pub fn complete_checksum(&mut self, at: PhysicalBlock, update: Crc32cFn) {
+        let seed = InodeSeed::stored(update, self.tail.checksum.get());
+        self.update_checksum(seed, at);
     }
 }
 

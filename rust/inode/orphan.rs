@@ -16,7 +16,14 @@ use crate::{
         units::{InodeNumber, LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, super_block::SuperBlock},
+    journal::kinds::ORPHAN_BLOCK,
+    vfs::{
+        buffer::{Buffer, Kind},
+        checksum::crc32c,
+        inode::Inode,
+        jbd2::{Handle, LateChecksum},
+        super_block::SuperBlock,
+    },
     Rext4,
 };
 use core::sync::atomic::Ordering;
@@ -24,12 +31,6 @@ use kernel::{new_mutex, prelude::*, sync::Mutex};
 
 /// The most blocks that an orphan file has, as in C ext4.
 const MAX_FILE_BLOCKS: u32 = 512;
-
-/// A block of the orphan file.
-struct FileBlock {
-    buffer: Buffer,
-    at: PhysicalBlock,
-}
 
 /// Which slot of the orphan file an inode is in.
 struct Slot {
@@ -40,7 +41,8 @@ struct Slot {
 
 #[derive(Default)]
 struct State {
-    blocks: KVec<FileBlock>,
+    /// Those of the orphan file.
+    blocks: KVec<Buffer>,
     /// What the checksums of the blocks start from.
     seed: Option<InodeSeed>,
     /// Who is in the file.
@@ -118,7 +120,7 @@ impl Orphans {
                         let _ = found.push_within_capacity(inode);
                     }
                 });
-                state.blocks.push(FileBlock { buffer, at }, GFP_KERNEL)?;
+                state.blocks.push(buffer, GFP_KERNEL)?;
             }
         }
         let mut next = head;
@@ -242,9 +244,7 @@ pub(crate) fn note_loaded(inode: &Inode<Rext4>) {
 
 fn empty_slot(state: &State) -> Option<(usize, usize)> {
     state.blocks.iter().enumerate().find_map(|(index, block)| {
-        let slot = block
-            .buffer
-            .with(|bytes| OrphanBlock::from_bytes(bytes).ok()?.empty_slot())?;
+        let slot = block.with(|bytes| OrphanBlock::from_bytes(bytes).ok()?.empty_slot())?;
         Some((index, slot))
     })
 }
@@ -261,14 +261,32 @@ fn edit_slot(
         .blocks
         .get(index)
         .ok_or_else(|| FsError::Kernel(euclean()))?;
-    handle.write(&block.buffer)?.edit(|bytes| {
+    let buffer = handle.write(block)?;
+    if state.seed.is_some() {
+        buffer.checksum_late::<OrphanChecksum>();
+    }
+    buffer.edit(|bytes| {
         let mut orphans = OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
-        change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()))?;
+        let changed = change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()));
         if let Some(seed) = state.seed {
-            orphans.update_checksum(seed, block.at);
+            orphans.postpone_checksum(seed);
         }
-        Ok(())
+        changed
     })?
+}
+
+/// The checksum of a block of the orphan file: each file that is deleted changes one twice.
+struct OrphanChecksum;
+
+impl LateChecksum for OrphanChecksum {
+    const KIND: Kind = ORPHAN_BLOCK;
+
+    fn complete(block: u64, bytes: &mut [u8]) {
+        // It was one when the checksum was put off.
+        if let Ok(mut orphans) = OrphanBlock::from_bytes(bytes) {
+            orphans.complete_checksum(PhysicalBlock(block), crc32c);
+        }
+    }
 }
 
 /// The orphan after this one in the list on disk.

@@ -18,3 +18,5 @@ pub(crate) const DIRECTORY_LEAF: Kind = Kind::new(3);
 pub(crate) const DIRECTORY_INDEX: Kind = Kind::new(5);
 /// A block of extended attributes.
 pub(crate) const XATTR_BLOCK: Kind = Kind::new(4);
+/// A block of the orphan file.
+pub(crate) const ORPHAN_BLOCK: Kind = Kind::new(6);
