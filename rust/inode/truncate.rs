@@ -3,14 +3,18 @@
 //! Freeing the blocks of a file, in steps that each fit a transaction; and the end of an inode
 //! that has no links.
 
-use super::{delayed, map, number, orphan, store, tree::WriteTree, window, DataKind};
+use super::{
+    delayed, map, number, orphan, store,
+    tree::{ReadTree, WriteTree},
+    window, DataKind,
+};
 use crate::{
     disk::{
         extent::LOGICAL_END,
         units::{InodeNumber, LogicalBlock},
     },
     error::FsResult,
-    extent::{self, Progress},
+    extent::{self, Hole, Mapping, Progress},
     group::{ConversionReserve, Rights},
     journal::{credits, sync_point::Change},
     vfs::{
@@ -31,7 +35,7 @@ const METADATA_STEP: u32 = 256;
 /// The depth of the tree, how many extents are removed in one step, and what that can change.
 fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, Credits)> {
     let root = inode.data().tree.read();
-    let depth = extent::depth(&super::tree::ReadTree::new(inode, &root))?;
+    let depth = extent::depth(&ReadTree::new(inode, &root))?;
     let layout = &inode.super_block().data().layout;
     // A step takes no more than a part of a small journal.
     let fits = |credits: &Credits| credits.blocks <= journal.max_credits() / 4;
@@ -89,6 +93,17 @@ pub(crate) fn remove(
             Progress::More(end) => range.end = end,
         }
     }
+}
+
+/// Whether the tree has neither extents nor nodes.
+fn is_empty(inode: &Inode<Rext4>) -> FsResult<bool> {
+    let root = inode.data().tree.read();
+    let tree = ReadTree::new(inode, &root);
+    let nothing = Mapping::Hole(Hole {
+        first: LogicalBlock(0),
+        end: LOGICAL_END,
+    });
+    Ok(extent::depth(&tree)? == 0 && extent::lookup(&tree, LogicalBlock(0))? == nothing)
 }
 
 /// Removes and frees all blocks of a directory or symbolic link, from the end on.
@@ -199,7 +214,9 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     let fs = sb.data();
     super::check_supported(inode)?;
     if inode.data().kind() == DataKind::Extents {
-        if super::holds_metadata(inode) {
+        if is_empty(inode)? {
+            // Most often so of files that are made and removed: no transaction for nothing.
+        } else if super::holds_metadata(inode) {
             remove_metadata(inode)?;
         } else {
             remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
