@@ -43,10 +43,12 @@ pub(crate) mod read;
 pub(crate) mod write;
 
 use crate::{
-    error::FsError,
+    error::FsResult,
     mount::Filesystem,
     vfs::{
-        direct_io::{Appends, DirectIo, DoneQueue, EndOfFile, Ended, ReadMapping, WriteMapping},
+        direct_io::{
+            Appends, ChainLength, DirectIo, DoneQueue, EndOfFile, Ended, ReadMapping, WriteMapping,
+        },
         inode::{ExclusiveLock, Inode},
     },
     Rext4,
@@ -54,6 +56,14 @@ use crate::{
 use claims::Claim;
 use io_end::IoEnd;
 use kernel::{error::code, prelude::*};
+
+/// On a full disk what was mapped before can be written: the request ends here.
+fn or_end(inode: &Inode<Rext4>, mapping: FsResult<WriteMapping>) -> Result<WriteMapping> {
+    match mapping {
+        Err(e) if e.is(code::ENOSPC) => Ok(WriteMapping::End),
+        result => result.map_err(|e| Filesystem::errno(inode, "direct write", e)),
+    }
+}
 
 impl DirectIo for Rext4 {
     type IoEnd = IoEnd;
@@ -70,11 +80,18 @@ impl DirectIo for Rext4 {
         max: u32,
         io_end: &mut Option<KBox<IoEnd>>,
     ) -> Result<WriteMapping> {
-        match get_block::map_write(inode, block, max, io_end) {
-            // What was mapped before can be written: the request ends here.
-            Err(e) if e.is(code::ENOSPC) => Ok(WriteMapping::End),
-            result => result.map_err(|e: FsError| Filesystem::errno(inode, "direct write", e)),
-        }
+        or_end(inode, get_block::map_write(inode, block, max, io_end))
+    }
+
+    fn map_append(
+        inode: &Inode<Self>,
+        block: u64,
+        max: u32,
+        chain: ChainLength,
+        io_end: &mut Option<KBox<IoEnd>>,
+    ) -> Result<WriteMapping> {
+        let result = get_block::map_append(inode, block, max, chain, io_end);
+        or_end(inode, result)
     }
 
     fn end_io(

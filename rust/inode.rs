@@ -24,6 +24,7 @@
 //! From the outside in: the VFS's inode lock, a journal handle, [`InodeData::xattr_block`],
 //! [`InodeData::tree`], a group's lock, the bytes of a buffer. See `Documentation/locking.md`.
 
+pub(crate) mod ahead;
 pub(crate) mod allocate;
 mod block_map;
 pub(crate) mod convert;
@@ -59,6 +60,7 @@ use crate::{
     },
     Rext4,
 };
+use ahead::Ahead;
 use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use delayed::Blocks;
 use kernel::{error::Error, prelude::*};
@@ -115,6 +117,8 @@ pub(crate) struct InodeData {
     pub(crate) done: DoneQueue,
     /// Those at the end of the file that are under way.
     pub(crate) appends: Appends<Rext4>,
+    /// What was allocated for those that are still to come.
+    ahead: Ahead,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
     /// Where the next new block would go best; a hint.
@@ -149,6 +153,7 @@ impl InodeData {
             flush_at_close: AtomicBool::new(false),
             done <- DoneQueue::new::<Rext4>(),
             appends: Appends::new(),
+            ahead: Ahead::new(),
             sync_point: SyncPoint::new(),
             goal: AtomicU64::new(0),
             window: AtomicU32::new(window::NONE),

@@ -7,6 +7,7 @@ use super::{alignment::ByteRange, io_end};
 use crate::{
     error::FsResult,
     inode::{
+        ahead,
         convert::{self, Part, Parts},
         truncate,
     },
@@ -57,10 +58,14 @@ pub(super) fn end_appends(
         }
     }
     if all_whole {
-        let released = truncate::release_orphan_if(inode, || end_of_file.is_alone());
+        let has_ended = || end_of_file.is_alone();
+        let reserve = writes.iter_mut().flatten().find_map(Ended::io_end);
+        let reserve = reserve.map(io_end::IoEnd::reserve);
+        let released = ahead::give_back(inode, reserve, has_ended)
+            .and_then(|()| truncate::release_orphan_if(inode, has_ended));
         if let Err(e) = released {
-            // The data is where it should be.
-            let _ = Filesystem::errno(inode, "take a file off the list of orphans", e);
+            // The data is where it should be. Recovery would take what is behind it.
+            let _ = Filesystem::errno(inode, "end the writes at the end of a file", e);
         }
     }
 }

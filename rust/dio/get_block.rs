@@ -8,12 +8,12 @@ use crate::{
     disk::{extent::LOGICAL_END, units::LogicalBlock},
     error::{euclean, FsError, FsResult},
     inode::{
-        allocate,
+        ahead, allocate,
         map::{self, Found},
         orphan,
     },
     vfs::{
-        direct_io::{ReadMapping, WriteMapping},
+        direct_io::{ChainLength, ReadMapping, WriteMapping},
         inode::Inode,
         jbd2::Journal,
     },
@@ -61,12 +61,7 @@ pub(crate) fn map_write(
         });
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
-    let io_end = match io_end {
-        Some(io_end) => io_end,
-        // Waits for others' completions if there are too many, so it comes before anything of this
-        // request is allocated or submitted that they could wait for.
-        None => io_end.insert(KBox::new(IoEnd::new(inode, journal)?, GFP_KERNEL)?),
-    };
+    let io_end = need(io_end, inode, journal)?;
     let found = match found {
         Found::Hole { len } => fill_hole(inode, journal, block, len.min(max), io_end)?,
         found => found,
@@ -85,6 +80,66 @@ pub(crate) fn map_write(
     })
 }
 
+/// The same for a write at the end of the file, in a chain of this length.
+///
+/// The inode's lock is held exclusively.
+pub(crate) fn map_append(
+    inode: &Inode<Rext4>,
+    block: u64,
+    max: u32,
+    chain: ChainLength,
+    io_end: &mut Option<KBox<IoEnd>>,
+) -> FsResult<WriteMapping> {
+    let first = logical(block)?;
+    let journal = inode.super_block().data().writing(inode.super_block())?;
+    let own = need(io_end, inode, journal)?;
+    own.make_room(2)?;
+    if let Some((start, len, taken)) = ahead::take(inode, first, max)? {
+        own.note_beyond_end(taken);
+        return Ok(WriteMapping::Unwritten {
+            block: start.0,
+            len,
+        });
+    }
+    if !matches!(map::find(inode, first)?, Found::Hole { .. }) {
+        // Preallocated behind the end.
+        return map_write(inode, block, max, io_end);
+    }
+    let wanted = max.saturating_add(ahead::wanted(inode, max, chain)?);
+    let mut tid = None;
+    let found = allocate::fill_hole(inode, journal, first, wanted, |handle| {
+        tid = handle.tid();
+        orphan::add(inode, handle)
+    })?;
+    let (Found::Unwritten { start, len }, Some(tid)) = (found, tid) else {
+        // Nobody else can have filled it.
+        return Err(FsError::Kernel(euclean()));
+    };
+    let [end, ahead] = [len.min(max), len].map(|len| LogicalBlock(first.0.saturating_add(len)));
+    if let Some(left_over) = ahead::replace(inode, end..ahead, tid) {
+        own.note_beyond_end(left_over);
+    }
+    own.note_beyond_end(first..end);
+    Ok(WriteMapping::Unwritten {
+        block: start.0,
+        len: len.min(max),
+    })
+}
+
+/// What the request takes along, made if it has none yet.
+fn need<'a>(
+    io_end: &'a mut Option<KBox<IoEnd>>,
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+) -> FsResult<&'a mut IoEnd> {
+    Ok(match io_end {
+        Some(io_end) => io_end,
+        // Waits for others' completions if there are too many, so it comes before anything of this
+        // request is allocated or submitted that they could wait for.
+        None => io_end.insert(KBox::new(IoEnd::new(inode, journal)?, GFP_KERNEL)?),
+    })
+}
+
 /// Allocates blocks for a hole; see [`allocate::fill_hole`].
 fn fill_hole(
     inode: &Inode<Rext4>,
@@ -96,7 +151,7 @@ fn fill_hole(
     let size = inode.super_block().data().layout.block_size();
     let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file;
-    io_end.make_room()?;
+    io_end.make_room(1)?;
     let found = allocate::fill_hole(inode, journal, block, wanted, |handle| {
         if beyond_end {
             // A crash must not leave blocks there that nobody asked for.

@@ -12,7 +12,7 @@ use crate::{
     error::FsResult,
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
-    inode::{convert, size, truncate},
+    inode::{ahead, convert, size, truncate},
     mount::counters::Count,
     vfs::{
         direct_io,
@@ -51,10 +51,10 @@ impl IoEnd {
         &mut self.reserve
     }
 
-    /// Makes room for one more call of [`Self::note_beyond_end`], which comes when it is too late
+    /// Makes room for so many more calls of [`Self::note_beyond_end`], which come when it is too late
     /// to fail.
-    pub(super) fn make_room(&mut self) -> FsResult {
-        Ok(self.beyond_end.reserve(1, GFP_KERNEL)?)
+    pub(super) fn make_room(&mut self, calls: usize) -> FsResult {
+        Ok(self.beyond_end.reserve(calls, GFP_KERNEL)?)
     }
 
     /// Notes that blocks were allocated that are beyond the end of the file, at least in part.
@@ -119,6 +119,11 @@ pub(crate) fn end_io(
     let given_back = io_end
         .as_mut()
         .map_or(Ok(()), |io_end| give_back(inode, io_end))
+        // Nobody else can be at the end of the file.
+        .and_then(|()| {
+            let reserve = io_end.as_mut().map(|io_end| &mut io_end.reserve);
+            ahead::give_back(inode, reserve, || true)
+        })
         .and_then(|()| truncate::release_orphan(inode));
     converted.and(given_back)
 }

@@ -2,7 +2,11 @@
 
 //! Freeing blocks.
 
-use super::{pinned::Pinned, search::length, Groups};
+use super::{
+    pinned::{Pinned, Released},
+    search::length,
+    Groups,
+};
 use crate::{
     disk::{
         allocation::AllocationError,
@@ -32,6 +36,27 @@ impl Groups {
     /// the group where that is found nothing is changed. `ENOMEM`, with nothing changed in the group
     /// where it happened either. Errors of [`Handle::write`].
     pub(crate) fn free(&self, handle: &Handle<'_>, start: PhysicalBlock, len: u32) -> FsResult {
+        self.free_by(handle, start, len, false)
+    }
+
+    /// The same for blocks that were allocated in this very transaction and never used: after a crash
+    /// nobody has them, so they can be used again at once.
+    pub(crate) fn free_unused(
+        &self,
+        handle: &Handle<'_>,
+        start: PhysicalBlock,
+        len: u32,
+    ) -> FsResult {
+        self.free_by(handle, start, len, true)
+    }
+
+    fn free_by(
+        &self,
+        handle: &Handle<'_>,
+        start: PhysicalBlock,
+        len: u32,
+        unused: bool,
+    ) -> FsResult {
         let count = u64::from(len);
         if !self.layout.contains(start, count) {
             return Err(Corrupt::from(AllocationError::NoSuchBlocks {
@@ -55,7 +80,7 @@ impl Groups {
                 // Not reached: `group_of_block` gives a bit within the group.
                 return Err(EINVAL.into());
             }
-            self.free_in_group(handle, group, bit..bit + here)?;
+            self.free_in_group(handle, group, bit..bit + here, unused)?;
             rest -= here;
             // All of these blocks exist, so their numbers fit.
             at = PhysicalBlock(at.0 + u64::from(here));
@@ -68,6 +93,7 @@ impl Groups {
         handle: &Handle<'_>,
         group: GroupNumber,
         range: Range<u32>,
+        unused: bool,
     ) -> FsResult {
         let mut state = self.lock(group)?;
         if state.bad_blocks {
@@ -99,6 +125,17 @@ impl Groups {
             return Err(freed_twice(bit));
         }
 
+        let count = length(&range);
+        if unused {
+            self.set_blocks(handle, group, &bitmap, range, false)?;
+            self.space.update(|ledger| ledger.freed(count));
+            let released = Released {
+                blocks: count,
+                pieces: 1,
+            };
+            self.unpin(group, &mut state, released);
+            return Ok(());
+        }
         let tid = handle.tid().ok_or(FsError::from(EROFS))?;
         let pinned = match &mut state.pinned {
             Some(pinned) => pinned,
@@ -106,7 +143,6 @@ impl Groups {
         };
         pinned.prepare(tid, bitmap.size())?;
         self.set_blocks(handle, group, &bitmap, range.clone(), false)?;
-        let count = length(&range);
         pinned.add(range);
         self.space.update(|ledger| ledger.freed(count));
         Ok(())

@@ -157,6 +157,8 @@ pub(crate) struct WriteTree<'a, 'j> {
     seed: Option<InodeSeed>,
     /// Who pays for new nodes.
     rights: Rights<'a>,
+    /// Whether data that is removed was allocated in this transaction and never used.
+    frees_unused: bool,
 }
 
 impl<'a, 'j> WriteTree<'a, 'j> {
@@ -173,7 +175,13 @@ impl<'a, 'j> WriteTree<'a, 'j> {
             handle,
             seed: seed(inode),
             rights,
+            frees_unused: false,
         }
+    }
+
+    /// From now on what is removed was allocated in this very transaction, and never used.
+    pub(super) fn frees_unused(&mut self) {
+        self.frees_unused = true;
     }
 
     /// Writes the inode with its changed root. Needs credits for one block.
@@ -291,9 +299,12 @@ impl NodeStoreMut for WriteTree<'_, '_> {
                     .forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
             }
         }
-        sb.data()
-            .groups()?
-            .free(self.handle, removed.physical(), removed.len())?;
+        let groups = sb.data().groups()?;
+        if self.frees_unused {
+            groups.free_unused(self.handle, removed.physical(), removed.len())?;
+        } else {
+            groups.free(self.handle, removed.physical(), removed.len())?;
+        }
         self.inode
             .sub_bytes(u64::from(removed.len()) * self.block_bytes());
         Ok(())

@@ -19,7 +19,7 @@ use crate::{
     journal::{credits, sync_point::Change},
     vfs::{
         inode::Inode,
-        jbd2::{Credits, Journal},
+        jbd2::{Credits, Journal, Tid},
         super_block::SuperBlock,
     },
     Rext4,
@@ -67,12 +67,27 @@ fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, 
 /// `reserve`: to free must work on a full disk. What reaches to the end of all needs none.
 pub(crate) fn remove(
     inode: &Inode<Rext4>,
-    range: Range<LogicalBlock>,
+    mut range: Range<LogicalBlock>,
+    reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
+    remove_by(inode, reserve, None, |left| {
+        range.end = left.unwrap_or(range.end);
+        Some(range.clone())
+    })
+}
+
+/// The same for a range that is asked for before each step, with the tree's lock held for writing, and
+/// with where the one before has come to; `None` ends it. If the blocks were never used, it is said in
+/// which transaction they were allocated.
+pub(super) fn remove_by(
+    inode: &Inode<Rext4>,
     mut reserve: Option<&mut ConversionReserve>,
+    unused_since: Option<Tid>,
+    mut range: impl FnMut(Option<LogicalBlock>) -> Option<Range<LogicalBlock>>,
 ) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let mut range = range;
+    let mut left = None;
     loop {
         let (depth, step, credits) = step_credits(inode, journal)?;
         let handle = journal.start(credits)?;
@@ -83,14 +98,20 @@ pub(crate) fn remove(
             // It grew meanwhile: the credits may not do.
             continue;
         }
-        let progress = extent::remove(&mut tree, range.clone(), step as usize);
+        let Some(range) = range(left) else {
+            return Ok(());
+        };
+        if unused_since.is_some() && unused_since == handle.tid() {
+            tree.frees_unused();
+        }
+        let progress = extent::remove(&mut tree, range, step as usize);
         // What was removed before an error is removed on disk too.
         tree.store_inode()?;
         drop(root);
         handle.stop()?;
         match progress? {
             Progress::Done => return Ok(()),
-            Progress::More(end) => range.end = end,
+            Progress::More(end) => left = Some(end),
         }
     }
 }

@@ -84,6 +84,15 @@ pub enum WriteMapping {
     },
 }
 
+/// How many writes there are at the end of a file, the one that is asked for included.
+#[derive(Clone, Copy)]
+pub struct ChainLength {
+    /// That have not ended.
+    pub under_way: u32,
+    /// Since there was none.
+    pub added: u32,
+}
+
 /// What direct I/O asks of a file system.
 pub trait DirectIo: FileSystem {
     /// What a write takes along to its end.
@@ -103,6 +112,15 @@ pub trait DirectIo: FileSystem {
         inode: &Inode<Self>,
         block: u64,
         max: u32,
+        io_end: &mut Option<KBox<Self::IoEnd>>,
+    ) -> Result<WriteMapping>;
+
+    /// The same for a write at the end of the file. The inode's lock is held exclusively.
+    fn map_append(
+        inode: &Inode<Self>,
+        block: u64,
+        max: u32,
+        chain: ChainLength,
         io_end: &mut Option<KBox<Self::IoEnd>>,
     ) -> Result<WriteMapping>;
 
@@ -444,23 +462,41 @@ unsafe extern "C" fn get_block_and_defer<T: DirectIo>(
 
 /// # Safety
 ///
-/// Called with what the kernel passes to this callback, but for the inode, which is the request's.
+/// Called by the kernel alone, with what it passes to this callback.
 unsafe extern "C" fn get_block<T: DirectIo>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
     _create: i32,
 ) -> i32 {
+    // SAFETY: as the caller promises.
+    unsafe {
+        ask::<T>(inode, map, |inode, max, io_end| {
+            T::map_write(inode, block, max, io_end)
+        })
+    }
+}
+
+/// Answers a `get_block` call with what `find` says, which is told the most blocks.
+///
+/// # Safety
+///
+/// `inode` is one of type `T`, and `map` is what the kernel passes to such a call.
+unsafe fn ask<T: DirectIo>(
+    inode: *mut bindings::inode,
+    map: *mut bindings::buffer_head,
+    find: impl FnOnce(&Inode<T>, u32, &mut Option<KBox<T::IoEnd>>) -> Result<WriteMapping>,
+) -> i32 {
     from_result(|| {
         // SAFETY: the direct I/O code passes an inode of ours and a map of its own.
         let (inode_ref, max) = unsafe { (Inode::<T>::from_raw(inode), wanted(inode, map)) };
         // SAFETY: the map is zeroed before the first call of a request, and only we set the
-        // pointer. While it is lent to `map_write` here, nobody else has it.
+        // pointer. While it is lent to `find` here, nobody else has it.
         let mut io_end = unsafe {
             let raw = core::mem::replace(&mut (*map).b_private, core::ptr::null_mut());
             (!raw.is_null()).then(|| KBox::from_raw(raw.cast::<T::IoEnd>()))
         };
-        let result = T::map_write(inode_ref, block, max, &mut io_end);
+        let result = find(inode_ref, max, &mut io_end);
         let carries = io_end.is_some();
         if let Some(io_end) = io_end {
             // SAFETY: see above; the direct I/O code copies the pointer after each call, also

@@ -24,7 +24,7 @@
 //! also for an asynchronous one. So it is given another inode that is as large as can be, and that has
 //! besides what direct I/O looks at, see `rext4_shim_stand_in_init`. Nobody else ever sees it.
 
-use super::{completion, get_block, submit, Carried, DirectIo, Ended};
+use super::{ask, completion, submit, Carried, ChainLength, DirectIo, Ended};
 use crate::{
     bindings,
     vfs::{
@@ -57,8 +57,8 @@ pub struct Appends<T: DirectIo>(AtomicPtr<Chain<T>>);
 type List<T> = Option<KBox<Carried<'static, T>>>;
 
 struct State<T: DirectIo> {
-    /// Writes that have not ended.
-    under_way: u32,
+    /// How many writes.
+    length: ChainLength,
     /// Writes of which nobody was told yet that they are complete.
     untold: u32,
     /// Where the first of them begins that no worker has taken.
@@ -93,7 +93,7 @@ impl<T: DirectIo> Chain<T> {
             inode: raw,
             state <- new_spinlock!(
                 State {
-                    under_way: 0,
+                    length: ChainLength { under_way: 0, added: 0 },
                     untold: 0,
                     next: 0,
                     end: 0,
@@ -119,10 +119,12 @@ impl<T: DirectIo> Chain<T> {
     /// A write of these bytes goes to the end; the inode is locked exclusively.
     fn add(&self, bytes: &Range<i64>) {
         let mut state = self.state.lock();
-        if state.under_way == 0 {
+        if state.length.under_way == 0 {
             state.next = bytes.start;
+            state.length.added = 0;
         }
-        state.under_way += 1;
+        state.length.under_way += 1;
+        state.length.added = state.length.added.saturating_add(1);
         state.untold += 1;
         state.end = bytes.end;
     }
@@ -168,7 +170,7 @@ impl<T: DirectIo> Chain<T> {
 
     /// Some of those that were taken have ended.
     fn end(&self, count: u32) {
-        self.state.lock().under_way -= count;
+        self.state.lock().length.under_way -= count;
     }
 
     /// Whoever asked for a write that has ended is about to be told.
@@ -214,7 +216,7 @@ impl<T: DirectIo> Appends<T> {
     pub fn end(&self, inode: &Inode<T>, _lock: &ExclusiveLock<'_, T>) -> i64 {
         let end = self.chain().and_then(|chain| {
             let state = chain.state.lock();
-            (state.under_way != 0).then_some(state.end)
+            (state.length.under_way != 0).then_some(state.end)
         });
         end.unwrap_or(inode.size())
     }
@@ -262,7 +264,7 @@ impl<T: DirectIo> EndOfFile<'_, T> {
 
     /// Whether no write is under way but those that are being ended.
     pub fn is_alone(&self) -> bool {
-        self.chain.state.lock().under_way == self.ending
+        self.chain.state.lock().length.under_way == self.ending
     }
 }
 
@@ -322,7 +324,7 @@ unsafe extern "C" fn get_block_of_stand_in<T: DirectIo>(
     stand_in: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
-    create: i32,
+    _create: i32,
 ) -> i32 {
     // SAFETY: it is that field of a chain, which lives as long as the inode; that is kept by the
     // request.
@@ -332,7 +334,10 @@ unsafe extern "C" fn get_block_of_stand_in<T: DirectIo>(
             Chain<T>,
             stand_in
         );
-        get_block::<T>((*chain).inode.as_ptr(), block, map, create)
+        let length = (*chain).state.lock().length;
+        ask::<T>((*chain).inode.as_ptr(), map, |inode, max, io_end| {
+            T::map_append(inode, block, max, length, io_end)
+        })
     }
 }
 

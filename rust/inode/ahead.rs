@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks behind the end of a file that were allocated for writes that are still to come.
+//!
+//! Direct writes at the end of a file come in a row ([`crate::vfs::direct_io`]'s chain). One that has to
+//! allocate takes more than it needs, the more of them there are, and those behind it find their blocks
+//! in the tree, without a transaction of their own:
+//!
+//! ```text
+//!   end of the file ─▶ [ written, under way ][ of writes under way ][ ahead ]
+//!                        take: the next write's ◀───────────────────┘  └──▶ give_back: the chain has ended
+//! ```
+//!
+//! As long as there is a chain the file is an orphan, so that a crash takes these blocks too. If they
+//! are freed in the transaction that has allocated them, they can be used again at once, so that the
+//! next chain goes on where this one ends. They are
+//! a part of one run, unwritten. Only a member of the chain takes from them or sets them, with the
+//! inode's lock held exclusively; they are freed with the tree's lock held for writing, by who makes
+//! sure that there is no member left.
+
+use super::{
+    map::{self, Found},
+    tree::ReadTree,
+    truncate,
+};
+use crate::{
+    disk::units::{LogicalBlock, PhysicalBlock},
+    error::FsResult,
+    group::ConversionReserve,
+    vfs::{direct_io::ChainLength, inode::Inode, jbd2::Tid},
+    Rext4,
+};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// How many writes there are in a chain that goes on, most likely.
+const LONG: u32 = 8;
+/// The most blocks.
+const MOST: u32 = 256;
+/// At least so many times as many blocks are free on a disk that has some to spare.
+const PLENTY: u64 = 64;
+
+/// Which blocks.
+pub(super) struct Ahead {
+    /// The first and the end, both in one number.
+    range: AtomicU64,
+    /// The transaction in which they were allocated.
+    tid: AtomicU32,
+}
+
+impl Ahead {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Self {
+            range: AtomicU64::new(0),
+            tid: AtomicU32::new(0),
+        }
+    }
+
+    fn get(&self) -> Range<LogicalBlock> {
+        let both = self.range.load(Ordering::Relaxed);
+        LogicalBlock((both >> 32) as u32)..LogicalBlock(both as u32)
+    }
+
+    fn set(&self, range: Range<LogicalBlock>) {
+        let both = u64::from(range.start.0) << 32 | u64::from(range.end.0);
+        self.range.store(both, Ordering::Relaxed);
+    }
+}
+
+/// How many blocks more a write of `blocks` takes that has to allocate.
+pub(crate) fn wanted(inode: &Inode<Rext4>, blocks: u32, chain: ChainLength) -> FsResult<u32> {
+    if chain.added < LONG || chain.under_way < 2 {
+        return Ok(0);
+    }
+    let more = blocks.saturating_mul(chain.under_way).saturating_mul(2);
+    let more = more.min(MOST);
+    let free = inode.super_block().data().groups()?.free_blocks();
+    Ok(if free < PLENTY * u64::from(more) {
+        0
+    } else {
+        more
+    })
+}
+
+/// Notes blocks that were just allocated, in this transaction, in place of those that were there, which are returned: they
+/// are left over by writes that were not submitted.
+pub(crate) fn replace(
+    inode: &Inode<Rext4>,
+    blocks: Range<LogicalBlock>,
+    tid: Tid,
+) -> Option<Range<LogicalBlock>> {
+    let ahead = &inode.data().ahead;
+    let before = ahead.get();
+    ahead.set(blocks);
+    ahead.tid.store(tid.to_raw(), Ordering::Relaxed);
+    (!before.is_empty()).then_some(before)
+}
+
+/// Where `block` lies, and how many are in a row with it, up to `max`, if it was allocated ahead; and
+/// which blocks are the write's from now on. That may be some before it, left over in the same way.
+pub(crate) fn take(
+    inode: &Inode<Rext4>,
+    block: LogicalBlock,
+    max: u32,
+) -> FsResult<Option<(PhysicalBlock, u32, Range<LogicalBlock>)>> {
+    // Not what was looked up before: they may just have been freed.
+    let root = inode.data().tree.read();
+    let left = inode.data().ahead.get();
+    if !left.contains(&block) {
+        return Ok(None);
+    }
+    let Found::Unwritten { start, len } = map::find_in(&ReadTree::new(inode, &root), block)? else {
+        return Ok(None);
+    };
+    let len = len.min(max).min(left.end.0 - block.0);
+    map::check_foreign(inode, start, len)?;
+    let end = LogicalBlock(block.0 + len);
+    inode.data().ahead.set(end..left.end);
+    Ok(Some((start, len, left.start..end)))
+}
+
+/// Frees them if the chain `has_ended`, which is asked with the tree's lock held.
+pub(crate) fn give_back(
+    inode: &Inode<Rext4>,
+    reserve: Option<&mut ConversionReserve>,
+    has_ended: impl Fn() -> bool,
+) -> FsResult {
+    let ahead = &inode.data().ahead;
+    if ahead.get().is_empty() || !has_ended() {
+        return Ok(());
+    }
+    // Nobody sets others as long as it has ended.
+    let tid = Tid::from_raw(ahead.tid.load(Ordering::Relaxed));
+    truncate::remove_by(inode, reserve, Some(tid), |left| {
+        let mut range = ahead.get();
+        range.end = left.unwrap_or(range.end);
+        if range.is_empty() || !has_ended() {
+            return None;
+        }
+        // Who comes now finds none, and no blocks either, when he gets the tree's lock. They are one
+        // run, so that this is the only step.
+        ahead.set(LogicalBlock(0)..LogicalBlock(0));
+        Some(range)
+    })
+}
