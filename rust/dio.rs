@@ -38,7 +38,7 @@ pub(crate) mod claims;
 mod end_all;
 pub(crate) mod get_block;
 pub(crate) mod io_end;
-mod nowait;
+pub(crate) mod nowait;
 pub(crate) mod read;
 pub(crate) mod write;
 

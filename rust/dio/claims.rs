@@ -185,13 +185,18 @@ pub(super) fn claim(
 }
 
 /// Waits until no direct write is on its way that covers a part of one of these blocks, each of
-/// which it may fill with zeros: for one who writes to them through the page cache.
+/// which it may fill with zeros: for one who writes to them through the page cache. `EAGAIN` if
+/// there is one, and waiting is forbidden.
 ///
 /// The inode's lock is held exclusively, so that none begins.
-pub(crate) fn wait_for_parts(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> FsResult {
+pub(crate) fn wait_for_parts(
+    inode: &Inode<Rext4>,
+    blocks: Range<LogicalBlock>,
+    waiting: Waiting,
+) -> FsResult {
     let fs = inode.super_block().data();
     let mut claim = claim::Claim::new(fs.claims.clone(), inode::number(inode));
-    claim.add(blocks, Cover::Whole, Waiting::Allowed, &mut || {
+    claim.add(blocks, Cover::Whole, waiting, &mut || {
         note_wait(inode, Cover::Whole);
     })?;
     Ok(())

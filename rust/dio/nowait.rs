@@ -3,6 +3,8 @@
 //! Requests that must not wait (`RWF_NOWAIT`, and what io_uring tries first): they are told `EAGAIN`
 //! where another would have to.
 //!
+//! This is about direct I/O; for writes through the page cache see [`crate::file::buffered`].
+//!
 //! So that nothing is half done then, all that can take long is looked at before anything is
 //! submitted: locks, nodes of the tree that are not in memory, holes (to fill one takes a
 //! transaction), other writes in the same block, the reserve for the conversion. What is left can
@@ -27,7 +29,7 @@ use kernel::{error::code, prelude::*};
 const EXTENTS: u32 = 16;
 
 /// Takes the inode's lock exclusively; a request that must not wait, only if it is free.
-pub(super) fn lock<'a>(request: &Kiocb<'a, Rext4>) -> Result<ExclusiveLock<'a, Rext4>> {
+pub(crate) fn lock<'a>(request: &Kiocb<'a, Rext4>) -> Result<ExclusiveLock<'a, Rext4>> {
     let inode = request.inode();
     if request.is_nowait() {
         inode.try_lock().ok_or(code::EAGAIN)

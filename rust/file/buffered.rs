@@ -6,11 +6,15 @@
 //! full disk; which ones is decided at writeback ([`crate::inode::delayed`]). They are allocated
 //! unwritten. When writeback is complete they are converted, and only then does the size on disk
 //! grow: the same rule as for direct writes.
+//!
+//! A write that must not wait (`RWF_NOWAIT`, and what io_uring tries first) is told `EAGAIN` where it
+//! would have to: here, by [`map`], or by iomap, which knows of folios, of what is to be read into them,
+//! and of the limit of what may be dirty. What it has written by then is a short write.
 
 use crate::{
-    dio::{alignment::ByteRange, claims},
+    dio::{alignment::ByteRange, claim::Waiting, claims, nowait},
     disk::units::LogicalBlock,
-    error::{eopnotsupp, FsError, FsResult},
+    error::{FsError, FsResult},
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
@@ -35,21 +39,29 @@ use kernel::{error::code, prelude::*};
 
 /// Writes through the page cache.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
-    if request.is_nowait() {
-        // There is no telling what it would wait for.
-        return Err(eopnotsupp());
-    }
     let inode = request.inode();
-    let lock = inode.lock();
+    let at_once = request.is_nowait();
+    if at_once && request.is_dsync() {
+        return Err(code::EAGAIN);
+    }
+    let lock = nowait::lock(request)?;
     // Where the file ends is known when they are.
-    inode.data().appends.wait(&lock)?;
+    if !at_once {
+        inode.data().appends.wait(&lock)?;
+    } else if !inode.data().appends.is_idle(&lock) {
+        return Err(code::EAGAIN);
+    }
     let bytes = request.write_checks(memory)?;
     if bytes == 0 {
         return Ok(0);
     }
     if inode.has_direct_io(&lock) {
-        wait_for_direct_writes(inode, request.position(), bytes)
+        wait_for_direct_writes(request, bytes)
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
+    }
+    if at_once && request.position() > inode.size() {
+        // What is behind the end may have to be read, to be cleared.
+        return Err(code::EAGAIN);
     }
     request.modified()?;
     if request.position() > inode.size() {
@@ -63,10 +75,17 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
 
 /// A direct write that is on its way and fills the rest of a block with zeros must not do that over
 /// what is written here.
-fn wait_for_direct_writes(inode: &Inode<Rext4>, position: i64, bytes: usize) -> FsResult {
+fn wait_for_direct_writes(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
+    let inode = request.inode();
     let size = inode.super_block().data().layout.block_size();
-    let range = ByteRange::new(position, bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
-    claims::wait_for_parts(inode, range.blocks())
+    let range =
+        ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
+    let waiting = if request.is_nowait() {
+        Waiting::Forbidden
+    } else {
+        Waiting::Allowed
+    };
+    claims::wait_for_parts(inode, range.blocks(), waiting)
 }
 
 /// The most bytes that are set aside at once: about as much as writeback takes in one go.
@@ -85,8 +104,12 @@ pub(crate) fn map(
     let size = fs.layout.block_size();
     let mut delay = fs.options().delalloc;
     let mut may_make_room = reason == Reason::Write;
+    let waiting = match reason {
+        Reason::WriteAtOnce => Waiting::Forbidden,
+        Reason::Write | Reason::Fault => Waiting::Allowed,
+    };
     loop {
-        let found = map::bytes(inode, offset)?;
+        let found = map::bytes(inode, offset, waiting)?;
         if found.place != iomap::Place::Hole {
             return Ok(found);
         }
@@ -97,7 +120,7 @@ pub(crate) fn map(
         let wanted = u32::try_from(end - u64::from(block.0)).unwrap_or(u32::MAX);
         let journal = fs.writing(sb)?;
         if delay {
-            match delayed::reserve(inode, block, wanted)? {
+            match delayed::reserve(inode, block, wanted, waiting)? {
                 Reserved::New(blocks, version) => {
                     return Ok(Mapping {
                         offset: size.byte_of_logical(block),
@@ -110,6 +133,10 @@ pub(crate) fn map(
                 // Allocated now it takes no more than it needs.
                 Reserved::NoRoom => delay = false,
             }
+        }
+        if waiting == Waiting::Forbidden {
+            // It takes a transaction.
+            return Err(FsError::Kernel(code::EAGAIN));
         }
         // What is found then is looked up again, so that mapping and version belong together.
         match allocate::fill_hole(inode, journal, block, wanted, |_| Ok(())) {

@@ -60,6 +60,7 @@ mod tests;
 
 use super::{allocate, map, rights, tree::ReadTree, window};
 use crate::{
+    dio::claim::Waiting,
     disk::{
         extent::{Node, Place, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
         units::{BlockSize, LogicalBlock},
@@ -72,7 +73,7 @@ use crate::{
     Rext4,
 };
 use core::ops::{Deref, DerefMut, Range};
-use kernel::prelude::*;
+use kernel::{error::code, prelude::*};
 use ranges::Ranges;
 
 /// Where a file's blocks are: what its tree's lock protects.
@@ -223,19 +224,27 @@ pub(crate) enum Reserved {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; errors of the tree.
+/// `ENOMEM`; errors of the tree. If waiting is forbidden, `EAGAIN` if somebody has the tree, or if
+/// not all of it that is needed is in memory.
 pub(crate) fn reserve(
     inode: &Inode<Rext4>,
     block: LogicalBlock,
     wanted: u32,
+    waiting: Waiting,
 ) -> FsResult<Reserved> {
     super::check_supported(inode)?;
     let groups = inode.super_block().data().groups()?;
     let rights = rights(inode);
     let _no_fs = NoFs::new();
-    let mut blocks = inode.data().tree.write();
+    let mut blocks = match waiting {
+        Waiting::Allowed => inode.data().tree.write(),
+        Waiting::Forbidden => {
+            let tree = inode.data().tree.try_write();
+            tree.ok_or(FsError::Kernel(code::EAGAIN))?
+        }
+    };
     let Blocks { root, delayed } = &mut *blocks;
-    let tree = ReadTree::new(inode, root);
+    let tree = ReadTree::with(inode, root, waiting);
     let Mapping::Hole(hole) = extent::lookup(&tree, block)? else {
         return Ok(Reserved::Changed);
     };
@@ -394,7 +403,7 @@ pub(crate) fn map_for_writeback(
     let sb = inode.super_block();
     let fs = sb.data();
     loop {
-        let found = map::bytes(inode, offset)?;
+        let found = map::bytes(inode, offset, Waiting::Allowed)?;
         if !found.place.is_delayed() {
             return Ok(found);
         }

@@ -4,6 +4,7 @@
 
 use super::{block_map, check_readable, tree::ReadTree, DataKind};
 use crate::{
+    dio::claim::Waiting,
     disk::{
         extent::{State, LOGICAL_END},
         units::{BlockSize, LogicalBlock, PhysicalBlock},
@@ -68,7 +69,7 @@ pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResul
     }
     let root = data.tree.try_read().ok_or(again)?;
     let version = data.version();
-    let mapping = extent::lookup(&ReadTree::in_memory(inode, &root), block)?;
+    let mapping = extent::lookup(&ReadTree::with(inode, &root, Waiting::Forbidden), block)?;
     drop(root);
     keep(inode, block, mapping, version)
 }
@@ -143,7 +144,15 @@ fn found(mapping: Mapping, block: LogicalBlock) -> Found {
 }
 
 /// The mapping that holds byte `offset` of a file, for iomap.
-pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mapping> {
+///
+/// # Errors
+///
+/// If waiting is forbidden, `EAGAIN` where [`find_at_once`] says so.
+pub(crate) fn bytes(
+    inode: &Inode<Rext4>,
+    offset: u64,
+    waiting: Waiting,
+) -> FsResult<iomap::Mapping> {
     check_readable(inode)?;
     let size = inode.super_block().data().layout.block_size();
     let end_of_file = iomap::Mapping {
@@ -162,9 +171,16 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
     else {
         return Ok(end_of_file);
     };
-    let blocks = inode.data().tree.read();
+    let again = FsError::Kernel(code::EAGAIN);
+    let blocks = match waiting {
+        Waiting::Allowed => inode.data().tree.read(),
+        Waiting::Forbidden => inode.data().tree.try_read().ok_or(again)?,
+    };
     let version = inode.data().version();
     if kind == DataKind::BlockMap {
+        if waiting == Waiting::Forbidden {
+            return Err(again);
+        }
         let found = block_map::find(inode, &blocks, block)?;
         return Ok(to_bytes(size, block, found, version));
     }
@@ -177,7 +193,7 @@ pub(crate) fn bytes(inode: &Inode<Rext4>, offset: u64) -> FsResult<iomap::Mappin
             version,
         });
     }
-    let mut found = find_in(&ReadTree::new(inode, &blocks), block)?;
+    let mut found = find_in(&ReadTree::with(inode, &blocks, waiting), block)?;
     drop(blocks);
     if let (Found::Hole { len }, Some(next)) = (&mut found, delayed) {
         *len = (*len).min(next.start.0 - block.0);

@@ -7,6 +7,7 @@
 
 use super::{map, seed, store};
 use crate::{
+    dio::claim::Waiting,
     disk::{
         checksum::InodeSeed,
         extent::{
@@ -49,11 +50,15 @@ impl<'a> ReadTree<'a> {
         }
     }
 
-    /// As [`Self::new`], to be looked at only as far as it is in memory, and `EAGAIN` where it is
-    /// not.
-    pub(crate) fn in_memory(inode: &'a Inode<Rext4>, root: &'a [u8; ROOT_SIZE]) -> Self {
+    /// As [`Self::new`]; if waiting is forbidden, to be looked at only as far as it is in memory, and
+    /// `EAGAIN` where it is not.
+    pub(crate) fn with(
+        inode: &'a Inode<Rext4>,
+        root: &'a [u8; ROOT_SIZE],
+        waiting: Waiting,
+    ) -> Self {
         Self {
-            in_memory: true,
+            in_memory: waiting == Waiting::Forbidden,
             ..Self::new(inode, root)
         }
     }

@@ -402,7 +402,9 @@ impl<T: FileSystem> Table<T> {
         fallocate: Some(Self::fallocate),
         unlocked_ioctl: Some(ioctl::ioctl::<T>),
         compat_ioctl: Some(ioctl::compat_ioctl::<T>),
-        fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE | bindings::REXT4_FOP_DONTCACHE,
+        fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE
+            | bindings::REXT4_FOP_DONTCACHE
+            | bindings::REXT4_FOP_BUFFER_WASYNC,
         ..Self::EMPTY
     };
 

@@ -45,6 +45,8 @@ impl Place {
 pub enum Reason {
     /// A write, with the inode's lock held.
     Write,
+    /// The same of one that must not wait: what would have to is `EAGAIN`.
+    WriteAtOnce,
     /// A page fault, with the folio's lock held: nothing may be waited for that needs folios.
     Fault,
 }
@@ -171,6 +173,8 @@ impl<T: FileSystem> Table<T> {
             } else {
                 let reason = if flags & bindings::REXT4_IOMAP_FAULT != 0 {
                     Reason::Fault
+                } else if flags & bindings::REXT4_IOMAP_NOWAIT != 0 {
+                    Reason::WriteAtOnce
                 } else {
                     Reason::Write
                 };

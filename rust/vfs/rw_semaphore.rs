@@ -78,6 +78,16 @@ impl<T> RwSemaphore<T> {
             _not_send: NotThreadSafe,
         }
     }
+
+    /// Takes the lock for writing if that is possible at once.
+    pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
+        // SAFETY: by the type invariant the semaphore is initialised.
+        let taken = unsafe { bindings::down_write_trylock(self.sem.get()) };
+        (taken != 0).then(|| WriteGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
+    }
 }
 
 /// Shared access to what an [`RwSemaphore`] holds.

@@ -221,6 +221,11 @@ impl<T: DirectIo> Appends<T> {
         end.unwrap_or(inode.size())
     }
 
+    /// Whether none is under way: then [`Self::wait`] has nothing to wait for.
+    pub fn is_idle(&self, _lock: &ExclusiveLock<'_, T>) -> bool {
+        self.chain().is_none_or(|chain| chain.untold() == 0)
+    }
+
     /// Waits until none is under way, so that the size stays what it is as long as the lock is held.
     ///
     /// # Errors
