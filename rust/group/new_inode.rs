@@ -10,6 +10,7 @@
 use super::{
     allocate::visiting_order,
     descriptors::{Changed, GroupSummary},
+    tables::begins_table_block,
     Groups,
 };
 use crate::{
@@ -159,6 +160,10 @@ impl Groups {
             .inode_bitmap_to_change(handle, group, &summary)
             .and_then(|bitmap| {
                 let index = self.free_index(group, &bitmap)?;
+                if begins_table_block(&self.layout, &summary, index) {
+                    // The block is going to be zero.
+                    self.check_never_used(handle.journal().device(), group, &summary)?;
+                }
                 Ok((bitmap, index))
             });
         let (bitmap, index) = match found {

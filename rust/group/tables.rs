@@ -142,7 +142,7 @@ impl Groups {
     ///
     /// [`Corrupt`] if an inode is in use although the descriptor says that it never was: it would be
     /// lost. The group is locked.
-    fn check_never_used(
+    pub(super) fn check_never_used(
         &self,
         device: &BlockDevice,
         group: GroupNumber,
@@ -180,8 +180,9 @@ impl Groups {
     }
 
     /// Makes the block of the inode table that holds the inode with this index zero, if none of its
-    /// inodes was ever used: what is on the device there may be anything. The group is locked, and
-    /// `summary` does not count the inode yet.
+    /// inodes was ever used: what is on the device there may be anything. The group is locked,
+    /// `summary` does not count the inode yet, and that none is in use all the same was checked
+    /// ([`Self::check_never_used`]).
     ///
     /// The block is in the transaction from then on, so that all of it is written.
     pub(super) fn begin_table_block(
@@ -190,11 +191,10 @@ impl Groups {
         summary: &GroupSummary,
         index: u32,
     ) -> FsResult {
-        let block = index / self.layout.inodes_per_block().max(1);
-        if block < used_table_blocks(&self.layout, summary) {
+        if !begins_table_block(&self.layout, summary, index) {
             return Ok(());
         }
-        let at = summary.inode_table.0 + u64::from(block);
+        let at = summary.inode_table.0 + u64::from(table_block(&self.layout, index));
         let size = self.layout.block_size().bytes();
         let block = handle.create(FreshBuffer::get(handle.journal().device(), at, size)?)?;
         Ok(handle.write(&block)?.edit(|_| ())?)
@@ -211,7 +211,17 @@ pub(super) fn used_inodes(layout: &Layout, summary: &GroupSummary) -> u32 {
     }
 }
 
-/// The blocks at the start of an inode table that hold them.
+/// The block of a group's inode table that holds the inode with this index.
+fn table_block(layout: &Layout, index: u32) -> u32 {
+    index / layout.inodes_per_block().max(1)
+}
+
+/// Whether none of the inodes in the same block as the one with this index was ever used.
+pub(super) fn begins_table_block(layout: &Layout, summary: &GroupSummary, index: u32) -> bool {
+    table_block(layout, index) >= used_table_blocks(layout, summary)
+}
+
+/// The blocks at the start of an inode table that hold those that were.
 fn used_table_blocks(layout: &Layout, summary: &GroupSummary) -> u32 {
     used_inodes(layout, summary).div_ceil(layout.inodes_per_block().max(1))
 }
