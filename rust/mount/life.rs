@@ -190,11 +190,8 @@ impl FileSystem for Rext4 {
         // It must not write once the mount is read-only, and goes on with the new options.
         fs.background.stop();
         let result = reconfigure(sb, &asked.options, read_only);
-        let read_only = match result {
-            Ok(()) => read_only,
-            Err(_) => sb.is_read_only(),
-        };
-        if !read_only {
+        // If it is to be read-only and that has failed, the VFS may insist on it.
+        if !read_only && (result.is_ok() || !sb.is_read_only()) {
             fs.restart_zeroing(sb);
         }
         result.map_err(|e| fs.errno_at(sb, None, "remount", e))
