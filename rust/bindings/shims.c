@@ -200,10 +200,10 @@ void rext4_shim_bh_checksum_late(struct buffer_head *bh,
 	/* Write access to the buffer keeps its journal head. */
 	if (READ_ONCE(bh2jh(bh)->b_triggers) != trigger)
 		jbd2_journal_set_triggers(bh, trigger);
-	if (test_bit(LATE_BIT, &bh->b_state))
-		return;
-	rext4_shim_bh_set_kind(bh, kind);
-	set_bit(LATE_BIT, &bh->b_state);
+	if (!test_bit(KIND_BIT(kind), &bh->b_state))
+		rext4_shim_bh_set_kind(bh, kind);
+	if (!test_bit(LATE_BIT, &bh->b_state))
+		set_bit(LATE_BIT, &bh->b_state);
 }
 
 bool rext4_shim_bh_take_late(struct buffer_head *bh)

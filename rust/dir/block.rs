@@ -18,9 +18,14 @@ use crate::{
     },
     error::{FsError, FsResult},
     inode,
-    journal::kinds::{DIRECTORY_INDEX, DIRECTORY_LEAF},
+    journal::kinds::{DIRECTORY_INDEX, DIRECTORY_INDEX_CHECKSUM, DIRECTORY_LEAF},
     mount::Filesystem,
-    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle},
+    vfs::{
+        buffer::{Buffer, Kind},
+        checksum::crc32c,
+        inode::Inode,
+        jbd2::{Handle, LateChecksum},
+    },
     Rext4,
 };
 
@@ -35,6 +40,40 @@ pub(super) fn corrupt(block: LogicalBlock, problem: DirectoryProblem) -> FsError
 impl From<HtreeError> for FsError {
     fn from(error: HtreeError) -> Self {
         Self::Corrupt(error.into())
+    }
+}
+
+/// The checksum of a block of entries, which covers all of it, for each name that comes or goes.
+pub(super) struct LeafChecksum;
+
+impl LateChecksum for LeafChecksum {
+    const KIND: Kind = DIRECTORY_LEAF;
+    type Seed = InodeSeed;
+
+    fn postpone(_block: u64, bytes: &mut [u8], seed: InodeSeed) -> bool {
+        dirent::postpone_checksum(bytes, seed).is_ok()
+    }
+
+    fn complete(_block: u64, bytes: &mut [u8]) {
+        // There was a place for it.
+        let _ = dirent::complete_checksum(bytes, crc32c);
+    }
+}
+
+/// The checksum of a node of the index.
+struct IndexChecksum;
+
+impl LateChecksum for IndexChecksum {
+    const KIND: Kind = DIRECTORY_INDEX_CHECKSUM;
+    type Seed = InodeSeed;
+
+    fn postpone(_block: u64, bytes: &mut [u8], seed: InodeSeed) -> bool {
+        htree::postpone_checksum(bytes, seed).is_ok()
+    }
+
+    fn complete(_block: u64, bytes: &mut [u8]) {
+        // As above.
+        let _ = htree::complete_checksum(bytes, crc32c);
     }
 }
 
@@ -153,24 +192,21 @@ impl<'a> Blocks<'a> {
             drop(buffer);
             return self.leaf(number);
         }
-        // Not remembered: what this index is like is not known.
-        let checked = buffer.with(|bytes| match self.seed {
-            Some(seed) => htree::verify_checksum(bytes, seed),
-            None => Ok(()),
-        });
-        checked.map_err(|e| corrupt(number, DirectoryProblem::Index(e)))?;
+        self.check_index_checksum(&buffer)
+            .map_err(|e| corrupt(number, DirectoryProblem::Index(e)))?;
         Ok(buffer)
     }
 
     /// Reads a node of the index. Inside is what is wrong with a node that could be read.
     pub(super) fn index(&self, number: LogicalBlock) -> FsResult<Result<Buffer, HtreeError>> {
         let buffer = self.read(number)?;
-        let checked = buffer.verify_once(DIRECTORY_INDEX, |bytes| self.check_index(number, bytes));
+        let checked = self.check_index_checksum(&buffer).and_then(|()| {
+            buffer.verify_once(DIRECTORY_INDEX, |bytes| self.check_index(number, bytes))
+        });
         Ok(checked.map(|()| buffer))
     }
 
-    /// Changes the entries of a block that [`Self::leaf`] or [`Self::linear`] gave, and its checksum.
-    /// Needs a credit.
+    /// Changes the entries of a block that [`Self::leaf`] or [`Self::linear`] gave. Needs a credit.
     ///
     /// # Errors
     ///
@@ -185,29 +221,59 @@ impl<'a> Blocks<'a> {
         let is_index = buffer.with(|bytes| self.looks_like_index(number, bytes));
         let has_tail = self.seed.is_some() && !is_index;
         let inodes = self.fs().layout.inodes_count();
-        let edited = handle.write(buffer)?.edit(|bytes| {
-            let result = change(&mut DirBlockMut::new(bytes, inodes, has_tail))
-                .map_err(DirectoryProblem::Entries)?;
-            if is_index {
-                self.seal_index(bytes).map_err(DirectoryProblem::Index)?;
-            } else {
-                self.seal_leaf(bytes).map_err(DirectoryProblem::Entries)?;
-            }
-            Ok(result)
-        })?;
-        edited.map_err(|problem| corrupt(number, problem))
+        let change = |bytes: &mut [u8]| change(&mut DirBlockMut::new(bytes, inodes, has_tail));
+        let edited = if is_index {
+            self.edit_index(handle, buffer, change)
+        } else {
+            self.edit_leaf(handle, buffer, change)
+        };
+        edited?.map_err(|e| corrupt(number, DirectoryProblem::Entries(e)))
     }
 
-    /// Brings the checksum of a block of entries up to date.
-    pub(super) fn seal_leaf(&self, bytes: &mut [u8]) -> Result<(), DirError> {
-        self.seed
-            .map_or(Ok(()), |seed| dirent::update_checksum(bytes, seed))
+    /// Changes a block of entries, or makes it one. Needs a credit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::write`].
+    pub(super) fn edit_leaf<R>(
+        &self,
+        handle: &Handle<'_>,
+        buffer: &Buffer,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> FsResult<R> {
+        let token = handle.write(buffer)?;
+        Ok(token.edit_late::<LeafChecksum, _>(self.seed, edit)?)
     }
 
-    /// Brings the checksum of a node of the index up to date.
-    pub(super) fn seal_index(&self, bytes: &mut [u8]) -> Result<(), HtreeError> {
-        self.seed
-            .map_or(Ok(()), |seed| htree::update_checksum(bytes, seed))
+    /// Changes a node of the index, or makes it one. Needs a credit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::write`].
+    pub(super) fn edit_index<R>(
+        &self,
+        handle: &Handle<'_>,
+        buffer: &Buffer,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> FsResult<R> {
+        let token = handle.write(buffer)?;
+        Ok(token.edit_late::<IndexChecksum, _>(self.seed, edit)?)
+    }
+
+    /// The same, with the bytes of another node to look at.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::write`]; `EUCLEAN` if both are the same block.
+    pub(super) fn edit_index_from<R>(
+        &self,
+        handle: &Handle<'_>,
+        buffer: &Buffer,
+        source: &Buffer,
+        edit: impl FnOnce(&mut [u8], &[u8]) -> R,
+    ) -> FsResult<R> {
+        let token = handle.write(buffer)?;
+        Ok(token.edit_from_late::<IndexChecksum, _>(source, self.seed, edit)?)
     }
 
     fn looks_like_index(&self, number: LogicalBlock, bytes: &[u8]) -> bool {
@@ -228,10 +294,18 @@ impl<'a> Blocks<'a> {
         Ok(())
     }
 
+    /// Checks the checksum of a node of the index, of whatever sort that is.
+    fn check_index_checksum(&self, buffer: &Buffer) -> Result<(), HtreeError> {
+        let Some(seed) = self.seed else {
+            return Ok(());
+        };
+        buffer.verify_once(DIRECTORY_INDEX_CHECKSUM, |bytes| {
+            htree::verify_checksum(bytes, seed)
+        })
+    }
+
+    /// Checks a node of the index but for its checksum.
     fn check_index(&self, number: LogicalBlock, bytes: &[u8]) -> Result<(), HtreeError> {
-        if let Some(seed) = self.seed {
-            htree::verify_checksum(bytes, seed)?;
-        }
         if number == ROOT {
             Root::from_block(bytes, self.index_format())?;
         } else {

@@ -5,13 +5,13 @@
 //! They are metadata: their contents go through the journal, so that they can be written ones at
 //! once, in the same transaction in which they are filled.
 
+use super::block::LeafChecksum;
 use crate::{
     disk::{
-        dirent::{self, DirBlockMut},
+        dirent::DirBlockMut,
         extent::{Extent, State},
         features::Feature,
         units::{InodeNumber, LogicalBlock, PhysicalBlock},
-        Corrupt,
     },
     error::{euclean, FsError, FsResult},
     extent,
@@ -118,18 +118,15 @@ pub(crate) fn make_first(
     let seed = inode::seed(inode);
     new.set_size(i64::from(fs.layout.block_size().bytes()));
     let buffer = add_block(inode, handle, LogicalBlock(0))?;
-    handle
-        .write(&buffer)?
-        .edit(|bytes| {
-            DirBlockMut::create_first(
-                bytes,
-                fs.layout.inodes_count(),
-                seed.is_some(),
-                inode::number(inode),
-                parent,
-                fs.features.has(Feature::FILETYPE),
-            );
-            seed.map_or(Ok(()), |seed| dirent::update_checksum(bytes, seed))
-        })?
-        .map_err(|e| FsError::Corrupt(Corrupt::from(e)))
+    let token = handle.write(&buffer)?;
+    Ok(token.edit_late::<LeafChecksum, _>(seed, |bytes| {
+        DirBlockMut::create_first(
+            bytes,
+            fs.layout.inodes_count(),
+            seed.is_some(),
+            inode::number(inode),
+            parent,
+            fs.features.has(Feature::FILETYPE),
+        );
+    })?)
 }

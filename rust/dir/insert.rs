@@ -16,7 +16,6 @@ use crate::{
         htree::{hash::Hasher, search::Path},
         inode::InodeFlags,
         units::LogicalBlock,
-        Corrupt,
     },
     error::{FsError, FsResult},
     inode::{self, store},
@@ -109,13 +108,9 @@ fn insert_linear(
     }
     let (number, buffer) = grow::append(dir, handle)?;
     let inodes = blocks.fs().layout.inodes_count();
-    handle
-        .write(&buffer)?
-        .edit(|bytes| {
-            DirBlockMut::create(bytes, inodes, blocks.has_tails());
-            blocks.seal_leaf(bytes)
-        })?
-        .map_err(|e| FsError::Corrupt(Corrupt::from(e)))?;
+    blocks.edit_leaf(handle, &buffer, |bytes| {
+        DirBlockMut::create(bytes, inodes, blocks.has_tails());
+    })?;
     if !add(&Blocks::new(dir)?, handle, number, &buffer, new)? {
         // An empty block has room for the longest name.
         return Err(FsError::NO_SPACE);

@@ -75,15 +75,10 @@ fn write_leaf(
 ) -> FsResult {
     let inodes = blocks.fs().layout.inodes_count();
     let source = blocks.entries(leaf.copy.bytes());
-    let written = handle.write(buffer)?.edit(|bytes| {
-        let all = DirBlockMut::create_from(bytes, inodes, blocks.has_tails(), source, pieces);
-        blocks.seal_leaf(bytes).map(|()| all)
+    let all = blocks.edit_leaf(handle, buffer, |bytes| {
+        DirBlockMut::create_from(bytes, inodes, blocks.has_tails(), source, pieces)
     })?;
-    match written {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(lost(number)),
-        Err(e) => Err(corrupt(number, DirectoryProblem::Entries(e))),
-    }
+    all.then_some(()).ok_or_else(|| lost(number))
 }
 
 /// Gives a directory of one block an index, with one leaf.
@@ -102,14 +97,12 @@ pub(super) fn make_index(dir: &Directory<'_, Rext4>, handle: &Handle<'_>) -> FsR
     write_leaf(&blocks, handle, (number, &buffer), &leaf, names)?;
 
     let format = blocks.index_format();
-    let token = handle.write(&root)?;
-    token
-        .edit(|bytes| {
-            edit::create_root(bytes, format, version, number)?;
-            blocks.seal_index(bytes)
+    handle.write(&root)?.forget_kinds();
+    blocks
+        .edit_index(handle, &root, |bytes| {
+            edit::create_root(bytes, format, version, number)
         })?
         .map_err(bad_index(ROOT))?;
-    token.forget_kinds();
     crate::inode::store::set_flag(dir, handle, InodeFlags::INDEX)
 }
 
@@ -164,11 +157,9 @@ fn add_child(
     hash: u32,
     child: LogicalBlock,
 ) -> FsResult {
-    handle
-        .write(buffer)?
-        .edit(|bytes| {
-            edit::insert(bytes, blocks.index_format(), position, hash, child)?;
-            blocks.seal_index(bytes)
+    blocks
+        .edit_index(handle, buffer, |bytes| {
+            edit::insert(bytes, blocks.index_format(), position, hash, child)
         })?
         .map_err(bad_index(node))
 }
@@ -201,20 +192,13 @@ fn split_node(
     let format = blocks.index_format();
     let old = blocks.index(full)?.map_err(bad_index(full))?;
     let (child, new) = grow::append(dir, handle)?;
-    let hash = handle
-        .write(&new)?
-        .edit_from(&old, |bytes, old| {
-            let hash = edit::create_upper_half(bytes, old, format)?;
-            blocks.seal_index(bytes)?;
-            Ok(hash)
+    let hash = blocks
+        .edit_index_from(handle, &new, &old, |bytes, old| {
+            edit::create_upper_half(bytes, old, format)
         })?
         .map_err(bad_index(full))?;
-    handle
-        .write(&old)?
-        .edit(|bytes| {
-            edit::keep_lower_half(bytes, format)?;
-            blocks.seal_index(bytes)
-        })?
+    blocks
+        .edit_index(handle, &old, |bytes| edit::keep_lower_half(bytes, format))?
         .map_err(bad_index(full))?;
     add_child(blocks, handle, above, hash, child)
 }
@@ -224,18 +208,14 @@ fn deepen(dir: &Directory<'_, Rext4>, handle: &Handle<'_>, blocks: &Blocks<'_>) 
     let format = blocks.index_format();
     let root = blocks.index(ROOT)?.map_err(bad_index(ROOT))?;
     let (child, new) = grow::append(dir, handle)?;
-    handle
-        .write(&new)?
-        .edit_from(&root, |bytes, root| {
-            edit::create_below_root(bytes, root, format)?;
-            blocks.seal_index(bytes)
+    blocks
+        .edit_index_from(handle, &new, &root, |bytes, root| {
+            edit::create_below_root(bytes, root, format)
         })?
         .map_err(bad_index(ROOT))?;
-    handle
-        .write(&root)?
-        .edit(|bytes| {
-            edit::push_down(bytes, format, child)?;
-            blocks.seal_index(bytes)
+    blocks
+        .edit_index(handle, &root, |bytes| {
+            edit::push_down(bytes, format, child)
         })?
         .map_err(bad_index(ROOT))
 }

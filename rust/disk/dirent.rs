@@ -10,7 +10,7 @@
 mod edit;
 mod split;
 
-use super::checksum::InodeSeed;
+use super::checksum::{Crc32cFn, InodeSeed};
 use super::error::ChecksumMismatch;
 use super::file_type::FileType;
 use super::units::InodeNumber;
@@ -322,14 +322,31 @@ pub fn verify_checksum(block: &[u8], seed: InodeSeed) -> Result<(), DirError> {
     })
 }
 
-/// Makes the checksum of a block of entries that of its present content.
+/// Puts the checksum of a block of entries off, until it is done with: in its place goes what
+/// [`complete_checksum`] needs. Such a block must not get to the disk.
 ///
 /// # Errors
 ///
 /// [`DirProblem::NoTail`], with nothing changed.
-pub fn update_checksum(block: &mut [u8], seed: InodeSeed) -> Result<(), DirError> {
-    let (covered, _) = split_tail(block)?;
-    let checksum = seed.checksum(covered);
+pub fn postpone_checksum(block: &mut [u8], seed: InodeSeed) -> Result<(), DirError> {
+    set_checksum(block, |_, _| seed.value())
+}
+
+/// Makes the checksum right that [`postpone_checksum`] has put off. To be called once.
+///
+/// # Errors
+///
+/// As for [`postpone_checksum`].
+pub fn complete_checksum(block: &mut [u8], update: Crc32cFn) -> Result<(), DirError> {
+    set_checksum(block, |covered, stored| {
+        InodeSeed::stored(update, stored).checksum(covered)
+    })
+}
+
+/// Stores what `make` makes of the bytes that are covered and of what was stored before.
+fn set_checksum(block: &mut [u8], make: impl FnOnce(&[u8], u32) -> u32) -> Result<(), DirError> {
+    let (covered, tail) = split_tail(block)?;
+    let checksum = make(covered, tail.checksum.get());
     if let Ok((_, tail)) = Tail::mut_from_suffix(block) {
         tail.checksum.set(checksum);
     }

@@ -15,7 +15,7 @@ pub mod edit;
 pub mod hash;
 pub mod search;
 
-use super::checksum::InodeSeed;
+use super::checksum::{Crc32cFn, InodeSeed};
 use super::error::ChecksumMismatch;
 use super::units::LogicalBlock;
 use core::fmt;
@@ -377,18 +377,38 @@ pub fn verify_checksum(block: &[u8], seed: InodeSeed) -> Result<(), HtreeError> 
         .map_err(|mismatch| HtreeError::new(HtreeProblem::Checksum(mismatch)))
 }
 
-/// Makes the checksum of a node of the index that of its present content.
+/// Puts the checksum of a node of the index off, until it is done with: in its place goes what
+/// [`complete_checksum`] needs. Such a block must not get to the disk.
 ///
 /// # Errors
 ///
 /// As [`verify_checksum`] where there is no place for one, with nothing changed.
-pub fn update_checksum(block: &mut [u8], seed: InodeSeed) -> Result<(), HtreeError> {
+pub fn postpone_checksum(block: &mut [u8], seed: InodeSeed) -> Result<(), HtreeError> {
+    set_checksum(block, |_, _| seed.value())
+}
+
+/// Makes the checksum right that [`postpone_checksum`] has put off. To be called once.
+///
+/// # Errors
+///
+/// As for [`postpone_checksum`].
+pub fn complete_checksum(block: &mut [u8], update: Crc32cFn) -> Result<(), HtreeError> {
+    set_checksum(block, |covered, tail| {
+        covered.checksum(InodeSeed::stored(update, tail.checksum.get()), tail)
+    })
+}
+
+/// Stores what `make` makes of the bytes that are covered and of the tail as it was before.
+fn set_checksum(
+    block: &mut [u8],
+    make: impl FnOnce(&Covered<'_>, &IndexTail) -> u32,
+) -> Result<(), HtreeError> {
     let short = HtreeError::new(HtreeProblem::Short);
     let covered = Covered::of(block)?;
     let start = covered.tail;
     let bytes = block.get(start..).unwrap_or_default();
     let (tail, _) = IndexTail::ref_from_prefix(bytes).map_err(|_| short)?;
-    let checksum = covered.checksum(seed, tail);
+    let checksum = make(&covered, tail);
     let bytes = block.get_mut(start..).unwrap_or_default();
     let (tail, _) = IndexTail::mut_from_prefix(bytes).map_err(|_| short)?;
     tail.checksum.set(checksum);

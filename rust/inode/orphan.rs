@@ -261,18 +261,13 @@ fn edit_slot(
         .blocks
         .get(index)
         .ok_or_else(|| FsError::Kernel(euclean()))?;
-    let buffer = handle.write(block)?;
-    if state.seed.is_some() {
-        buffer.checksum_late::<OrphanChecksum>();
-    }
-    buffer.edit(|bytes| {
-        let mut orphans = OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
-        let changed = change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()));
-        if let Some(seed) = state.seed {
-            orphans.postpone_checksum(seed);
-        }
-        changed
-    })?
+    handle
+        .write(block)?
+        .edit_late::<OrphanChecksum, _>(state.seed, |bytes| {
+            let mut orphans =
+                OrphanBlock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
+            change(&mut orphans).map_err(|e| FsError::Corrupt(e.into()))
+        })?
 }
 
 /// The checksum of a block of the orphan file: each file that is deleted changes one twice.
@@ -280,6 +275,13 @@ struct OrphanChecksum;
 
 impl LateChecksum for OrphanChecksum {
     const KIND: Kind = ORPHAN_BLOCK;
+    type Seed = InodeSeed;
+
+    fn postpone(_block: u64, bytes: &mut [u8], seed: InodeSeed) -> bool {
+        OrphanBlock::from_bytes(bytes)
+            .map(|mut orphans| orphans.postpone_checksum(seed))
+            .is_ok()
+    }
 
     fn complete(block: u64, bytes: &mut [u8]) {
         // It was one when the checksum was put off.

@@ -24,7 +24,7 @@ use crate::{
         buffer::{Buffer, FreshBuffer, Kind},
         checksum::crc32c,
         inode::Inode,
-        jbd2::{BufferMut, Handle, LateChecksum},
+        jbd2::{Handle, LateChecksum},
     },
     Rext4,
 };
@@ -138,17 +138,15 @@ struct NodeChecksum;
 
 impl LateChecksum for NodeChecksum {
     const KIND: Kind = EXTENT_NODE;
+    type Seed = InodeSeed;
+
+    fn postpone(block: u64, bytes: &mut [u8], seed: InodeSeed) -> bool {
+        postpone_checksum(bytes, PhysicalBlock(block), seed).is_ok()
+    }
 
     fn complete(block: u64, bytes: &mut [u8]) {
-        // Fails for a block that is no node; then there is no place for a checksum.
+        // There was a place for it.
         let _ = complete_checksum(bytes, PhysicalBlock(block), crc32c);
-    }
-}
-
-fn postpone(bytes: &mut [u8], at: PhysicalBlock, seed: Option<InodeSeed>) {
-    if let Some(seed) = seed {
-        // As above.
-        let _ = postpone_checksum(bytes, at, seed);
     }
 }
 
@@ -195,14 +193,6 @@ impl<'a, 'j> WriteTree<'a, 'j> {
         store::store(self.inode, self.handle, self.root)?;
         self.inode.data().sync_point.note(self.handle, Change::Data);
         Ok(())
-    }
-
-    fn write<'b>(&'b self, block: &'b Buffer) -> FsResult<BufferMut<'b>> {
-        let node = self.handle.write(block)?;
-        if self.seed.is_some() {
-            node.checksum_late::<NodeChecksum>();
-        }
-        Ok(node)
     }
 
     fn block_bytes(&self) -> u64 {
@@ -252,12 +242,8 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     }
 
     fn edit<R>(&mut self, block: &Buffer, f: impl FnOnce(&mut [u8]) -> R) -> FsResult<R> {
-        let (seed, at) = (self.seed, self.location(block));
-        Ok(self.write(block)?.edit(|bytes| {
-            let result = f(bytes);
-            postpone(bytes, at, seed);
-            result
-        })?)
+        let node = self.handle.write(block)?;
+        Ok(node.edit_late::<NodeChecksum, _>(self.seed, f)?)
     }
 
     fn edit_from<R>(
@@ -266,12 +252,8 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         source: &Buffer,
         f: impl FnOnce(&mut [u8], &[u8]) -> R,
     ) -> FsResult<R> {
-        let (seed, at) = (self.seed, self.location(block));
-        Ok(self.write(block)?.edit_from(source, |bytes, source| {
-            let result = f(bytes, source);
-            postpone(bytes, at, seed);
-            result
-        })?)
+        let node = self.handle.write(block)?;
+        Ok(node.edit_from_late::<NodeChecksum, _>(source, self.seed, f)?)
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {

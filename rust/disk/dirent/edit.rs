@@ -2,7 +2,7 @@
 
 //! Changes to a directory block: making one, adding, replacing and removing entries.
 //!
-//! None of them brings the checksum up to date: see [`update_checksum`](super::update_checksum).
+//! None of them brings the checksum up to date: see [`postpone_checksum`](super::postpone_checksum).
 
 use super::{record_for, DirBlock, DirError, Entry, Header, Tail, HEADER_SIZE, MAX_NAME};
 use crate::disk::file_type::FileType;

@@ -2,7 +2,7 @@
 
 //! Changes to the nodes of an index: making them, adding entries, splitting.
 //!
-//! None of them brings the checksum up to date: see [`update_checksum`](super::update_checksum).
+//! None of them brings the checksum up to date: see [`postpone_checksum`](super::postpone_checksum).
 //! What takes two nodes takes one to change and one to look at, and is done in two steps: first the
 //! new node is made of the old one, then the old one gives up what it lost.
 

@@ -281,7 +281,8 @@ impl BufferMut<'_> {
 
     /// Changes the bytes, and has the change written with the transaction.
     ///
-    /// `edit` must not sleep, nor look at this buffer again, and leaves the block's checksum right.
+    /// `edit` must not sleep, nor look at this buffer again, and leaves the block's checksum right,
+    /// unless that is [late](Self::edit_late).
     /// Needs a credit the first time that a block is changed in a transaction.
     ///
     /// # Errors

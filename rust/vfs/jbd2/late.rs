@@ -9,30 +9,35 @@
 //! the block gets its checksum; the bytes in memory, which go to the block's place later, are the same.
 //!
 //! ```text
-//!   Handle::write ─▶ checksum_late ─▶ edit, edit, … ─▶ commit, or the next transaction's write
-//!                    "late" is noted                   late? then the checksum; noted no more
+//!   Handle::write ─▶ edit_late, edit_late, … ─▶ commit, or the next transaction's write
+//!                    "late" is noted             late? then the checksum; noted no more
 //! ```
 //!
 //! Whether it is late is a bit of `b_state`. While it is, the place of the checksum holds what
 //! [`LateChecksum::complete`] needs, and the block is known to be of its [kind](Kind), so nobody
-//! looks there. Such a block is changed and not committed, so it stays in memory, and never gets to the
+//! looks there. Who looks whether it is of that kind is kept from who edits it by a lock of the inode. Such a block is changed and not committed, so it stays in memory, and never gets to the
 //! disk: jbd2 writes it after a commit alone. A program that reads the block device of a mounted
 //! file system may see it.
 
 use super::BufferMut;
 use crate::{
     bindings,
-    vfs::buffer::{with_raw, Kind},
+    vfs::buffer::{with_raw, Buffer, Kind},
 };
-use kernel::ffi;
+use kernel::{error::Result, ffi};
 
 /// A kind of blocks whose checksum is computed at the end.
 pub(crate) trait LateChecksum {
-    /// The kind.
+    /// What blocks with a right checksum are.
     const KIND: Kind;
+    /// What the checksum starts from.
+    type Seed: Copy;
 
-    /// Puts the checksum into block `block` of the device, which has these bytes and was changed.
-    /// Must not sleep.
+    /// Puts the seed into the place of the checksum of block `block` of the device, which has these
+    /// bytes; false if there is no such place. Must not sleep.
+    fn postpone(block: u64, bytes: &mut [u8], seed: Self::Seed) -> bool;
+
+    /// Puts the checksum there. Must not sleep.
     fn complete(block: u64, bytes: &mut [u8]);
 }
 
@@ -46,10 +51,46 @@ impl<C: LateChecksum> Trigger<C> {
 }
 
 impl BufferMut<'_> {
-    /// From now on until the end of the transaction the checksum is none of who edits the block.
+    /// As [`Self::edit`], but for the checksum, which is left to the end of the transaction. Without a
+    /// seed there is none.
     ///
-    /// What he leaves in its place is for `C`.
-    pub(crate) fn checksum_late<C: LateChecksum>(&self) {
+    /// # Errors
+    ///
+    /// As for [`Self::edit`].
+    pub(crate) fn edit_late<C: LateChecksum, R>(
+        &self,
+        seed: Option<C::Seed>,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
+        self.edit(|bytes| {
+            let result = edit(bytes);
+            self.postpone::<C>(bytes, seed);
+            result
+        })
+    }
+
+    /// The same as [`Self::edit_from`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::edit_from`].
+    pub(crate) fn edit_from_late<C: LateChecksum, R>(
+        &self,
+        source: &Buffer,
+        seed: Option<C::Seed>,
+        edit: impl FnOnce(&mut [u8], &[u8]) -> R,
+    ) -> Result<R> {
+        self.edit_from(source, |bytes, source| {
+            let result = edit(bytes, source);
+            self.postpone::<C>(bytes, seed);
+            result
+        })
+    }
+
+    fn postpone<C: LateChecksum>(&self, bytes: &mut [u8], seed: Option<C::Seed>) {
+        if !seed.is_some_and(|seed| C::postpone(self.buffer().block(), bytes, seed)) {
+            return;
+        }
         let trigger = core::ptr::from_ref(Trigger::<C>::TYPE).cast_mut();
         // SAFETY: the buffer is valid, and in the handle's transaction: that is what this token
         // stands for. The trigger lives as long as the module, and nobody writes to it.
