@@ -15,7 +15,7 @@ use crate::{
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
         inode::{ExclusiveLock, Inode, InodeOperations},
-        iomap::{IomapOperations, Mapping, Place, Reason},
+        iomap::{IomapOperations, Mapping, Reason},
         posix_acl::{AclKind, PosixAcl},
         stat::{Attributes, DirectIoAlignment},
     },
@@ -178,18 +178,8 @@ impl IomapOperations for Rext4 {
         inode.data().version()
     }
 
-    fn map_xattr(inode: &Inode<Self>, offset: u64) -> Result<Option<Mapping>> {
-        let size = inode.super_block().data().layout.block_size();
-        let len = u64::from(size.bytes());
-        let block = inode.data().xattr_block.read().filter(|_| offset < len);
-        Ok(block
-            .and_then(|block| size.byte_of_physical(block))
-            .map(|byte| Mapping {
-                offset: 0,
-                len,
-                place: Place::Written(byte),
-                version: 0,
-            }))
+    fn map_xattr(inode: &Inode<Self>) -> Result<Option<Mapping>> {
+        crate::xattr::map(inode).map_err(|e| Filesystem::errno(inode, "look up attributes", e))
     }
 }
 

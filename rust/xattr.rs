@@ -31,6 +31,7 @@ use crate::{
         buffer::Buffer,
         file::FileOperations as _,
         inode::Inode,
+        iomap::{Mapping, Place},
         jbd2::Handle,
         posix_acl::AclKind,
         xattr::{Condition, Name, NameList, Namespace, ValueSink, XattrOperations},
@@ -190,6 +191,39 @@ fn look<R>(
         Looked::Done(result) => Ok(Some(result)),
         Looked::GoOn => Ok(None),
     }
+}
+
+/// Where the attributes lie on the device: those in the inode, or if it has none there, the block.
+///
+/// # Errors
+///
+/// Damage.
+pub(crate) fn map(inode: &Inode<Rext4>) -> FsResult<Option<Mapping>> {
+    let fs = inode.super_block().data();
+    let size = fs.layout.block_size();
+    let mapping = |place, len| Mapping {
+        offset: 0,
+        len,
+        place,
+        version: 0,
+    };
+    let block = inode.data().xattr_block.read();
+    let inside = inode::with_raw(inode, |bytes| -> Result<_, Corrupt> {
+        let raw = format::Inode::from_bytes(bytes)?;
+        let area = raw.xattr_area().unwrap_or_default();
+        let len = area.len() as u64;
+        Ok(Xattrs::in_inode(area)?.map(|_| (bytes.len() as u64 - len, len)))
+    })??;
+    if let Some((start, len)) = inside {
+        let location = fs.groups()?.locate_inode(inode::number(inode))?;
+        let table = size.byte_of_physical(location.block);
+        return Ok(table.map(|byte| {
+            let byte = byte + u64::from(location.offset) + start;
+            mapping(Place::Inline(byte), len)
+        }));
+    }
+    let byte = block.and_then(|block| size.byte_of_physical(block));
+    Ok(byte.map(|byte| mapping(Place::Written(byte), size.bytes().into())))
 }
 
 /// The block at `place`, which holds attributes of the inode, if there is one.

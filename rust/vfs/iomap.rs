@@ -31,6 +31,8 @@ pub enum Place {
     Written(u64),
     /// At this byte of the device, where nothing was written yet: it reads as zeros.
     Unwritten(u64),
+    /// At this byte of the device, in a block that holds other things too. For FIEMAP alone.
+    Inline(u64),
 }
 
 impl Place {
@@ -94,8 +96,9 @@ pub trait IomapOperations: Sized {
     where
         Self: FileSystem;
 
-    /// The same for extended attributes instead of data, for FIEMAP; `None` if there are none.
-    fn map_xattr(inode: &Inode<Self>, offset: u64) -> Result<Option<Mapping>>
+    /// Where extended attributes lie, for FIEMAP: a mapping of which all is wanted that begins at byte
+    /// 0; `None` if there are none.
+    fn map_xattr(inode: &Inode<Self>) -> Result<Option<Mapping>>
     where
         Self: FileSystem;
 }
@@ -251,7 +254,8 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: iomap passes an inode of ours.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map_xattr(inode, offset as u64)?.ok_or(kernel::error::code::ENOENT)?;
+            let map = T::map_xattr(inode)?.filter(|map| (offset as u64) < map.len);
+            let map = map.ok_or(kernel::error::code::ENOENT)?;
             // SAFETY: iomap passes a structure to fill.
             let out = unsafe { &mut *out };
             fill(inode, &map, out);
@@ -268,6 +272,7 @@ pub(super) fn fill<T: FileSystem>(inode: &Inode<T>, map: &Mapping, out: &mut bin
         Place::Delayed { .. } => (bindings::IOMAP_DELALLOC, u64::MAX),
         Place::Written(addr) => (bindings::IOMAP_MAPPED, addr),
         Place::Unwritten(addr) => (bindings::IOMAP_UNWRITTEN, addr),
+        Place::Inline(addr) => (bindings::IOMAP_INLINE, addr),
     };
     out.type_ = kind as u16;
     if let Place::Delayed { is_new: true } = map.place {

@@ -92,13 +92,14 @@ def read_directory(path: Path | str, start: int = 0, buffer_size: int = 32768) -
         os.close(descriptor)
 
 
-def fiemap(descriptor: int, *, sync: bool = True) -> list[tuple[int, int, int, int]]:
-    """The extents of a file: (logical, physical, length in bytes, flags); by default it is written back first."""
+def fiemap(descriptor: int, *, sync: bool = True, xattr: bool = False) -> list[tuple[int, int, int, int]]:
+    """The extents of a file: (logical, physical, length in bytes, flags); by default it is written back first.
+    With `xattr` those of its attributes."""
     extents: list[tuple[int, int, int, int]] = []
     room = 512
     start = 0
     while True:
-        request = bytearray(struct.pack("<QQIIII", start, (1 << 64) - 1 - start, int(sync), 0, room, 0))
+        request = bytearray(struct.pack("<QQIIII", start, (1 << 64) - 1 - start, int(sync) + 2 * xattr, 0, room, 0))
         request += bytes(56 * room)
         fcntl.ioctl(descriptor, _FIEMAP, request)
         mapped = struct.unpack_from("<I", request, 20)[0]
