@@ -20,7 +20,7 @@ unsigned int rext4_shim_page_shift(void);
  * to be computed. They use the bits from the top down, where no other file system
  * on the same device has left anything.
  */
-#define REXT4_BH_KINDS 7u
+#define REXT4_BH_KINDS 8u
 
 u32 rext4_shim_bdev_number(struct block_device *bdev);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);

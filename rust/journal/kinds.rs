@@ -21,4 +21,4 @@ pub(crate) const DIRECTORY_INDEX_CHECKSUM: Kind = Kind::new(6);
 /// A block of extended attributes.
 pub(crate) const XATTR_BLOCK: Kind = Kind::new(4);
 /// A block of the orphan file.
-pub(crate) const ORPHAN_BLOCK: Kind = Kind::new(6);
+pub(crate) const ORPHAN_BLOCK: Kind = Kind::new(7);
