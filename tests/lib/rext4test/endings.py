@@ -109,13 +109,17 @@ def errors(kind: Kind, seed: int, count: int) -> int:
                 places = [(physical, length) for _, physical, length, _ in fiemap(file.fileno())]
 
             def step() -> None:
+                device.load(whole, quick=race.dice.randrange(2) == 0)
                 start, length = race.dice.choice(places)
                 skipped = race.dice.randrange(0, length, 4096)
                 bad = (start + skipped, race.dice.randrange(4096, length - skipped + 1, 4096))
                 device.load(*broken(disk, bad), quick=race.dice.randrange(2) == 0)
-                device.load(whole, quick=race.dice.randrange(2) == 0)
 
+            # So that also a writer who is done at once has met something.
+            start, length = places[0]
+            device.load(*broken(disk, (start, length // 8192 * 4096)), quick=True)
             [done] = race.beside(step, race.writer("--errors 1000000 --passes 2"))
+            device.load(whole)
             check(done["errors"] > 0 and done["writes"] > 0, f"nothing was tested: {done}")
             race.judge()
             settled(filesystem)
