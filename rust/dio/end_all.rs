@@ -57,8 +57,11 @@ pub(super) fn end_appends(
             all_whole &= lost.is_ok();
         }
     }
+    let has_ended = || end_of_file.is_alone();
+    if !all_whole && has_ended() {
+        ahead::forget(inode);
+    }
     if all_whole {
-        let has_ended = || end_of_file.is_alone();
         let reserve = writes.iter_mut().flatten().find_map(Ended::io_end);
         let reserve = reserve.map(io_end::IoEnd::reserve);
         let released = ahead::give_back(inode, reserve, has_ended)

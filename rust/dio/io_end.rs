@@ -125,6 +125,9 @@ pub(crate) fn end_io(
             ahead::give_back(inode, reserve, || true)
         })
         .and_then(|()| truncate::release_orphan(inode));
+    if given_back.is_err() {
+        ahead::forget(inode);
+    }
     converted.and(given_back)
 }
 

@@ -122,7 +122,21 @@ pub(crate) fn take(
     Ok(Some((start, len, left.start..end)))
 }
 
-/// Frees them if the chain `has_ended`, which is asked with the tree's lock held.
+/// Leaves them to recovery: the file stays an orphan. For when something failed at the end of a chain.
+pub(crate) fn forget(inode: &Inode<Rext4>) {
+    inode.data().ahead.set(LogicalBlock(0)..LogicalBlock(0));
+}
+
+/// Where the file ends, in memory or on disk.
+fn end_of_file(inode: &Inode<Rext4>) -> LogicalBlock {
+    let size = inode.super_block().data().layout.block_size();
+    let bytes = inode.size().max(inode.data().disk_size());
+    let blocks = size.blocks_for(u64::try_from(bytes).unwrap_or(0));
+    LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX))
+}
+
+/// Frees them if the chain `has_ended`, which is asked with the tree's lock held. If that fails they are
+/// [forgotten](forget).
 pub(crate) fn give_back(
     inode: &Inode<Rext4>,
     reserve: Option<&mut ConversionReserve>,
@@ -134,15 +148,20 @@ pub(crate) fn give_back(
     }
     // Nobody sets others as long as it has ended.
     let tid = Tid::from_raw(ahead.tid.load(Ordering::Relaxed));
-    truncate::remove_by(inode, reserve, Some(tid), |left| {
-        let mut range = ahead.get();
-        range.end = left.unwrap_or(range.end);
-        if range.is_empty() || !has_ended() {
+    let freed = truncate::remove_by(inode, reserve, Some(tid), |left| {
+        // They are one run, so that there is only one step.
+        if left.is_some() || !has_ended() {
             return None;
         }
-        // Who comes now finds none, and no blocks either, when he gets the tree's lock. They are one
-        // run, so that this is the only step.
-        ahead.set(LogicalBlock(0)..LogicalBlock(0));
-        Some(range)
-    })
+        // Who comes now finds none, and no blocks either, when he gets the tree's lock.
+        let mut range = ahead.get();
+        forget(inode);
+        // Never what is in the file.
+        range.start = range.start.max(end_of_file(inode));
+        (!range.is_empty()).then_some(range)
+    });
+    if freed.is_err() {
+        forget(inode);
+    }
+    freed
 }
