@@ -151,7 +151,8 @@ pub(crate) fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
 
 impl IomapOperations for Rext4 {
     fn map(inode: &Inode<Self>, offset: u64, _len: u64) -> Result<Mapping> {
-        map::bytes(inode, offset, Waiting::Allowed).map_err(|e| Filesystem::errno(inode, "look up a block", e))
+        map::bytes(inode, offset, Waiting::Allowed)
+            .map_err(|e| Filesystem::errno(inode, "look up a block", e))
     }
 
     fn map_for_write(

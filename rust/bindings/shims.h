@@ -202,6 +202,7 @@ struct rext4_ioend_queue {
 	struct task_struct *submitter;
 	/* What was done when the submitter's submission returned: his alone. */
 	struct list_head own;
+	unsigned int own_count;
 };
 
 void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
@@ -212,8 +213,11 @@ void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
 				  struct workqueue_struct *workers);
 /*
  * Until the end of it, what this task submits and the device completes at once
- * is kept for this task. Returns false if another task does so.
+ * is kept for this task, up to REXT4_OWN_IOENDS of them: each holds memory and
+ * a reserve, and the workers go on beside it. Returns false if another task
+ * does so.
  */
+#define REXT4_OWN_IOENDS 16
 bool rext4_shim_ioend_queue_begin(struct rext4_ioend_queue *queue);
 void rext4_shim_ioend_queue_end(struct rext4_ioend_queue *queue,
 				struct list_head *ready);

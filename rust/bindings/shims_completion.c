@@ -27,6 +27,7 @@ void rext4_shim_ioend_queue_init(struct rext4_ioend_queue *queue,
 	INIT_WORK(&queue->work, complete);
 	queue->submitter = NULL;
 	INIT_LIST_HEAD(&queue->own);
+	queue->own_count = 0;
 }
 
 bool rext4_shim_ioend_queue_begin(struct rext4_ioend_queue *queue)
@@ -52,6 +53,7 @@ void rext4_shim_ioend_queue_end(struct rext4_ioend_queue *queue,
 				struct list_head *ready)
 {
 	take_ready(&queue->own, ready);
+	queue->own_count = 0;
 	/* The next submitter finds the list empty. */
 	smp_store_release(&queue->submitter, NULL);
 }
@@ -62,8 +64,10 @@ static void ioend_is_ready(struct bio *bio)
 	struct iomap_ioend *ioend = iomap_ioend_from_bio(bio);
 	unsigned long flags;
 
-	if (in_task() && READ_ONCE(queue->submitter) == current) {
+	if (in_task() && READ_ONCE(queue->submitter) == current &&
+	    queue->own_count < REXT4_OWN_IOENDS) {
 		list_add_tail(&ioend->io_list, &queue->own);
+		queue->own_count++;
 		return;
 	}
 	/*

@@ -56,8 +56,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     }
     if inode.has_direct_io(&lock) {
-        wait_for_direct_writes(request, bytes)
-            .map_err(|e| Filesystem::errno(inode, "write", e))?;
+        wait_for_direct_writes(request, bytes).map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if at_once && request.position() > inode.size() {
         // What is behind the end may have to be read, to be cleared.

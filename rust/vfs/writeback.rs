@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A device in memory is done before the submission returns. Then the task that submits completes
-//! what it has submitted, when all of it is.
+//! the first few of what it has submitted, when all of it is.
 
 use super::{
     inode::Inode,
@@ -168,7 +168,7 @@ unsafe extern "C" fn work<T: FileSystem + Writeback>(work: *mut bindings::work_s
 }
 
 /// The task that writes an inode back. What the device completes while it is submitted, as one in
-/// memory does, is completed by this task at the end, and by no worker: to wake one takes longer.
+/// memory does, is completed by this task at the end, if it is little: to wake a worker takes longer.
 ///
 /// # Invariants
 ///
@@ -392,7 +392,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileSystem + Writeback>(
     from_result(|| {
         // SAFETY: the VFS passes a valid mapping, and keeps its inode.
         let (host, inode) = unsafe { ((*mapping).host, Inode::<T>::from_raw((*mapping).host)) };
-        // Without a folio's lock, a handle or a reserve when it is dropped, as a worker.
+        // Without a folio's lock or a handle when it is dropped, as a worker.
         let _submitter = Submitter::new(inode);
         let mut context = bindings::iomap_writepage_ctx {
             inode: host,
