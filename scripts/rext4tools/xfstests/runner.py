@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator
 
-from .. import guest, module, qemu
+from .. import guest, kernel, module, qemu
 from ..base import BUILD, Failure, say
 from ..console import HARMLESS, REPORTS
 from . import summary
@@ -195,6 +195,8 @@ class Runner:
         }
         text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         (directory / "settings").write_text(text, encoding="utf-8")
+        built_with = kernel.get(self._settings.kernel).config
+        (directory / "config").write_text(built_with, encoding="utf-8")
         (directory / "lists").mkdir()
         (directory / "results").mkdir()
         for item in items:
