@@ -103,8 +103,15 @@ impl FileOperations for Rext4 {
         offset: i64,
         len: i64,
     ) -> Result {
-        fallocate::fallocate(file, mode, keep_size, offset, len)
-            .map_err(|e| Filesystem::errno(file.inode(), "fallocate", e))
+        let inode = file.inode();
+        let done = || -> FsResult {
+            fallocate::fallocate(file, mode, keep_size, offset, len)?;
+            if file.is_sync() {
+                sync(inode, false)?;
+            }
+            Ok(())
+        };
+        done().map_err(|e| Filesystem::errno(inode, "fallocate", e))
     }
 
     fn move_extents(

@@ -531,6 +531,11 @@ bool rext4_shim_file_is_last_writer(const struct file *file)
 	       atomic_read(&file_inode(file)->i_writecount) == 1;
 }
 
+bool rext4_shim_file_is_sync(const struct file *file)
+{
+	return (file->f_flags & O_DSYNC) || IS_SYNC(file_inode(file));
+}
+
 void rext4_shim_file_can_odirect(struct file *file)
 {
 	file->f_mode |= FMODE_CAN_ODIRECT | FMODE_NOWAIT;

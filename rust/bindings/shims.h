@@ -319,6 +319,7 @@ vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 struct inode *rext4_shim_file_inode(const struct file *file);
 /* Whether no other open file can write to the inode, and this one can. */
 bool rext4_shim_file_is_last_writer(const struct file *file);
+bool rext4_shim_file_is_sync(const struct file *file);
 /* Whether the current task is the owner of the file, or stands in for it. */
 bool rext4_shim_file_is_own(const struct file *file);
 void rext4_shim_file_can_odirect(struct file *file);

@@ -138,6 +138,13 @@ impl<T: FileSystem> OpenFile<'_, T> {
         self.inode
     }
 
+    /// Whether what is done through this file is to be durable when it returns: `O_SYNC`, `O_DSYNC`, or
+    /// what holds for the inode.
+    pub fn is_sync(&self) -> bool {
+        // SAFETY: the file is valid while we are borrowed.
+        unsafe { bindings::rext4_shim_file_is_sync(self.file) }
+    }
+
     /// The path where the file system is mounted through which the file was opened; nothing if
     /// `buffer` is too small for it.
     pub fn mount_point<'b>(&self, buffer: &'b mut [u8]) -> &'b [u8] {
