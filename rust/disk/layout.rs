@@ -36,6 +36,8 @@ pub struct Layout {
     pub(super) inodes_count: u32,
     pub(super) first_inode: u32,
     pub(super) inode_size: u16,
+    /// What new inodes have behind the first 128 bytes before their attributes.
+    pub(super) inode_extra_size: u16,
     pub(super) descriptor_size: u16,
     pub(super) group_count: u32,
     /// The first block of descriptors that lies in the groups it describes. Without `meta_bg`
@@ -129,6 +131,12 @@ impl Layout {
     /// The size of an inode in bytes: a power of two, from 128 to the block size.
     pub const fn inode_size(&self) -> u32 {
         self.inode_size as u32
+    }
+
+    /// What a new inode keeps for fields behind the first 128 bytes, in bytes: what
+    /// `s_want_extra_isize` asks for, if it is more than is known; zero if inodes have no room.
+    pub const fn inode_extra_size(&self) -> u32 {
+        self.inode_extra_size as u32
     }
 
     /// The number of inodes that a block of the inode table holds.

@@ -176,6 +176,7 @@ fn store_new(
     handle.write(&buffer)?.edit(|block| -> FsResult {
         let bytes = block.get_mut(start..end).unwrap_or_default();
         let mut raw = format::Inode::create(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
+        raw.keep_for_fields(layout.inode_extra_size());
         raw.set_generation(inode.generation());
         raw.set_flags(flags);
         if let Some(birth) = birth {

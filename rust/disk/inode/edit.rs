@@ -44,6 +44,17 @@ impl<B: SplitByteSliceMut> Inode<B> {
         self.set_field(ExtraField::EXTRA_ISIZE, &(EXTRA_SIZE as u16).to_le_bytes());
     }
 
+    /// Keeps `size` bytes, a multiple of 4, for fields, if that is more than are known. Only for a new
+    /// inode: what lies behind the known fields are its attributes later.
+    pub fn keep_for_fields(&mut self, size: u32) {
+        let size = size as usize;
+        if size > self.extra_size && size <= self.extra.len() && size % 4 == 0 {
+            self.extra_size = size;
+            // An inode is not larger than a block.
+            self.set_field(ExtraField::EXTRA_ISIZE, &(size as u16).to_le_bytes());
+        }
+    }
+
     /// Makes the checksum that of the present content. `seed` is that of [`Inode::seed`].
     pub fn update_checksum(&mut self, seed: InodeSeed) {
         let checksum = self.compute_checksum(seed);

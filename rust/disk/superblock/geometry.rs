@@ -4,6 +4,7 @@
 
 use super::{Superblock, SuperblockError as Error, DYNAMIC_REVISION, SUPERBLOCK_OFFSET};
 use crate::disk::features::Feature;
+use crate::disk::inode::EXTRA_SIZE;
 use crate::disk::layout::{Backups, Layout};
 use crate::disk::units::{BlockSize, InodeNumber, PhysicalBlock};
 
@@ -112,6 +113,7 @@ impl Superblock {
             inodes_count,
             first_inode,
             inode_size,
+            inode_extra_size: self.inode_extra_size(inode_size),
             descriptor_size,
             group_count,
             first_meta_group,
@@ -187,6 +189,20 @@ impl Superblock {
             return Err(Error::FirstInode(first));
         }
         Ok((size, first))
+    }
+
+    /// What new inodes keep for fields behind the first 128 bytes. The sizes were checked.
+    fn inode_extra_size(&self, inode_size: u16) -> u16 {
+        if inode_size == OLD_INODE_SIZE {
+            return 0;
+        }
+        let known = EXTRA_SIZE as u16;
+        if !self.features().has(Feature::EXTRA_ISIZE) {
+            return known;
+        }
+        let asked = self.want_extra_isize.get().max(self.min_extra_isize.get());
+        // Attributes begin at a multiple of 4.
+        known.max(asked & !3)
     }
 
     fn checked_blocks_per_group(&self, size: BlockSize, cluster_bits: u32) -> Result<u32, Error> {
