@@ -22,6 +22,7 @@ use crate::{
     vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, namespace::Directory},
     Rext4,
 };
+use kernel::error::code;
 
 /// A name that is to be added.
 struct NewName<'a> {
@@ -46,13 +47,13 @@ pub(crate) fn insert(
     let new = NewName { name, inode };
     let blocks = Blocks::new(dir)?;
     match Order::of(&blocks)? {
-        Order::Indexed(hasher) => insert_indexed(dir, handle, &hasher, &new),
+        Order::Indexed(hasher) => insert_indexed(dir, handle, &hasher, &new, false),
         Order::OneBlock(hasher) => {
             if try_leaf(&blocks, handle, ROOT, &new)? {
                 return Ok(());
             }
             split::make_index(dir, handle)?;
-            insert_indexed(dir, handle, &hasher, &new)
+            insert_indexed(dir, handle, &hasher, &new, true)
         }
         Order::Linear if blocks.is_indexed() => Err(FsError::unsupported()),
         Order::Linear => insert_linear(dir, handle, &blocks, &new),
@@ -118,11 +119,14 @@ fn insert_linear(
     Ok(())
 }
 
+/// `is_new`: the index was just made, with one leaf that has the room of `.` and `..` and no more. It
+/// is split in any case, as C ext4 does.
 fn insert_indexed(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,
     hasher: &Hasher,
     new: &NewName<'_>,
+    is_new: bool,
 ) -> FsResult {
     let hash = hasher.hash(new.name);
     // Each round takes the path one step nearer to a leaf with room, with one new block: as many as
@@ -130,13 +134,23 @@ fn insert_indexed(
     for round in 0.. {
         let blocks = Blocks::new(dir)?;
         let path = Path::to_hash(&blocks, blocks.index_format(), hash)?;
-        if try_leaf(&blocks, handle, path.leaf(), new)? {
+        let split_first = is_new && round == 0;
+        if !split_first && try_leaf(&blocks, handle, path.leaf(), new)? {
             return Ok(());
         }
         if round == split::MOST_NEW_BLOCKS {
             break;
         }
-        split::make_room(dir, handle, &blocks, hasher, &path)?;
+        match split::make_room(dir, handle, &blocks, hasher, &path) {
+            // The name may fit all the same.
+            Err(e) if split_first && e.is(code::ENOSPC) => {
+                return match try_leaf(&blocks, handle, path.leaf(), new)? {
+                    true => Ok(()),
+                    false => Err(e),
+                };
+            }
+            made => made?,
+        }
     }
     // Not reached: half a leaf has room for the longest name.
     Err(FsError::NO_SPACE)
