@@ -4,7 +4,7 @@
 A test is an executable file. Comment lines at its top say what it wants:
 
     # kernel: debug          debug (default), stock or kasan
-    # disk: 512M             one line for each disk, as for scripts/guest
+    # disk: 512M             one line for each disk, as for scripts/guest (`compilers` too)
     # memory: 1024           MiB
     # timeout: 120           seconds, on the debug kernel
     # append: WORDS          for the kernel command line

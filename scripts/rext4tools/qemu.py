@@ -12,24 +12,27 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import buildroot
+from . import buildroot, compilers
 from .base import BUILD, Failure, say
 from .kernel import Kernel
 
 SIZE = re.compile(r"(\d+)([KMGT]?)")
+#: Images by name, made when they are asked for; a guest can only read them.
+IMAGES = {"compilers": compilers.image}
 
 
 @dataclasses.dataclass(frozen=True)
 class Disk:
-    """One disk of a guest: a raw file that is there, or scratch of a size."""
+    """One disk of a guest: a raw file that is there, scratch of a size, or an image."""
 
     file: Path | None
     bytes: int
     block_size: int  # logical and physical, in bytes
+    read_only: bool = False  # other guests may read it at the same time
 
     @classmethod
     def parse(cls, text: str) -> "Disk":
-        """`SIZE` or `FILE`, then `,lbs=512|4096` if wanted."""
+        """`SIZE`, `FILE` or the name of an image, then `,lbs=512|4096` if wanted."""
         name, *options = text.split(",")
         block_size = 512
         for option in options:
@@ -41,10 +44,10 @@ class Disk:
             if size == 0 or size % 4096:
                 raise Failure(f"--disk {text}: a size is a multiple of 4K (as 512M)")
             return cls(None, size, block_size)
-        file = Path(name).absolute()
+        file = IMAGES[name]() if name in IMAGES else Path(name).absolute()
         if not file.exists():
             raise Failure(f"--disk {text}: neither a size (as 512M) nor a file that is there")
-        return cls(file, file.stat().st_size, block_size)
+        return cls(file, file.stat().st_size, block_size, name in IMAGES)
 
 
 def _kvm_starts(kernel: Kernel) -> bool:
@@ -99,7 +102,8 @@ def disk_words(number: int, disk: Disk, file: Path) -> list[str]:
     return [
         "-drive",
         f"file={str(file).replace(',', ',,')},format=raw,if=none,id=disk{number},"
-        "cache=writeback,discard=unmap,detect-zeroes=off",
+        "cache=writeback,discard=unmap,detect-zeroes=off"
+        f"{',readonly=on,file.locking=off' if disk.read_only else ''}",
         "-device",
         f"virtio-blk-pci,drive=disk{number},serial=rext4-{number},"
         f"logical_block_size={disk.block_size},physical_block_size={disk.block_size}",
