@@ -214,8 +214,6 @@ fn deepen(dir: &Directory<'_, Rext4>, handle: &Handle<'_>, blocks: &Blocks<'_>) 
         })?
         .map_err(bad_index(ROOT))?;
     blocks
-        .edit_index(handle, &root, |bytes| {
-            edit::push_down(bytes, format, child)
-        })?
+        .edit_index(handle, &root, |bytes| edit::push_down(bytes, format, child))?
         .map_err(bad_index(ROOT))
 }
