@@ -186,7 +186,7 @@ impl Writeback for Rext4 {
             let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
             let (groups, journal) = (fs.groups()?, fs.writing(sb)?);
             // Folios are locked here, and who has what there is to wait for may fault one of them
-            // in. Without a reserve the conversion uses what is left for the super-user.
+            // in. Without a reserve the conversion uses all that is not promised to others.
             match groups.try_reserve_conversion(blocks) {
                 Some(reserve) => Ok(reserve),
                 None => groups.reserve_conversion(journal, 0),

@@ -25,7 +25,7 @@ pub(super) enum Claimant {
     Normal,
     /// One who may use what is reserved for the super-user.
     Root,
-    /// The writeback of data that was acknowledged: all that is not promised.
+    /// The writeback of data that was acknowledged, and its conversion: all that is not promised.
     Writeback,
 }
 

@@ -31,6 +31,9 @@
 //!   have completed and gave back what they did not need, or until a commit makes freed blocks
 //!   available, whichever comes first. It waits before it has submitted anything, without a
 //!   handle, so the completions that it waits for can go on; only a fatal signal ends the wait.
+//! - *Writeback can't wait*, as folios are locked. Where no promise is to be had its conversion goes
+//!   without, and may use all that is not promised to others: the rest of the pool, which a split here
+//!   and there does not use up.
 //! - *Nobody is outstanding, no block is about to be freed, and still there are not enough.* Then
 //!   waiting would not help, and the writer is told `ENOSPC`, before it has submitted anything. This
 //!   takes a disk that was filled to the last block by another file system driver, or a pool that
@@ -194,7 +197,8 @@ pub(crate) enum Rights<'r> {
     Normal,
     /// One who may use what is reserved for the super-user.
     Root,
-    /// A conversion, out of what was promised to it. When that is used up, as [`Self::Root`].
+    /// A conversion, out of what was promised to it. When that is used up, or nothing could be
+    /// promised, out of all that is not promised to others: its data was acknowledged.
     Reserve(&'r mut ConversionReserve),
     /// Delayed data, out of what was set aside for it. When that is used up, out of all that is not
     /// promised.
@@ -213,8 +217,8 @@ impl<'r> Rights<'r> {
     fn claimant(&self) -> Claimant {
         match self {
             Self::Normal => Claimant::Normal,
-            Self::Root | Self::Reserve(_) => Claimant::Root,
-            Self::Delayed(_) | Self::DelayedNodes(_) => Claimant::Writeback,
+            Self::Root => Claimant::Root,
+            Self::Reserve(_) | Self::Delayed(_) | Self::DelayedNodes(_) => Claimant::Writeback,
         }
     }
 
