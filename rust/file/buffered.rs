@@ -176,15 +176,19 @@ impl Writeback for Rext4 {
         bytes: &Range<u64>,
         unwritten: bool,
     ) -> Result<Option<KBox<Completion>>> {
+        let sb = inode.super_block();
+        let fs = sb.data();
+        // Also where nothing has to be done afterwards: a file system that was stopped writes no data.
+        let journal = fs
+            .writing(sb)
+            .map_err(|e| Filesystem::errno(inode, "write back", e))?;
         let grows = bytes.end > u64::try_from(inode.data().disk_size()).unwrap_or(0);
         if !unwritten && !grows {
             return Ok(None);
         }
-        let sb = inode.super_block();
         let reserve = || -> FsResult<ConversionReserve> {
-            let fs = sb.data();
             let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
-            let (groups, journal) = (fs.groups()?, fs.writing(sb)?);
+            let groups = fs.groups()?;
             // Folios are locked here, and who has what there is to wait for may fault one of them
             // in. Without a reserve the conversion uses all that is not promised to others.
             match groups.try_reserve_conversion(blocks) {

@@ -51,8 +51,8 @@ pub trait Writeback: IomapOperations {
         Self: FileSystem;
 
     /// What the completion of a range of bytes will need; `None` if there is nothing to be done.
-    /// `unwritten` says whether the blocks were not written before. Called before it is submitted,
-    /// without a transaction.
+    /// `unwritten` says whether the blocks were not written before. Called before each ioend is
+    /// submitted, without a transaction; with an error it is not, and `fsync` is told.
     fn prepare(
         inode: &Inode<Self>,
         bytes: &Range<u64>,
