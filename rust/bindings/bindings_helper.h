@@ -28,6 +28,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/iomap.h>
+#include <linux/iversion.h>
 #include <linux/jbd2.h>
 
 #include <uapi/linux/ext4.h>
@@ -39,6 +40,7 @@
 static const unsigned int REXT4_SB_RDONLY = SB_RDONLY;
 static const unsigned int REXT4_SB_SILENT = SB_SILENT;
 static const unsigned int REXT4_SB_POSIXACL = SB_POSIXACL;
+static const unsigned int REXT4_SB_I_VERSION = SB_I_VERSION;
 static const int REXT4_IOCB_APPEND = (__force int)IOCB_APPEND;
 static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
 static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;

@@ -46,11 +46,14 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         let (asked, mode) = unsafe { ((*change).ia_valid, (*change).ia_mode) };
         // SAFETY: as above.
         let lock = unsafe { ExclusiveLock::of_vfs(inode) };
-        if asked & bindings::ATTR_SIZE != 0 {
+        let sets_size = asked & bindings::ATTR_SIZE != 0;
+        let mut is_change = true;
+        if sets_size {
             // SAFETY: the change has a size.
             let size = unsafe { (*change).ia_size };
             let old = T::set_size(inode, &lock, size)?;
-            if size != old {
+            is_change = size != old;
+            if is_change {
                 // SAFETY: the inode is valid and locked.
                 unsafe { bindings::rext4_shim_inode_touch(raw) };
             }
@@ -63,6 +66,10 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
             if let Some(acl) = unsafe { PosixAcl::from_raw(acl) } {
                 set_and_cache(inode, &lock, AclKind::Access, Some(&acl), Some(mode))?;
             }
+        }
+        if is_change {
+            // SAFETY: the inode is valid.
+            unsafe { bindings::inode_maybe_inc_iversion(raw, true) };
         }
         // SAFETY: as above.
         unsafe { bindings::setattr_copy(idmap, raw, change) };

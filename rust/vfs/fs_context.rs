@@ -54,6 +54,8 @@ pub(super) unsafe extern "C" fn init_fs_context<T: FileSystem>(
         unsafe {
             (*fc).fs_private = KBox::into_raw(options).cast();
             (*fc).ops = &Table::<T>::TABLE;
+            // Each change of an inode is counted.
+            (*fc).sb_flags |= bindings::REXT4_SB_I_VERSION;
         }
         Ok(0)
     })

@@ -734,6 +734,7 @@ impl<T: FileSystem> Tables<T> {
     };
 
     const REGULAR: bindings::inode_operations = bindings::inode_operations {
+        update_time: Some(Self::update_time),
         fiemap: Some(iomap::fiemap::<T>),
         fileattr_get: Some(fileattr::get::<T>),
         fileattr_set: Some(fileattr::set::<T>),
@@ -763,6 +764,21 @@ impl<T: FileSystem> Tables<T> {
         fileattr_set: Some(fileattr::set::<T>),
         ..Self::SPECIAL
     };
+
+    /// The kernel's own way, which would not do it for a request that must not wait: to count the change
+    /// can take a transaction in other file systems. Here the inode only becomes dirty in memory.
+    ///
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn update_time(
+        inode: *mut bindings::inode,
+        which: bindings::fs_update_time,
+        _flags: u32,
+    ) -> i32 {
+        // SAFETY: the VFS passes a valid inode.
+        unsafe { bindings::generic_update_time(inode, which, 0) }
+    }
 
     /// # Safety
     ///
