@@ -205,6 +205,10 @@ impl InodeOperations for Rext4 {
             .map_err(|e| Filesystem::errno(inode, "change the size", e))
     }
 
+    fn make_durable(inode: &Inode<Self>) -> Result {
+        sync(inode, false).map_err(|e| Filesystem::errno(inode, "sync", e))
+    }
+
     fn attributes(inode: &Inode<Self>) -> Result<Attributes> {
         Ok(attributes(inode))
     }

@@ -74,6 +74,10 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         // SAFETY: as above.
         unsafe { bindings::setattr_copy(idmap, raw, change) };
         inode.mark_dirty();
+        if sets_size && inode.is_sync() {
+            // The size, what was cut off, and the times.
+            T::make_durable(inode)?;
+        }
         Ok(0)
     })
 }

@@ -56,6 +56,11 @@ pub trait InodeOperations:
     where
         Self: FileSystem;
 
+    /// Makes all changes of the inode durable.
+    fn make_durable(inode: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
     /// What `statx` shows beyond the attributes that every inode has.
     fn attributes(inode: &Inode<Self>) -> Result<Attributes>
     where
