@@ -101,6 +101,11 @@ const WITHOUT_MEANING: &[&str] = &[
     "max_batch_time",
     "min_batch_time",
     "journal_ioprio",
+    "check",
+    "nombcache",
+    "no_mbcache",
+    "warn_on_error",
+    "nowarn_on_error",
 ];
 
 /// Options of C ext4 that can't be had, and why.
@@ -234,6 +239,14 @@ impl Options {
                 ));
             }
             ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
+            // What holds: `fsync` tells of data that could not be written, and the rest goes on.
+            ("data_err", Some("ignore")) => {}
+            ("data_err", Some("abort")) => {
+                return Err(Refused::Because(
+                    c"an error of data never gives up the journal: it is told by fsync",
+                ));
+            }
+            ("data_err", _) => return Err(Refused::Because(c"wants ignore")),
             ("barrier", value) => self.barrier = switch(value)?,
             ("nobarrier", None) => self.barrier = false,
             ("delalloc", None) => self.delalloc = true,
