@@ -274,11 +274,6 @@ handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes)
 	return jbd2__journal_start(journal, blocks, 0, revokes, GFP_NOFS, 0, 0);
 }
 
-int rext4_shim_handle_restart(handle_t *handle, int blocks, int revokes)
-{
-	return jbd2__journal_restart(handle, blocks, revokes, GFP_NOFS);
-}
-
 bool rext4_shim_handle_is_aborted(handle_t *handle)
 {
 	return is_handle_aborted(handle);

@@ -86,11 +86,10 @@ void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_second
 				  bool barriers, u32 min_batch_us, u32 max_batch_us);
 /* As jbd2__journal_start(): a handle or an error pointer. */
 handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes);
-int rext4_shim_handle_restart(handle_t *handle, int blocks, int revokes);
 bool rext4_shim_handle_is_aborted(handle_t *handle);
 int rext4_shim_handle_credits(handle_t *handle);
 void rext4_shim_handle_set_sync(handle_t *handle);
-/* False if the handle has lost its transaction in a restart that failed. */
+/* False if the handle has no transaction. */
 bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid);
 
 /* Writes the buffer, and past the device's cache if it has one. */

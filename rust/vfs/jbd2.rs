@@ -10,14 +10,14 @@
 //! ```text
 //!   UnloadedJournal ──load (recovery)──▶ Journal ──start(credits)──▶ Handle ──write──▶ BufferMut
 //!                                          │                           │      create
-//!                                  lock_updates                  restart, stop
+//!                                  lock_updates                       stop
 //! ```
 //!
 //! What C says in comments is said by types here:
 //!
 //! - a buffer can be changed only through a [`BufferMut`], and there is none without a handle
 //!   and write access;
-//! - a `BufferMut` borrows its handle, so it does not outlive [`Handle::restart`], after which the
+//! - a `BufferMut` borrows its handle, so it does not outlive [`Handle::stop`], after which the
 //!   buffer may belong to a transaction that is being written;
 //! - a handle belongs to its thread (jbd2 keeps it in `current->journal_info`): it is not `Send`;
 //! - a journal can't be destroyed while a handle borrows it.

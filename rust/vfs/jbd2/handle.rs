@@ -97,7 +97,7 @@ impl<'j> Handle<'j> {
         self.journal
     }
 
-    /// The transaction that this takes part in; `None` if a restart failed.
+    /// The transaction that this takes part in; `None` if jbd2 has taken it away.
     pub(crate) fn tid(&self) -> Option<Tid> {
         let mut tid = 0;
         // SAFETY: the handle is valid, and so is the pointer to `tid`.
@@ -120,7 +120,7 @@ impl<'j> Handle<'j> {
 
     /// Asks for more credits, without giving up the transaction.
     ///
-    /// Returns whether they were given. If not, [`Self::restart`] gives them in a new transaction.
+    /// Returns whether they were given. If not, another handle has them, in a new transaction.
     ///
     /// # Errors
     ///
@@ -133,27 +133,6 @@ impl<'j> Handle<'j> {
             refused if refused > 0 => Ok(false),
             error => Err(Error::from_errno(error)),
         }
-    }
-
-    /// Leaves the transaction and takes part in a new one.
-    ///
-    /// What was changed so far may be committed without what comes, so it has to be consistent.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if the thread has this handle more than once: whoever has it too counts on one
-    /// transaction. `EROFS` if the journal was given up, `ENOMEM`; then the handle is of no use
-    /// any more.
-    pub(crate) fn restart(&mut self, credits: Credits) -> Result {
-        let (blocks, revokes) = credits.to_c()?;
-        // SAFETY: the handle is valid and belongs to this thread.
-        if unsafe { (*self.as_ptr()).h_ref } != 1 {
-            return Err(code::EBUSY);
-        }
-        // SAFETY: as above. No token borrows it, since it is borrowed mutably.
-        let result = unsafe { bindings::rext4_shim_handle_restart(self.as_ptr(), blocks, revokes) };
-        to_result(result)?;
-        self.must_work()
     }
 
     /// Ends the handle. Dropping it does the same, but for saying whether it worked.
