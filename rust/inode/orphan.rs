@@ -27,29 +27,84 @@ use crate::{
     Rext4,
 };
 use core::sync::atomic::Ordering;
-use kernel::{new_mutex, prelude::*, sync::Mutex};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::Mutex,
+};
 
 /// The most blocks that an orphan file has, as in C ext4.
 const MAX_FILE_BLOCKS: u32 = 512;
 
-/// Which slot of the orphan file an inode is in.
-struct Slot {
-    inode: InodeNumber,
-    block: usize,
-    slot: usize,
+/// Where an inode is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In a slot of the orphan file.
+    File { block: usize, slot: usize },
+    /// In the list: it links to `older`, and `newer` links to it; the super block to the newest.
+    List {
+        newer: Option<InodeNumber>,
+        older: Option<InodeNumber>,
+    },
 }
 
 #[derive(Default)]
 struct State {
     /// Those of the orphan file.
     blocks: KVec<Buffer>,
+    /// All blocks before this one are full.
+    first: usize,
     /// What the checksums of the blocks start from.
     seed: Option<InodeSeed>,
-    /// Who is in the file.
-    slots: KVVec<Slot>,
-    /// Who is in the list. The last one is its head, each one links to the one before it.
-    list: KVVec<InodeNumber>,
+    /// Who is an orphan.
+    places: RBTree<InodeNumber, Place>,
+    /// The newest in the list.
+    newest: Option<InodeNumber>,
     loaded: bool,
+}
+
+impl State {
+    /// Notes an orphan that was found on disk.
+    fn found(&mut self, inode: InodeNumber, place: Place) -> FsResult {
+        let other = self
+            .places
+            .try_create_and_insert(inode, place, GFP_KERNEL)?;
+        match other {
+            None => Ok(()),
+            // Or the list is a circle.
+            Some(_) => Err(FsError::Kernel(euclean())),
+        }
+    }
+
+    /// An empty slot of the orphan file, and its block.
+    fn empty_slot(&mut self) -> Option<(usize, usize)> {
+        while let Some(block) = self.blocks.get(self.first) {
+            let slot = block.with(|bytes| OrphanBlock::from_bytes(bytes).ok()?.empty_slot());
+            if let Some(slot) = slot {
+                return Some((self.first, slot));
+            }
+            self.first += 1;
+        }
+        None
+    }
+
+    /// Notes whom `of` links to, or if that is nobody, the super block.
+    fn set_older(&mut self, of: Option<InodeNumber>, inode: Option<InodeNumber>) {
+        match of.map(|of| self.places.get_mut(&of)) {
+            None => self.newest = inode,
+            Some(Some(Place::List { older, .. })) => *older = inode,
+            // It is in the list.
+            Some(_) => {}
+        }
+    }
+
+    /// Notes who links to `of`, if that is somebody.
+    fn set_newer(&mut self, of: Option<InodeNumber>, inode: Option<InodeNumber>) {
+        if let Some(Place::List { newer, .. }) = of.and_then(|of| self.places.get_mut(&of)) {
+            *newer = inode;
+        }
+    }
 }
 
 /// The orphans of a mounted file system.
@@ -105,43 +160,30 @@ impl Orphans {
                     Ok(block.orphans().count())
                 };
                 let count = buffer.with(check)?;
-                state.slots.reserve(count, GFP_KERNEL)?;
-                found.reserve(count, GFP_KERNEL)?;
+                let mut orphans = KVVec::with_capacity(count, GFP_KERNEL)?;
                 buffer.with(|bytes| {
                     let Ok(block) = OrphanBlock::from_bytes(bytes) else {
                         return;
                     };
-                    for (slot, inode) in block.orphans().take(count) {
-                        let _ = state.slots.push_within_capacity(Slot {
-                            inode,
-                            block: index,
-                            slot,
-                        });
-                        let _ = found.push_within_capacity(inode);
+                    for orphan in block.orphans().take(count) {
+                        let _ = orphans.push_within_capacity(orphan);
                     }
                 });
+                for &(slot, inode) in orphans.iter() {
+                    state.found(inode, Place::File { block: index, slot })?;
+                    found.push(inode, GFP_KERNEL)?;
+                }
                 state.blocks.push(buffer, GFP_KERNEL)?;
             }
         }
-        let mut next = head;
-        let mut chain = KVVec::new();
-        // A list with a circle in it comes back to an inode at which it was when it was half or a
-        // quarter … as long.
-        let mut mark = None;
+        let (mut newer, mut next) = (None, head);
         while let Some(inode) = next {
-            if mark == Some(inode) {
-                return Err(FsError::Kernel(euclean()));
-            }
-            if chain.len().is_power_of_two() {
-                mark = Some(inode);
-            }
-            chain.push(inode, GFP_KERNEL)?;
+            let older = next_on_disk(sb, inode)?;
+            state.found(inode, Place::List { newer, older })?;
             found.push(inode, GFP_KERNEL)?;
-            next = next_on_disk(sb, inode)?;
+            (newer, next) = (next, older);
         }
-        for &inode in chain.iter().rev() {
-            state.list.push(inode, GFP_KERNEL)?;
-        }
+        state.newest = head;
         state.loaded = true;
         *self.state.lock() = state;
         Ok(found)
@@ -154,8 +196,7 @@ impl Orphans {
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.state.lock();
-        state.slots.is_empty() && state.list.is_empty()
+        self.state.lock().places.is_empty()
     }
 }
 
@@ -170,29 +211,27 @@ pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
         return Ok(());
     }
     let own = number(inode);
-    if state.slots.iter().any(|slot| slot.inode == own) || state.list.contains(&own) {
+    if state.places.get(&own).is_some() {
         // It stayed there when it was in memory before.
         inode.data().orphan.store(true, Ordering::Relaxed);
         return Ok(());
     }
-    state.slots.reserve(1, GFP_KERNEL)?;
-    state.list.reserve(1, GFP_KERNEL)?;
-    match empty_slot(&state) {
+    let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+    let place = match state.empty_slot() {
         Some((block, slot)) => {
             edit_slot(&state, handle, block, |orphans| orphans.fill(slot, own))?;
-            let _ = state.slots.push_within_capacity(Slot {
-                inode: own,
-                block,
-                slot,
-            });
+            Place::File { block, slot }
         }
         None => {
-            let head = state.list.last().copied();
-            store::edit(inode, handle, |raw| raw.set_next_orphan(head))?;
+            let older = state.newest;
+            store::edit(inode, handle, |raw| raw.set_next_orphan(older))?;
             fs.edit_primary(handle, |superblock| superblock.set_last_orphan(Some(own)))?;
-            let _ = state.list.push_within_capacity(own);
+            state.set_newer(older, Some(own));
+            state.newest = Some(own);
+            Place::List { newer: None, older }
         }
-    }
+    };
+    state.places.insert(node.into_node(own, place));
     inode.data().orphan.store(true, Ordering::Relaxed);
     Ok(())
 }
@@ -217,22 +256,23 @@ pub(crate) fn remove_if(
     if !inode.data().is_orphan() || !consistent() {
         return Ok(());
     }
-    if let Some(index) = state.slots.iter().position(|slot| slot.inode == own) {
-        let (block, slot) = (state.slots[index].block, state.slots[index].slot);
-        edit_slot(&state, handle, block, |orphans| orphans.clear(slot))?;
-        let _ = state.slots.remove(index);
-    } else if let Some(index) = state.list.iter().position(|listed| *listed == own) {
-        let next = index
-            .checked_sub(1)
-            .and_then(|i| state.list.get(i))
-            .copied();
-        match state.list.get(index + 1) {
-            Some(&before) => store::edit_next_orphan(sb, handle, before, next)?,
-            None => fs.edit_primary(handle, |superblock| superblock.set_last_orphan(next))?,
+    match state.places.get(&own).copied() {
+        Some(Place::File { block, slot }) => {
+            edit_slot(&state, handle, block, |orphans| orphans.clear(slot))?;
+            state.first = state.first.min(block);
         }
-        store::edit(inode, handle, |raw| raw.set_next_orphan(None))?;
-        let _ = state.list.remove(index);
+        Some(Place::List { newer, older }) => {
+            match newer {
+                Some(newer) => store::edit_next_orphan(sb, handle, newer, older)?,
+                None => fs.edit_primary(handle, |superblock| superblock.set_last_orphan(older))?,
+            }
+            store::edit(inode, handle, |raw| raw.set_next_orphan(None))?;
+            state.set_older(newer, older);
+            state.set_newer(older, newer);
+        }
+        None => {}
     }
+    state.places.remove(&own);
     inode.data().orphan.store(false, Ordering::Relaxed);
     Ok(())
 }
@@ -240,13 +280,6 @@ pub(crate) fn remove_if(
 /// Notes that an inode that was just loaded is one of those that [`Orphans::load`] found.
 pub(crate) fn note_loaded(inode: &Inode<Rext4>) {
     inode.data().orphan.store(true, Ordering::Relaxed);
-}
-
-fn empty_slot(state: &State) -> Option<(usize, usize)> {
-    state.blocks.iter().enumerate().find_map(|(index, block)| {
-        let slot = block.with(|bytes| OrphanBlock::from_bytes(bytes).ok()?.empty_slot())?;
-        Some((index, slot))
-    })
 }
 
 fn edit_slot(
