@@ -232,11 +232,15 @@ pub(crate) fn set_attributes(
 }
 
 /// Has an inode that was just made freed when it is [abandoned](NewInode::abandon): it has no links,
-/// and is on the list of orphans.
-pub(crate) fn undo(handle: &Handle<'_>, new: &NewInode<Rext4>) -> FsResult {
+/// and is on the list of orphans. `room` is made before the inode, which would be lost without.
+pub(crate) fn undo(
+    handle: &Handle<'_>,
+    new: &NewInode<Rext4>,
+    room: super::orphan::Room,
+) -> FsResult {
     let inode = new.inode();
     inode.set_links(0);
-    super::orphan::add(inode, handle)?;
+    super::orphan::add_within(inode, handle, room)?;
     let root = inode.data().tree.read();
     store::store(inode, handle, &root)
 }

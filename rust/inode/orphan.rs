@@ -200,10 +200,25 @@ impl Orphans {
     }
 }
 
+/// Memory to note an orphan with: whoever has it can [add](add_within) one also when there is none left.
+pub(crate) struct Room(RBTreeNodeReservation<InodeNumber, Place>);
+
+impl Room {
+    /// Room for one.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(RBTreeNodeReservation::new(GFP_KERNEL)?))
+    }
+}
+
 /// Adds an inode, within the transaction that needs it to be there. Needs
 /// [`credits::ORPHAN`](crate::journal::credits::ORPHAN) and credits for the inode. The inode's
 /// lock is held exclusively, or nobody else knows the inode.
 pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+    add_within(inode, handle, Room::new()?)
+}
+
+/// The same with memory that is there already.
+pub(crate) fn add_within(inode: &Inode<Rext4>, handle: &Handle<'_>, room: Room) -> FsResult {
     let fs = inode.super_block().data();
     let mut state = fs.orphans.state.lock();
     // Not asked without the lock: somebody may be about to take it off.
@@ -216,7 +231,6 @@ pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
         inode.data().orphan.store(true, Ordering::Relaxed);
         return Ok(());
     }
-    let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
     let place = match state.empty_slot() {
         Some((block, slot)) => {
             edit_slot(&state, handle, block, |orphans| orphans.fill(slot, own))?;
@@ -231,7 +245,7 @@ pub(crate) fn add(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
             Place::List { newer: None, older }
         }
     };
-    state.places.insert(node.into_node(own, place));
+    state.places.insert(room.0.into_node(own, place));
     inode.data().orphan.store(true, Ordering::Relaxed);
     Ok(())
 }

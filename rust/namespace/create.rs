@@ -12,7 +12,7 @@ use crate::{
     inode::{
         self,
         create::{is_short_link, set_attributes, undo, NewContent},
-        orphan,
+        orphan::{self, Room},
     },
     journal::credits,
     vfs::{
@@ -60,6 +60,7 @@ pub(super) fn create(
     if is_directory || long_text.is_some() {
         needed = needed.plus(credits::add_block(0));
     }
+    let room = Room::new()?;
     let handle = journal.start(needed)?;
     let content = content(wanted, if is_directory { 2 } else { 1 });
     let new = inode::create::create(&handle, dir, unnumbered, &content)?;
@@ -83,15 +84,15 @@ pub(super) fn create(
             Ok(new)
         }
         Err(e) => {
-            give_up(new, handle)?;
+            give_up(new, handle, room)?;
             Err(e)
         }
     }
 }
 
 /// Has an inode that did not get its name freed.
-fn give_up(new: NewInode<Rext4>, handle: Handle<'_>) -> FsResult {
-    undo(&handle, &new)?;
+fn give_up(new: NewInode<Rext4>, handle: Handle<'_>, room: Room) -> FsResult {
+    undo(&handle, &new, room)?;
     handle.stop()?;
     new.abandon();
     Ok(())
@@ -121,9 +122,11 @@ pub(super) fn create_unnamed(
     journal: &Journal,
 ) -> FsResult<NewInode<Rext4>> {
     let (unnumbered, acls) = wanted.begin(dir)?;
+    // Before there is an inode that would be lost.
+    let room = Room::new()?;
     let handle = journal.start(Credits::new(credits::CREATE_INODE))?;
     let new = inode::create::create(&handle, dir, unnumbered, &content(wanted, 0))?;
-    orphan::add(new.inode(), &handle)?;
+    orphan::add_within(new.inode(), &handle, room)?;
     let done = set_attributes(&handle, dir, &new, wanted, &acls);
     handle.stop()?;
     match done {

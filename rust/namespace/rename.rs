@@ -17,6 +17,7 @@ use crate::{
     inode::{
         self,
         create::{set_attributes, undo, NewContent},
+        orphan::Room,
     },
     journal::credits,
     vfs::{
@@ -91,14 +92,14 @@ fn relocate(
         needed = needed.plus(credits::add_entry(depth(&rename.to)?));
     }
     let begun = whiteout
-        .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from)?)))
+        .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from)?, Room::new()?)))
         .transpose()?;
     if whiteout.is_some() {
         needed = needed.plus(Credits::new(credits::CREATE_INODE));
     }
     let handle = journal.start(needed)?;
     let (mut new, mut labelled) = (None, Ok(()));
-    if let Some((wanted, (unnumbered, acls))) = begun {
+    if let Some((wanted, (unnumbered, acls), room)) = begun {
         let content = NewContent {
             links: 1,
             text: None,
@@ -106,30 +107,30 @@ fn relocate(
         };
         let made = inode::create::create(&handle, &rename.from, unnumbered, &content)?;
         labelled = set_attributes(&handle, &rename.from, &made, wanted, &acls);
-        new = Some(made);
+        new = Some((made, room));
     }
     let done = labelled
         .and_then(|()| take_place(rename, &handle))
-        .and_then(|()| leave(rename, new.as_ref(), &handle));
+        .and_then(|()| leave(rename, new.as_ref().map(|(new, _)| new), &handle));
     match (done, new) {
         (Ok(()), new) => {
             end(handle, &[&*rename.from, &*rename.to])?;
-            if let Some(new) = new {
+            if let Some((new, _)) = new {
                 drop(new.unlock());
             }
             Ok(())
         }
         (Err(e), None) => Err(e),
-        (Err(e), Some(new)) => {
-            give_up(new, handle)?;
+        (Err(e), Some((new, room))) => {
+            give_up(new, handle, room)?;
             Err(e)
         }
     }
 }
 
 /// Has a whiteout that was not needed freed.
-fn give_up(new: NewInode<Rext4>, handle: Handle<'_>) -> FsResult {
-    undo(&handle, &new)?;
+fn give_up(new: NewInode<Rext4>, handle: Handle<'_>, room: Room) -> FsResult {
+    undo(&handle, &new, room)?;
     handle.stop()?;
     new.abandon();
     Ok(())
