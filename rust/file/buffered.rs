@@ -8,7 +8,7 @@
 //! grow: the same rule as for direct writes.
 //!
 //! A write that must not wait (`RWF_NOWAIT`, and what io_uring tries first) is told `EAGAIN` where it
-//! would have to: here, by [`map`], or by iomap, which knows of folios, of what is to be read into them,
+//! would have to: here, by [`map()`], or by iomap, which knows of folios, of what is to be read into them,
 //! and of the limit of what may be dirty. What it has written by then is a short write.
 
 use crate::{
