@@ -441,8 +441,11 @@ impl<T: FileSystem> Table<T> {
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
-    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
         from_result(|| {
+            // A program of 32 bits that did not say it knows large files gets none.
+            // SAFETY: the VFS passes an inode, and a file of it that is being opened.
+            to_result(unsafe { bindings::generic_file_open(inode, file) })?;
             // SAFETY: the VFS passes a file of an inode of ours, which knows its inode by now.
             T::open(&unsafe { OpenFile::<T>::from_raw(file) })?;
             // SAFETY: the VFS passes the file that is being opened.
