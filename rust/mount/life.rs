@@ -722,6 +722,8 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
                 journal.flush(Wipe::Nothing)?;
                 fs.write_clean(sb)?;
                 drop(locked);
+                // All is committed now. Also waits for what is being discarded.
+                fs.discard_committed(sb);
             }
         }
         (true, false) => {
