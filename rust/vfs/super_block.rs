@@ -506,13 +506,23 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
 ///
 /// Called by the VFS once, for a super block of this type.
 unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: the super block is one of a block device.
-    unsafe { bindings::kill_block_super(sb) };
+    // SAFETY: the super block is valid. It has a device unless that could not be opened.
+    let device = unsafe { (*sb).s_bdev };
+    // SAFETY: the VFS gives the super block up.
+    unsafe { bindings::generic_shutdown_super(sb) };
     // SAFETY: nothing uses the super block's state any more.
     let state = unsafe { core::mem::replace(&mut (*sb).s_fs_info, ptr::null_mut()) };
     if !state.is_null() {
         // SAFETY: the pointer comes from `KBox::into_raw` in `fill_super`.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(state.cast::<T::Super>())) });
+    }
+    // Not earlier: the state has buffers of the device. This is what `kill_block_super()` does.
+    if !device.is_null() {
+        // SAFETY: the device is open until the second call, which is the only one to close it.
+        unsafe {
+            bindings::sync_blockdev(device);
+            bindings::bdev_fput((*sb).s_bdev_file);
+        }
     }
 }
 
