@@ -299,9 +299,31 @@ bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid)
 	return true;
 }
 
-int rext4_shim_bh_sync(struct buffer_head *bh)
+int rext4_shim_bh_write_and_unlock(struct buffer_head *bh)
 {
-	return __sync_dirty_buffer(bh, REQ_SYNC | REQ_FUA);
+	struct bio_vec vec;
+	struct bio bio;
+	int ret = -EIO;
+
+	/* A device that is gone has its buffers unmapped. */
+	if (!buffer_mapped(bh))
+		goto unlock;
+	/* Of what jbd2 may look at, nothing changes but with the lock. */
+	set_buffer_uptodate(bh);
+	clear_buffer_write_io_error(bh);
+	clear_buffer_dirty(bh);
+	bio_init(&bio, bh->b_bdev, &vec, 1,
+		 REQ_OP_WRITE | REQ_SYNC | REQ_FUA | REQ_META | REQ_PRIO);
+	bio.bi_iter.bi_sector = bh->b_blocknr * (bh->b_size >> SECTOR_SHIFT);
+	bio_add_folio_nofail(&bio, bh->b_folio, bh->b_size, bh_offset(bh));
+	ret = submit_bio_wait(&bio) ? -EIO : 0;
+	bio_uninit(&bio);
+	/* What is in memory is still the newest. */
+	if (ret)
+		mark_buffer_write_io_error(bh);
+unlock:
+	unlock_buffer(bh);
+	return ret;
 }
 
 void rext4_shim_sb_force_rdonly(struct super_block *sb)

@@ -92,8 +92,11 @@ void rext4_shim_handle_set_sync(handle_t *handle);
 /* False if the handle has no transaction. */
 bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid);
 
-/* Writes the buffer, and past the device's cache if it has one. */
-int rext4_shim_bh_sync(struct buffer_head *bh);
+/*
+ * Writes a locked buffer, past the device's cache if it has one, and unlocks it
+ * when that is done: 0 or -EIO. It stays filled in any case.
+ */
+int rext4_shim_bh_write_and_unlock(struct buffer_head *bh);
 
 /* Super blocks and mounting. */
 void rext4_shim_sb_force_rdonly(struct super_block *sb);

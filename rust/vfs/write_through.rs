@@ -22,17 +22,13 @@ impl Buffer {
     /// `EIO` if the device can't write it.
     pub(crate) fn write_through<R>(&self, edit: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let head = self.as_ptr();
-        // SAFETY: the buffer head is valid. The lock keeps reads and writes of the block away while
-        // it is changed.
+        // SAFETY: the buffer head is valid. From the change to the end of the write nobody else
+        // writes the block, and jbd2 does not take it into a transaction: it would not let what is
+        // dirty then be written, and who comes second would not know how the write ended.
         unsafe { bindings::rext4_shim_bh_lock(head) };
         let result = self.edit(edit);
         // SAFETY: the buffer head is valid, and was locked above.
-        unsafe {
-            bindings::mark_buffer_dirty(head);
-            bindings::unlock_buffer(head);
-        }
-        // SAFETY: the buffer head is valid.
-        to_result(unsafe { bindings::rext4_shim_bh_sync(head) })?;
+        to_result(unsafe { bindings::rext4_shim_bh_write_and_unlock(head) })?;
         Ok(result)
     }
 }
