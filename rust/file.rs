@@ -28,6 +28,9 @@ impl FileOperations for Rext4 {
     fn open(file: &OpenFile<'_, Self>) -> Result {
         let inode = file.inode();
         Self::check_access(inode)?;
+        if file.is_for_writing() {
+            Self::check_writable(inode)?;
+        }
         inode.super_block().data().note_mount_point(file);
         // A file whose data can't be served can be opened, for its attributes; reading it fails.
         let _ = inode::check_readable(inode);
@@ -37,6 +40,13 @@ impl FileOperations for Rext4 {
     fn check_access(inode: &Inode<Self>) -> Result {
         let up = inode.super_block().data().must_be_up();
         up.map_err(|e| Filesystem::errno(inode, "open", e))
+    }
+
+    fn check_writable(inode: &Inode<Self>) -> Result {
+        let sb = inode.super_block();
+        let journal = sb.data().writing(sb);
+        journal.map_err(|e| Filesystem::errno(inode, "change", e))?;
+        Ok(())
     }
 
     fn read(request: &mut Kiocb<'_, Self>, memory: &mut IovIter<'_>) -> Result<usize> {

@@ -183,7 +183,7 @@ impl Filesystem {
     /// `EROFS` if nothing may be written, `EIO` if the file system was shut down.
     pub(crate) fn writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<&Journal> {
         self.must_be_up()?;
-        if sb.is_read_only() || self.stopped.load(Ordering::Acquire) {
+        if sb.is_read_only() || self.is_stopped() {
             return Err(FsError::Kernel(code::EROFS));
         }
         if let Some(damage) = self.groups().ok().and_then(|groups| groups.take_damage()) {
@@ -206,7 +206,7 @@ impl Filesystem {
     /// was stopped, or that it was shut down.
     pub(crate) fn journal_for_writing(&self, sb: &SuperBlock<Rext4>) -> FsResult<Option<&Journal>> {
         self.must_be_up()?;
-        if self.stopped.load(Ordering::Acquire) {
+        if self.is_stopped() {
             return Err(FsError::Kernel(code::EIO));
         }
         if sb.is_read_only() {

@@ -326,11 +326,6 @@ unlock:
 	return ret;
 }
 
-void rext4_shim_sb_force_rdonly(struct super_block *sb)
-{
-	sb->s_flags |= SB_RDONLY;
-}
-
 bool rext4_shim_write_all_data(struct super_block *sb)
 {
 	/* The caller has locks that come after this one. */

@@ -99,7 +99,6 @@ bool rext4_shim_handle_tid(handle_t *handle, tid_t *tid);
 int rext4_shim_bh_write_and_unlock(struct buffer_head *bh);
 
 /* Super blocks and mounting. */
-void rext4_shim_sb_force_rdonly(struct super_block *sb);
 void rext4_shim_set_sysfs_name(struct super_block *sb);
 void rext4_shim_report_error(struct super_block *sb, int error);
 /* Whether the current task has the rights of an administrator. */

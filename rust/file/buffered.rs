@@ -107,6 +107,10 @@ pub(crate) fn map(
         Reason::WriteAtOnce => Waiting::Forbidden,
         Reason::Write | Reason::Fault => Waiting::Allowed,
     };
+    if reason == Reason::Fault {
+        // The file may have been mapped long before.
+        fs.writing(sb)?;
+    }
     loop {
         let found = map::bytes(inode, offset, waiting)?;
         if found.place != iomap::Place::Hole {

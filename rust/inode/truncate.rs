@@ -264,7 +264,8 @@ pub(crate) fn evict(inode: &Inode<Rext4>) {
     let sb = inode.super_block();
     delayed::give_all_back(inode);
     window::end(inode);
-    if inode.links() != 0 || sb.is_read_only() || sb.data().is_down() {
+    let writes = !sb.is_read_only() && !sb.data().is_stopped() && !sb.data().is_down();
+    if inode.links() != 0 || !writes {
         return;
     }
     if let Err(e) = delete(inode) {

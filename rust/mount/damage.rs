@@ -143,7 +143,7 @@ impl Filesystem {
     /// What follows from a journal that jbd2 has given up: whatever `errors=` says, nothing can be
     /// written any more.
     pub(super) fn journal_is_lost(&self, sb: &SuperBlock<Rext4>) {
-        if self.is_down() || self.stopped.load(Ordering::Acquire) {
+        if self.is_down() || self.is_stopped() {
             return;
         }
         pr_err!("({}): error: the journal can't be written\n", sb.id());
@@ -194,15 +194,22 @@ impl Filesystem {
         }
     }
 
+    /// Whether nothing may be written any more because of damage.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     /// Lets nothing be written any more. Reads go on.
+    ///
+    /// The VFS is not told: it makes a super block read-only with `s_umount` held, which who meets
+    /// damage can't take, and would not end a freeze of one that became so meanwhile.
     pub(crate) fn stop(&self, sb: &SuperBlock<Rext4>, why: Error) {
         if sb.is_read_only() || self.is_down() || self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
-        pr_err!("({}): error: remounting read-only\n", sb.id());
+        pr_err!("({}): error: nothing is written any more\n", sb.id());
         if let Some(journal) = self.journal.get() {
             journal.abort(why);
         }
-        sb.force_read_only();
     }
 }

@@ -103,12 +103,16 @@ impl FileSystem for Rext4 {
             pr_err!("({}): error: the journal could not be closed\n", sb.id());
             return;
         }
-        if !sb.is_read_only() && !fs.stopped.load(Ordering::Acquire) {
+        if !sb.is_read_only() && !fs.is_stopped() {
             fs.discard_at_end(sb);
             if let Err(e) = fs.write_clean(sb) {
                 pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
             }
         }
+    }
+
+    fn is_stopped(sb: &SuperBlock<Self>) -> bool {
+        sb.data().is_stopped()
     }
 
     fn sync(sb: &SuperBlock<Self>, wait: bool) -> Result {
@@ -146,7 +150,8 @@ impl FileSystem for Rext4 {
 
     fn thaw(sb: &SuperBlock<Self>) -> Result {
         let fs = sb.data();
-        if sb.is_read_only() || fs.is_down() || fs.journal.get().is_none() {
+        let writes = !sb.is_read_only() && !fs.is_stopped() && !fs.is_down();
+        if !writes || fs.journal.get().is_none() {
             return Ok(());
         }
         fs.write_in_use(false)
@@ -707,7 +712,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     if fs.is_down() && read_only != sb.is_read_only() {
         return Err(FsError::Kernel(code::EROFS));
     }
-    if fs.stopped.load(Ordering::Acquire) && !read_only {
+    if fs.is_stopped() && !read_only {
         pr_err!(
             "({}): error: it was stopped because of damage; unmount it and run e2fsck\n",
             sb.id()
@@ -715,6 +720,8 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         return Err(FsError::Kernel(code::EROFS));
     }
     match (sb.is_read_only(), read_only) {
+        // Nothing has to be written, nor can be.
+        (false, true) if fs.is_stopped() => {}
         (false, true) => {
             if let Some(journal) = fs.journal_for_writing(sb)? {
                 // The VFS has seen to it that nobody writes any more.

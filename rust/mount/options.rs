@@ -267,6 +267,8 @@ impl Options {
             ("minixdf", None) => self.minixdf = true,
             ("bsddf", None) => self.minixdf = false,
             ("noload" | "norecovery", None) => self.noload = true,
+            // It is shown, and so mount(8) gives it back at a remount.
+            ("emergency_ro", None) => {}
             ("discard", None) => self.discard = true,
             ("nodiscard", None) => self.discard = false,
             ("init_itable", None) => self.init_itable = Some(INIT_ITABLE),
@@ -327,6 +329,8 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (options.noload, "norecovery"),
         (options.discard, "discard"),
         (options.init_itable.is_none(), "noinit_itable"),
+        // As C ext4 says that it was stopped because of damage.
+        (sb.data().is_stopped(), "emergency_ro"),
     ];
     for (_, name) in flags.iter().filter(|(shown, _)| *shown) {
         seq_print!(seq, ",{}", *name);

@@ -34,7 +34,7 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         let raw = unsafe { (*dentry).d_inode };
         // SAFETY: as above.
         let inode = unsafe { Inode::<T>::from_raw(raw) };
-        T::check_access(inode)?;
+        T::check_writable(inode)?;
         // The VFS does not ask when a file that was opened before is cut.
         if inode.is_immutable() {
             return Err(code::EPERM);

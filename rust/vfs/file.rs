@@ -25,8 +25,13 @@ pub trait FileOperations: Sized {
         Self: FileSystem;
 
     /// Called before a file is mapped into memory or spliced from, which does not come through
-    /// [`Self::read`], and before attributes are changed; an error refuses it.
+    /// [`Self::read`]; an error refuses it.
     fn check_access(inode: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// Called before attributes are changed; an error refuses it.
+    fn check_writable(inode: &Inode<Self>) -> Result
     where
         Self: FileSystem;
 
@@ -143,6 +148,13 @@ impl<T: FileSystem> OpenFile<'_, T> {
     pub fn is_sync(&self) -> bool {
         // SAFETY: the file is valid while we are borrowed.
         unsafe { bindings::rext4_shim_file_is_sync(self.file) }
+    }
+
+    /// Whether it is opened for writing.
+    pub fn is_for_writing(&self) -> bool {
+        // SAFETY: the file is valid while we are borrowed; the mode was set before it is shown to
+        // us.
+        unsafe { (*self.file).f_mode & bindings::REXT4_FMODE_WRITE != 0 }
     }
 
     /// The path where the file system is mounted through which the file was opened; nothing if

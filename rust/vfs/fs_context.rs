@@ -145,8 +145,10 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: at a remount the context's root belongs to a filled super block.
             let sb = unsafe { SuperBlock::<T>::from_raw((*(*fc).root).d_sb) };
-            // SAFETY: the super block is valid.
-            to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
+            if !T::is_stopped(sb) {
+                // SAFETY: the super block is valid.
+                to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
+            }
             // SAFETY: the options are ours, and the flags are those asked for.
             let (options, flags) =
                 unsafe { (&*(*fc).fs_private.cast::<T::Options>(), (*fc).sb_flags) };

@@ -75,6 +75,10 @@ pub trait FileSystem:
     /// are gone and its journal was destroyed, with this result if there was one.
     fn shut_down(sb: &SuperBlock<Self>, journal: Option<Result>);
 
+    /// Whether nothing can be written any more because of damage, though the super block is not
+    /// read-only.
+    fn is_stopped(sb: &SuperBlock<Self>) -> bool;
+
     /// Writes what is not on disk yet; with `wait` returns after it is there.
     fn sync(sb: &SuperBlock<Self>, wait: bool) -> Result;
 
@@ -181,13 +185,6 @@ impl<T: FileSystem> SuperBlock<T> {
         // SAFETY: it was frozen above.
         to_result(unsafe { bindings::bdev_thaw(device) })?;
         Ok(result)
-    }
-
-    /// Makes the super block read-only from now on, without waiting for writers: for a file
-    /// system that found damage.
-    pub fn force_read_only(&self) {
-        // SAFETY: the super block is valid.
-        unsafe { bindings::rext4_shim_sb_force_rdonly(self.as_ptr()) };
     }
 
     /// Does something that has to be written while a remount makes the super block writable, before
