@@ -154,8 +154,14 @@ impl FileSystem for Rext4 {
         if !writes || fs.journal.get().is_none() {
             return Ok(());
         }
-        fs.write_in_use(false)
-            .map_err(|e| fs.errno_at(sb, None, "thaw", e))
+        if let Err(e) = fs.write_in_use(false) {
+            let e = fs.errno_at(sb, None, "thaw", e);
+            pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e.to_errno());
+            // An error would leave it frozen, for ever if the next thaw fails too. Nothing may
+            // be written that would need recovery, though.
+            fs.stop(sb, code::EIO);
+        }
+        Ok(())
     }
 
     fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs> {

@@ -86,7 +86,7 @@ pub trait FileSystem:
     /// Called with all writers kept out.
     fn freeze(sb: &SuperBlock<Self>) -> Result;
 
-    /// Ends [`FileSystem::freeze`].
+    /// Ends [`FileSystem::freeze`]. After an error it stays frozen.
     fn thaw(sb: &SuperBlock<Self>) -> Result;
 
     /// Sizes and free counts.
