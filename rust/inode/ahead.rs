@@ -85,8 +85,8 @@ pub(crate) fn wanted(inode: &Inode<Rext4>, blocks: u32, chain: ChainLength) -> F
     })
 }
 
-/// Notes blocks that were just allocated, in this transaction, in place of those that were there, which are returned: they
-/// are left over by writes that were not submitted.
+/// Notes blocks that were just allocated, in this transaction, in the place of those that were there.
+/// These are returned: they are left over by writes that were not submitted.
 pub(crate) fn replace(
     inode: &Inode<Rext4>,
     blocks: Range<LogicalBlock>,
