@@ -156,7 +156,11 @@ impl FileSystem for Rext4 {
         }
         if let Err(e) = fs.write_in_use(false) {
             let e = fs.errno_at(sb, None, "thaw", e);
-            pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e.to_errno());
+            pr_err!(
+                "({}): error: can't write the super block: {}\n",
+                sb.id(),
+                e.to_errno()
+            );
             // An error would leave it frozen, for ever if the next thaw fails too. Nothing may
             // be written that would need recovery, though.
             fs.stop(sb, code::EIO);
