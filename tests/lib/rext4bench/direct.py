@@ -48,9 +48,11 @@ def _words(plan: Direct) -> list[str]:
 
 
 def _start_up(plan: Direct) -> Clock:
-    """What fio takes until its first request; after it what fio needs is in memory."""
-    with Clock() as clock:
-        fio(*_words(dataclasses.replace(plan, layout="empty", engine="null")), "--number_ios=1")
+    """What fio takes until its first request."""
+    # The first time what fio needs is read from the disk, which it is not when it is measured.
+    for _ in range(2):
+        with Clock() as clock:
+            fio(*_words(dataclasses.replace(plan, layout="empty", engine="null")), "--number_ios=1")
     return clock
 
 
