@@ -58,7 +58,7 @@ use counters::Counters;
 use kernel::{
     error::code,
     prelude::*,
-    sync::{SetOnce, SpinLock},
+    sync::{Mutex, SetOnce, SpinLock},
 };
 use options::{OnDamage, Options};
 use primary::Primary;
@@ -122,6 +122,9 @@ pub(crate) struct Filesystem {
     reports: damage::Reports,
     /// The blocks that direct writes on their way have to themselves.
     pub(crate) claims: Claims,
+    /// Held by who takes an inode off the users of a block of attributes.
+    #[pin]
+    pub(crate) shared_xattrs: Mutex<()>,
     /// When it was last said that unaligned direct writes wait.
     pub(crate) unaligned_warning: DailyWarning,
     /// The last inode that was warned of.

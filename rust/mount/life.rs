@@ -45,7 +45,7 @@ use crate::{
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::{
     error::{code, Error},
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     sync::{aref::ARef, SetOnce},
@@ -348,6 +348,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             down: AtomicBool::new(false),
             reports: super::damage::Reports::default(),
             claims: Claims::new()?,
+            shared_xattrs <- new_mutex!((), "rext4_shared_xattrs"),
             unaligned_warning: DailyWarning::new(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),

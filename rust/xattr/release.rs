@@ -49,8 +49,10 @@ pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
 pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffer) -> FsResult {
     let fs = inode.super_block().data();
     let block = PhysicalBlock(buffer.block());
-    // The count is lowered and looked at in one step: two inodes that share the block may give it
-    // up at the same time.
+    // Two inodes that share the block may give it up at the same time. Who finds himself the last
+    // one must not have the journal forget the block while the other has lowered the count, but not
+    // yet said so to the journal.
+    let alone = fs.shared_xattrs.lock();
     let left = handle
         .write(&buffer)?
         .edit(|bytes| -> Result<u32, Corrupt> {
@@ -62,6 +64,9 @@ pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffe
         })??;
     if left == 0 {
         handle.forget(buffer)?;
+    }
+    drop(alone);
+    if left == 0 {
         fs.groups()?.free(handle, block, 1)?;
     }
     inode.sub_bytes(u64::from(fs.layout.block_size().bytes()));
