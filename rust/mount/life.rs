@@ -475,9 +475,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     if !sb.is_read_only() {
         begin_writing(sb)?;
     } else if needs_recovery && !options.noload {
-        // It was recovered, and nothing will need that again.
-        fs.primary
-            .write_now(|superblock| superblock.set_feature(Feature::NEEDS_RECOVERY, false))?;
+        end_recovery(sb)?;
     }
     let root = inode::get(sb, InodeNumber::ROOT)?;
     if !root.is_directory() {
@@ -666,10 +664,47 @@ fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
     Ok(runs)
 }
 
+/// Finishes what a crash has left, though the mount is read-only, and says on disk that nothing has
+/// to be recovered again. The journal was loaded.
+///
+/// Orphans stay where rext4 or an earlier mount knows of a reason not to write: for e2fsck, and for
+/// who mounts it to see what can be saved.
+fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    let has_errors = fs
+        .primary
+        .with(|superblock| superblock.state().has_errors())?;
+    if has_errors || !fs.features.forbid_writing().is_empty() {
+        fs.primary
+            .write_now(|superblock| superblock.set_feature(Feature::NEEDS_RECOVERY, false))?;
+        return Ok(());
+    }
+    sb.while_writable(|| {
+        fs.write_in_use(false)?;
+        if let Err(e) = finish_orphans(sb) {
+            pr_warn!(
+                "({}): warning: orphans are left: error {}\n",
+                sb.id(),
+                fs.errno_at(sb, None, "finish orphans", e).to_errno()
+            );
+        }
+        if fs.is_stopped() {
+            return Ok(());
+        }
+        fs.writing(sb)?.flush(Wipe::Nothing)?;
+        fs.write_clean(sb)
+    })
+}
+
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
 fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
+    sb.data().write_in_use(true)?;
+    finish_orphans(sb)
+}
+
+/// Finishes what a crash has left of inodes that were being deleted or cut.
+fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
-    fs.write_in_use(true)?;
     let (file, head) = fs
         .primary
         .with(|superblock| (superblock.orphan_file_inode(), superblock.last_orphan()))?;
