@@ -190,4 +190,6 @@ def profiles(runs: list[dict]) -> str:
         modules = ", ".join(f"{name} {share:.0%}" for name, share in profile["modules"].items())
         parts.append(f"{' '.join(filter(None, (job, variant, kind)))}: {profile['samples']} samples in the kernel: {modules}")
         parts += [f"  {share:6.1%}  {module}: {symbol}" for module, symbol, share in profile["symbols"]]
+        parts.append(" with what they call:")
+        parts += [f"  {share:6.1%}  {module}: {symbol}" for module, symbol, share in profile["callers"]]
     return "\n".join(parts)

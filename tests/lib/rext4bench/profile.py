@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the kernel spends its time: samples of the instruction pointer, without a tool.
+"""Where the kernel spends its time: samples of what is running and who called it, without a tool.
 
 perf_event_open(2) with the kernel's own clock as the event, one for each processor, idle and user
 space left out. With interrupts off there are no samples: their time shows where they go on again.
@@ -19,14 +19,18 @@ from typing import Iterator
 
 _SYSCALL = 298  # of x86_64
 _SOFTWARE, _CPU_CLOCK = 1, 0
-_SAMPLE_IP, _RECORD_SAMPLE = 1, 9
+_SAMPLE_CALLCHAIN, _RECORD_SAMPLE = 1 << 5, 9
 _DISABLED, _EXCLUDE_USER, _EXCLUDE_IDLE, _FREQUENCY = 1 << 0, 1 << 4, 1 << 7, 1 << 10
+_EXCLUDE_USER_CHAIN = 1 << 22
+# Addresses from here on say of which kind those after them are.
+_CONTEXT_MAX = (1 << 64) - 4095
 _ENABLE, _DISABLE = 0x2400, 0x2401
 _HERTZ = 997  # not in step with anything
 _PAGE = mmap.PAGESIZE
-_DATA = 256 * _PAGE  # 65,536 samples: a minute
+_DATA = 4096 * _PAGE  # 16 MiB: a minute, with chains of 30
 _HEAD = 1024  # where the first page says how much there is
 _TOP = 30
+_TOP_CALLERS = 80
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -35,8 +39,8 @@ class _Processor:
     """The samples of one processor."""
 
     def __init__(self, number: int) -> None:
-        flags = _DISABLED | _EXCLUDE_USER | _EXCLUDE_IDLE | _FREQUENCY
-        attributes = struct.pack("IIQQQQQIIQ", _SOFTWARE, 64, _CPU_CLOCK, _HERTZ, _SAMPLE_IP, 0, flags, 0, 0, 0)
+        flags = _DISABLED | _EXCLUDE_USER | _EXCLUDE_IDLE | _FREQUENCY | _EXCLUDE_USER_CHAIN
+        attributes = struct.pack("IIQQQQQIIQ", _SOFTWARE, 64, _CPU_CLOCK, _HERTZ, _SAMPLE_CALLCHAIN, 0, flags, 0, 0, 0)
         self._file = _libc.syscall(_SYSCALL, attributes, -1, number, -1, 0)
         if self._file < 0:
             raise OSError(ctypes.get_errno(), "perf_event_open")
@@ -47,15 +51,17 @@ class _Processor:
         if _libc.ioctl(self._file, request, 0):
             raise OSError(ctypes.get_errno(), "perf: ioctl")
 
-    def addresses(self) -> Iterator[int]:
-        """What was sampled; then it is closed."""
+    def chains(self) -> Iterator[list[int]]:
+        """What was running, who called that, and so on; then it is closed."""
         (head,) = struct.unpack_from("Q", self._ring, _HEAD)
         at = 0
         # The ring is never emptied meanwhile, so it has not gone round.
         while at + 8 <= min(head, _DATA):
             kind, _, size = struct.unpack_from("IHH", self._ring, _PAGE + at)
             if kind == _RECORD_SAMPLE:
-                yield struct.unpack_from("Q", self._ring, _PAGE + at + 8)[0]
+                (depth,) = struct.unpack_from("Q", self._ring, _PAGE + at + 8)
+                chain = struct.unpack_from(f"{depth}Q", self._ring, _PAGE + at + 16)
+                yield [address for address in chain if address < _CONTEXT_MAX]
             at += size
         self._ring.close()
         os.close(self._file)
@@ -98,10 +104,16 @@ class Profile:
     def __init__(self) -> None:
         self.result: dict = {}
 
-    def count(self, samples: list[int]) -> None:
-        """Give each sample its symbol."""
+    def count(self, samples: list[list[int]]) -> None:
+        """Give each sample its symbols."""
         addresses, names = _symbols()
-        symbols = collections.Counter(names[max(bisect.bisect_right(addresses, at) - 1, 0)] for at in samples)
+
+        def symbol(at: int) -> tuple[str, str]:
+            return names[max(bisect.bisect_right(addresses, at) - 1, 0)]
+
+        symbols = collections.Counter(symbol(chain[0]) for chain in samples)
+        # A function that calls itself counts once.
+        callers = collections.Counter(name for chain in samples for name in {symbol(at) for at in chain})
         modules: collections.Counter[str] = collections.Counter()
         for (_, module), number in symbols.items():
             modules[module] += number
@@ -111,6 +123,8 @@ class Profile:
             "modules": {name: round(number / total, 4) for name, number in modules.most_common(12)},
             "symbols": [[module, readable(name), round(number / total, 4)]
                         for (name, module), number in symbols.most_common(_TOP)],
+            "callers": [[module, readable(name), round(number / total, 4)]
+                        for (name, module), number in callers.most_common(_TOP_CALLERS)],
         }
 
 
@@ -127,4 +141,4 @@ def sampled(wanted: bool) -> Iterator[Profile]:
     yield profile
     for processor in processors:
         processor.switch(_DISABLE)
-    profile.count([address for processor in processors for address in processor.addresses()])
+    profile.count([chain for processor in processors for chain in processor.chains() if chain])
