@@ -11,6 +11,7 @@
 //! | [`lookup()`] | the extent that holds a block, or the hole around it |
 //! | [`next_extent`] | the first extent that ends behind a block |
 //! | [`insert()`] | adds an extent in a hole |
+//! | [`find_gap`] | the same in two steps: what is there, and then to add something there |
 //! | [`convert()`] | makes unwritten blocks written, or the other way round |
 //! | [`replace()`] | has blocks mapped to other ones |
 //! | [`remove()`] | removes what is mapped in a range, from its end on |
@@ -61,7 +62,7 @@ mod splice;
 mod store;
 
 pub use convert::convert;
-pub use insert::insert;
+pub use insert::{find_gap, insert, Gap, Spot};
 pub use lookup::{lookup, next_extent, Hole, Mapping};
 pub use narrow::narrow;
 pub use remove::remove;

@@ -34,10 +34,7 @@ pub fn lookup<S: NodeStore>(store: &S, block: LogicalBlock) -> Result<Mapping, S
     let around = Path::to(store, block)?.around(store)?;
     Ok(match around.left {
         Some(extent) if block < extent.end() => Mapping::Extent(extent),
-        left => Mapping::Hole(Hole {
-            first: left.map_or(around.lower, Extent::end),
-            end: around.upper,
-        }),
+        _ => Mapping::Hole(around.hole()),
     })
 }
 

@@ -2,7 +2,7 @@
 
 //! The way from the root of a tree down to the leaf in which a logical block belongs.
 
-use super::{NodeStore, NodeStoreMut, TreeError};
+use super::{Hole, NodeStore, NodeStoreMut, TreeError};
 use crate::disk::extent::{
     DataArea, Extent, Fault, Node, NodeError, NodeMut, Place, LOGICAL_END, MAX_DEPTH,
 };
@@ -35,6 +35,16 @@ pub(super) struct Around {
     pub(super) lower: LogicalBlock,
     /// There is nothing from the block up to here: the start of `right`, or of the next leaf.
     pub(super) upper: LogicalBlock,
+}
+
+impl Around {
+    /// What there is nothing in, if the block is not in `left`.
+    pub(super) fn hole(&self) -> Hole {
+        Hole {
+            first: self.left.map_or(self.lower, Extent::end),
+            end: self.upper,
+        }
+    }
 }
 
 /// A node one level down, and what its parent says of it.

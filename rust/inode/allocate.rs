@@ -15,10 +15,11 @@ use crate::{
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Mapping, NodeStore},
+    extent::{self, Gap, Mapping, NodeStore, Spot},
     group::{Rights, Run, Wanted},
     journal::credits,
     vfs::{
+        buffer::Buffer,
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
     },
@@ -68,20 +69,22 @@ fn try_fill_hole(
             // It grew meanwhile: the credits may not do.
             continue;
         }
-        let hole = match extent::lookup(&tree, block)? {
-            Mapping::Hole(hole) => hole,
-            Mapping::Extent(_) => return map::find_in(&tree, block),
+        let gap = match extent::find_gap(&tree, block)? {
+            Spot::Gap(gap) => gap,
+            Spot::Extent(_) => return map::find_in(&tree, block),
         };
+        let hole = gap.hole();
         let blocks = wanted
             .min(hole.end.0.saturating_sub(block.0))
             .min(State::Unwritten.max_len());
         first(&handle)?;
-        let goal = goal(inode, &tree, block, hole.first)?;
+        let goal = goal(inode, &tree, block, &gap)?;
         let wanted = Wanted::new(goal, blocks);
         let wanted = window::wanted(inode, wanted, block, hole.end == LOGICAL_END);
-        let run = groups.allocate(&handle, wanted, rights(inode))?;
+        let mut rights = rights(inode);
+        let run = groups.allocate(&handle, wanted, rights.reborrow())?;
         window::note(inode, &wanted, &run);
-        insert(inode, &handle, &mut root, block, run, rights(inode))?;
+        insert(inode, &handle, &mut root, gap, block, run, rights)?;
         // What is in the page cache there was to be allocated later.
         let end = LogicalBlock(block.0 + run.len);
         delayed::note_allocated(inode, &mut root, block..end);
@@ -94,13 +97,15 @@ fn try_fill_hole(
     }
 }
 
-/// Puts blocks that were just allocated into the tree, unwritten. If that fails they are freed.
+/// Puts blocks that were just allocated into the tree, unwritten, where the gap is. If that fails
+/// they are freed.
 ///
 /// Nodes of the tree are allocated with `rights`. The tree's lock is held, with `root` behind it.
 pub(super) fn insert(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     root: &mut [u8; ROOT_SIZE],
+    gap: Gap<Buffer>,
     block: LogicalBlock,
     run: Run,
     rights: Rights<'_>,
@@ -109,7 +114,7 @@ pub(super) fn insert(
     let mut tree = WriteTree::new(inode, root, handle, rights);
     let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
         .ok_or(FsError::Kernel(euclean()))
-        .and_then(|extent| extent::insert(&mut tree, extent));
+        .and_then(|extent| gap.insert(&mut tree, extent));
     if let Err(e) = inserted {
         // The tree is as it was; so is the disk when the blocks are given back.
         fs.groups()?.free(handle, run.start, run.len)?;
@@ -123,22 +128,28 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Where a block in a hole that starts at `hole` would go best: in a row with what is before the
-/// hole, or else where the last allocation of the file ended.
-pub(super) fn goal<S: NodeStore<Error = FsError>>(
+/// Where a block in a gap would go best: in a row with what is before it, or else where the last
+/// allocation of the file ended.
+pub(super) fn goal<S: NodeStore<Block = Buffer, Error = FsError>>(
     inode: &Inode<Rext4>,
     tree: &S,
     block: LogicalBlock,
-    hole: LogicalBlock,
+    gap: &Gap<Buffer>,
 ) -> FsResult<PhysicalBlock> {
+    let hole = gap.hole().first;
     let Some(before) = hole.checked_sub(1) else {
         return Ok(inode.data().goal());
     };
-    Ok(match extent::lookup(tree, before)? {
-        Mapping::Extent(extent) => extent
-            .map(before)
-            .and_then(|at| at.checked_add(1 + u64::from(block.0 - hole.0)))
-            .unwrap_or(inode.data().goal()),
-        Mapping::Hole(_) => inode.data().goal(),
-    })
+    let extent = match gap.before() {
+        Some(extent) => Some(extent),
+        // It would be in the leaf before.
+        None => match extent::lookup(tree, before)? {
+            Mapping::Extent(extent) => Some(extent),
+            Mapping::Hole(_) => None,
+        },
+    };
+    Ok(extent
+        .and_then(|extent| extent.map(before))
+        .and_then(|at| at.checked_add(1 + u64::from(block.0 - hole.0)))
+        .unwrap_or(inode.data().goal()))
 }

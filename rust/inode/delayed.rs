@@ -66,7 +66,7 @@ use crate::{
         units::{BlockSize, LogicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Mapping, TreeError},
+    extent::{self, Mapping, Spot, TreeError},
     group::{DelayedReserve, Groups, Rights, Wanted},
     journal::credits,
     vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
@@ -350,16 +350,16 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
         let wanted = u32::try_from(end - u64::from(range.start.0))
             .unwrap_or(u32::MAX)
             .min(State::Unwritten.max_len());
-        let hole = match extent::lookup(&tree, range.start)? {
-            Mapping::Hole(hole) if hole.end.0 - range.start.0 >= wanted => hole,
+        let gap = match extent::find_gap(&tree, range.start)? {
+            Spot::Gap(gap) if gap.hole().end.0 - range.start.0 >= wanted => gap,
             _ => {
                 drop_range(inode, root, delayed, range, 0);
                 return Err(FsError::Kernel(euclean()));
             }
         };
-        let goal = allocate::goal(inode, &tree, range.start, hole.first)?;
-        let at_end =
-            hole.end == LOGICAL_END && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
+        let goal = allocate::goal(inode, &tree, range.start, &gap)?;
+        let at_end = gap.hole().end == LOGICAL_END
+            && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
         let wanted = window::wanted(inode, Wanted::new(goal, wanted), range.start, at_end);
         let run = groups.allocate(&handle, wanted, Rights::Delayed(reserve))?;
         window::note(inode, &wanted, &run);
@@ -368,6 +368,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             inode,
             &handle,
             root,
+            gap,
             range.start,
             run,
             Rights::DelayedNodes(reserve),
