@@ -121,6 +121,8 @@ pub(crate) struct InodeData {
     ahead: Ahead,
     /// What `fsync` has to wait for.
     pub(crate) sync_point: SyncPoint,
+    /// The physical block of the inode table that holds the inode; zero if it was not asked for yet.
+    table_block: AtomicU64,
     /// Where the next new block would go best; a hint.
     goal: AtomicU64,
     /// The group in which the file has a window, or [`window::NONE`]; see there. Changed with
@@ -155,6 +157,7 @@ impl InodeData {
             appends: Appends::new(),
             ahead: Ahead::new(),
             sync_point: SyncPoint::new(),
+            table_block: AtomicU64::new(0),
             goal: AtomicU64::new(0),
             window: AtomicU32::new(window::NONE),
             orphan: AtomicBool::new(false),
@@ -383,9 +386,8 @@ pub(crate) fn read_block(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<
 
 /// Calls `look` with the inode's bytes in the inode table. It must not sleep.
 pub(crate) fn with_raw<R>(inode: &Inode<Rext4>, look: impl FnOnce(&[u8]) -> R) -> FsResult<R> {
-    let sb = inode.super_block();
-    let fs = sb.data();
-    let (buffer, place) = load::table_block(sb, number(inode))?;
+    let fs = inode.super_block().data();
+    let (buffer, place) = load::own_table_block(inode)?;
     let start = place.offset as usize;
     let end = start + fs.layout.inode_size() as usize;
     Ok(buffer.with(|bytes| look(bytes.get(start..end).unwrap_or_default())))

@@ -151,7 +151,7 @@ fn fill(
         area
     };
     store_new(inode, handle, flags, kind, content.device, project, &root)?;
-    let (_, place) = load::table_block(inode.super_block(), super::number(inode))?;
+    let (_, place) = load::own_table_block(inode)?;
     data.set_goal(load::first_goal(inode.super_block(), place));
     data.sync_point.note(handle, Change::Data);
     Ok(())
@@ -169,7 +169,7 @@ fn store_new(
 ) -> FsResult {
     let sb = inode.super_block();
     let layout = &sb.data().layout;
-    let (buffer, place) = load::table_block(sb, super::number(inode))?;
+    let (buffer, place) = load::own_table_block(inode)?;
     let start = place.offset as usize;
     let end = start + layout.inode_size() as usize;
     let birth = inode.data().birth();

@@ -57,6 +57,26 @@ pub(crate) fn table_block(
     Ok((buffer, location.place))
 }
 
+/// The same for an inode in memory, which remembers it.
+pub(crate) fn own_table_block(inode: &Inode<Rext4>) -> FsResult<(Buffer, InodePlace)> {
+    let (sb, number) = (inode.super_block(), super::number(inode));
+    let fs = sb.data();
+    let known = inode.data().table_block.load(Ordering::Relaxed);
+    if let (true, Some(place)) = (known != 0, fs.layout.place_of_inode(number)) {
+        let buffer = Buffer::read(sb.device(), known, fs.layout.block_size().bytes())?;
+        return Ok((buffer, place));
+    }
+    let (buffer, place) = table_block(sb, number)?;
+    // Before recovery it may still move.
+    if fs.groups().is_ok() {
+        inode
+            .data()
+            .table_block
+            .store(buffer.block(), Ordering::Relaxed);
+    }
+    Ok((buffer, place))
+}
+
 /// `ESTALE`: the inode is not there any more.
 fn stale() -> FsError {
     FsError::Kernel(Error::from_errno(-(bindings::ESTALE as i32)))

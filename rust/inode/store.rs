@@ -2,7 +2,7 @@
 
 //! Writing an inode to the inode table.
 
-use super::{load, number, seed, DataKind};
+use super::{load, seed, DataKind};
 use crate::{
     disk::{extent::ROOT_SIZE, inode as format, units::InodeNumber},
     error::{FsError, FsResult},
@@ -73,9 +73,8 @@ pub(crate) fn edit<R>(
     handle: &Handle<'_>,
     change: impl FnOnce(&mut format::Inode<&mut [u8]>) -> R,
 ) -> FsResult<R> {
-    let sb = inode.super_block();
-    let fs = sb.data();
-    let (buffer, place) = load::table_block(sb, number(inode))?;
+    let fs = inode.super_block().data();
+    let (buffer, place) = load::own_table_block(inode)?;
     let seed = seed(inode);
     handle.write(&buffer)?.edit(|block| {
         let mut raw = format::Inode::in_block(block, &fs.layout, place)
