@@ -615,11 +615,9 @@ bool rext4_shim_in_worker(void)
 
 bool rext4_shim_may_use_reserved(u32 uid, u32 gid)
 {
-	kuid_t kuid = make_kuid(&init_user_ns, uid);
-	kgid_t kgid = make_kgid(&init_user_ns, gid);
-
-	return uid_eq(kuid, current_fsuid()) ||
-	       (gid != 0 && in_group_p(kgid)) ||
+	/* In the first user namespace IDs are what they are. */
+	return uid_eq(KUIDT_INIT(uid), current_fsuid()) ||
+	       (gid != 0 && in_group_p(KGIDT_INIT(gid))) ||
 	       capable(CAP_SYS_RESOURCE);
 }
 
@@ -693,7 +691,9 @@ void rext4_shim_init_waitqueue(struct wait_queue_head *head)
 
 void rext4_shim_wake_up_all(struct wait_queue_head *head)
 {
-	wake_up_all(head);
+	/* Most often there is nobody, and the queue's lock need not be taken. */
+	if (wq_has_sleeper(head))
+		wake_up_all(head);
 }
 
 bool rext4_shim_prepare_to_wait(struct wait_queue_head *head,

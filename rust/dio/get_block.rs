@@ -151,7 +151,9 @@ fn fill_hole(
     let size = inode.super_block().data().layout.block_size();
     let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
     let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file;
-    io_end.make_room(1)?;
+    if beyond_end {
+        io_end.make_room(1)?;
+    }
     let found = allocate::fill_hole(inode, journal, block, wanted, |handle| {
         if beyond_end {
             // A crash must not leave blocks there that nobody asked for.
