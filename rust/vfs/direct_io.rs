@@ -13,22 +13,26 @@
 //!
 //! It is made by the first [`DirectIo::map_write`] of a request that needs it, is lent to the
 //! later ones, and is given to [`DirectIo::end_io`] when the last byte of the request is done. The
-//! request is all that knows it. For an asynchronous request that has one, `end_io` runs on the
-//! super block's workqueue; else in the task that made the request: always where it may sleep.
+//! request is all that knows it. For an asynchronous request that has one, a worker of the super block
+//! does what there is to do; else the task that made the request: always where it may sleep.
 //!
 //! What a write has claimed before it was submitted, a [`DirectIo::Claim`], goes another way:
 //!
 //! ```text
-//!   write() ──▶ the request (kiocb->private) ──▶ dropped when end_io has returned
+//!   write() ──▶ the request (kiocb->private) ──▶ dropped after the end, and when no page is left in the
+//!                                                cache that may have been read before it
 //! ```
 //!
-//! An asynchronous write with a claim is completed together with others of its inode that are ready
-//! by then: see [`completion`].
+//! Who waits for a claim may change a page of the range when he has it. That page must not be dropped,
+//! nor be found by one who wants to drop it and takes that for an error. So either the inode's lock is
+//! held to the end of the request (one that is not asynchronous, or goes beyond the end of the file), or
+//! the kernel's direct I/O is kept from dropping pages, which it does after `end_io`: an asynchronous
+//! write with a claim is completed together with others of its inode that are ready by then, see
+//! [`completion`].
 //!
 //! Those at the end of a file are, besides, completed in their order: see [`mod@append`].
 //!
-//! `map_write` has no use for a claim, and could not get at it. It is dropped in any context: of a write
-//! that has claimed something, and then found nothing that needs an `IoEnd`, in that of an interrupt.
+//! `map_write` has no use for a claim, and could not get at it.
 
 mod append;
 mod completion;
@@ -323,9 +327,7 @@ pub(crate) fn write<T: DirectIo>(
         HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
         _ => None,
     };
-    // What must be durable before it is complete is completed by itself.
-    let with_others =
-        growing.is_none() && claim.is_some() && request.is_async() && !request.is_dsync();
+    let with_others = growing.is_none() && claim.is_some() && request.is_async();
     let carried = if with_others {
         Some(Carried::with_others(request, claim, 0..0)?)
     } else if growing.is_some() || claim.is_some() {
@@ -544,7 +546,7 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     }
     let growing = carried.as_ref().and_then(|carried| carried.growing);
     if io_end.is_none() && growing.is_none() {
-        // What may be claimed all the same is given back, here where one may not sleep.
+        // If something is claimed all the same, the task that wrote is here, with the inode's lock.
         return 0;
     }
     // SAFETY: no precondition: complains if this is where one must not sleep.
@@ -553,15 +555,9 @@ unsafe extern "C" fn end_io<T: DirectIo>(
         // SAFETY: the request is completed after this, and keeps its file open until then.
         let inode =
             unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode((*kiocb).ki_filp)) };
-        let done = count(bytes);
-        let result = T::end_io(inode, io_end, growing, offset, done);
-        // SAFETY: as above.
-        if growing.is_none() && unsafe { (*kiocb).ki_complete.is_some() } {
-            // The kernel's direct I/O does so after this. Nobody has the inode's lock for the write
-            // any more, and who waits for the claim would change a page with what was there before.
-            completion::invalidate(inode, offset, done);
-        }
-        // Not before the blocks are converted.
+        let result = T::end_io(inode, io_end, growing, offset, count(bytes));
+        // Not before the blocks are converted. Cached pages are dropped after this, but the task that
+        // wrote has the inode's lock: what has a claim and no lock was sorted out above.
         drop(carried);
         result.map(|()| 0)
     })

@@ -12,17 +12,27 @@
 //!                                                    │
 //!     (worker)                          end_all, for all that are there; reserves go back
 //!                                                    │
-//!     the request's own ki_complete ◀────────────────┴──▶ cached? (another worker) drop the pages
+//!                                   cached pages, or O_DSYNC? (another worker) drop them
+//!                                                    │
+//!                                         the claim goes back; i_dio_count
+//!                                                    │
+//!                                   O_DSYNC? (that worker) sync
+//!                                                    │
+//!                                   the request's own ki_complete
 //! ```
 //!
-//! The worker waits for no folio, which would hold up all writes that are queued behind. `NOT_YET`
-//! keeps the kernel's direct I/O from doing so before. The workers are the super block's own.
+//! The first worker waits for no folio and no commit, which would hold up all writes that are queued
+//! behind. The workers are the super block's own. `NOT_YET` keeps the kernel's direct I/O from both,
+//! before, and from dropping pages after the claim went back: one of them could be changed by then.
 //!
-//! A claim goes back when the pages are dropped. `i_dio_count` is raised once more until the end, so
-//! who waits for direct I/O waits for this too.
+//! `i_dio_count` is raised once more until the claim goes back, so who waits for direct I/O waits for
+//! this too.
 
 use super::{append, Carried, DirectIo};
-use crate::{bindings, vfs::inode::Inode};
+use crate::{
+    bindings,
+    vfs::{file::count, inode::Inode},
+};
 use core::ptr;
 use kernel::{ffi, prelude::*, types::Opaque};
 
@@ -89,7 +99,7 @@ impl<T: DirectIo> Ended<T> {
         }
     }
 
-    /// The write is over: whoever made the request is told, perhaps by another task. Then he may
+    /// The write is over: whoever made the request is told, perhaps by another worker. Then he may
     /// forget it, and everybody its inode if nothing else keeps that.
     pub(super) fn complete(mut self) {
         // What is left of the reserve can be had by others. The claim is held until the page cache
@@ -97,8 +107,10 @@ impl<T: DirectIo> Ended<T> {
         if let Some((io_end, ..)) = &mut self.0.ended {
             *io_end = None;
         }
-        if cached(self.0.inode(), self.offset(), self.result()).is_none() {
-            return self.tell();
+        let cached = cached(self.0.inode(), self.offset(), self.result()).is_some();
+        // SAFETY: the request is not completed.
+        if !cached && !unsafe { bindings::rext4_shim_iocb_is_dsync(self.0.kiocb) } {
+            return self.let_go().tell();
         }
         let carried = KBox::into_raw(self.0);
         // SAFETY: the box is owned by the work from here on. The request keeps the inode.
@@ -111,20 +123,51 @@ impl<T: DirectIo> Ended<T> {
         }
     }
 
-    /// Tells whoever made the request.
-    fn tell(mut self) {
-        let result = self.result();
+    /// Lets go of what others wait for: what the write had claimed, and that it is under way.
+    fn let_go(mut self) -> Over {
         append::tell(&self.0);
-        let (kiocb, complete) = (self.0.kiocb, self.0.complete.take());
+        let over = Over {
+            kiocb: self.0.kiocb,
+            complete: self.0.complete.take(),
+            result: self.result(),
+        };
         drop(self);
-        let told = result.map_or_else(|e| e.to_errno() as ffi::c_long, |n| n as ffi::c_long);
-        // SAFETY: the request is valid until it is completed, which is done once, and keeps its file
-        // open until then. It was counted in `write`.
+        // SAFETY: the request keeps its file open until it is completed. It was counted in `write`.
         unsafe {
-            bindings::rext4_shim_dio_end(bindings::rext4_shim_file_inode((*kiocb).ki_filp));
-            (*kiocb).ki_complete = complete;
-            if let Some(complete) = complete {
-                complete(kiocb, told);
+            bindings::rext4_shim_dio_end(bindings::rext4_shim_file_inode((*over.kiocb).ki_filp));
+        }
+        over
+    }
+}
+
+/// A write that nobody waits for any more but whoever made the request.
+struct Over {
+    kiocb: *mut bindings::kiocb,
+    complete: Complete,
+    result: Result<usize>,
+}
+
+impl Over {
+    /// Makes it durable if that was asked for. Waits for folios and for a commit.
+    fn sync(mut self) -> Self {
+        if let Ok(bytes @ 1..) = self.result {
+            // SAFETY: the request is not completed, and its position is behind what was written.
+            self.result = count(unsafe {
+                bindings::rext4_shim_generic_write_sync(self.kiocb, bytes as isize)
+            });
+        }
+        self
+    }
+
+    /// Tells whoever made the request.
+    fn tell(self) {
+        let result = self.result;
+        let told = result.map_or_else(|e| e.to_errno() as ffi::c_long, |n| n as ffi::c_long);
+        // SAFETY: the request is valid until it is completed, which is done here and nowhere else.
+        unsafe {
+            (*self.kiocb).ki_complete = self.complete;
+            if let Some(complete) = self.complete {
+                complete(self.kiocb, told);
             }
         }
     }
@@ -157,7 +200,7 @@ pub(super) fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Res
     }
 }
 
-/// Completes a write that has pages in the cache.
+/// Completes a write that has pages in the cache, or has to be durable before.
 ///
 /// # Safety
 ///
@@ -168,11 +211,11 @@ unsafe extern "C" fn complete_later<T: DirectIo>(work: *mut bindings::work_struc
         unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) };
     let write = Ended(carried);
     invalidate(write.0.inode(), write.offset(), write.result());
-    write.tell();
+    write.let_go().sync().tell();
 }
 
-/// What `end_io` says of a request that is completed with others: it keeps the kernel's direct I/O
-/// from waiting for folios, and is told to nobody.
+/// What `end_io` says of a request that is completed with others: an error, so that the kernel's direct
+/// I/O neither drops pages nor syncs. It is told to nobody.
 pub(super) const NOT_YET: ffi::c_int = -(kernel::bindings::EINPROGRESS as ffi::c_int);
 
 /// The kernel's direct I/O has done its part: what it takes for the request's own completion.
