@@ -38,7 +38,7 @@ enum Fault {
     LateInLine,
 }
 
-struct Listed(Vec<Entry>);
+pub(crate) struct Listed(Vec<Entry>);
 
 impl List for Listed {
     fn entries(&self) -> &[Entry] {
@@ -59,7 +59,7 @@ impl List for Listed {
     }
 }
 
-struct ModelBucket {
+pub(crate) struct ModelBucket {
     fault: Fault,
     entries: Mutex<Entries<Listed>>,
     /// How often all were woken: who is in line is who knows the number before.
@@ -121,8 +121,21 @@ impl Bucket for ModelBucket {
     fn would_wait() {}
 }
 
+/// All buckets of a file system.
 #[derive(Clone)]
-struct Buckets(Arc<[ModelBucket; 2]>);
+pub(crate) struct Buckets(Arc<[ModelBucket; 2]>);
+
+impl Buckets {
+    /// Without faults.
+    pub(crate) fn new() -> Self {
+        Self::with_fault(Fault::None)
+    }
+
+    fn with_fault(fault: Fault) -> Self {
+        let buckets = [ModelBucket::new(fault), ModelBucket::new(fault)];
+        Self(Arc::new(buckets))
+    }
+}
 
 impl Table for Buckets {
     type Bucket = ModelBucket;
@@ -160,10 +173,9 @@ impl File {
             // What nobody must see.
             sectors: Mutex::new([0xa5; SECTORS]),
         };
-        let buckets = [ModelBucket::new(fault), ModelBucket::new(fault)];
         Arc::new(Self {
             fault,
-            table: Buckets(Arc::new(buckets)),
+            table: Buckets::with_fault(fault),
             blocks: [block(), block()],
         })
     }

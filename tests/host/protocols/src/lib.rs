@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`claims`] | `rust/dio/claim.rs`, the code itself, over loom's locks |
 //! | [`io_end`] | the life of an `IoEnd` from `get_block` to `end_io`, a model of `fs/direct-io.c` and of `rust/vfs/direct_io.rs` |
+//! | [`page_cache`] | the end of a write with a claim beside who uses the page cache |
 //!
 //! Each model can be run with a fault put into it; it has to find that.
 
@@ -39,6 +40,7 @@ macro_rules! model {
 mod claim;
 pub mod claims;
 pub mod io_end;
+pub mod page_cache;
 
 /// A model, or a model with a fault in it.
 #[derive(Clone, Copy)]
@@ -56,7 +58,7 @@ pub static TRIED: AtomicU64 = AtomicU64::new(0);
 
 /// All models, those without faults first.
 pub fn all() -> Vec<Model> {
-    let mut all: Vec<Model> = [claims::MODELS, io_end::MODELS].concat();
+    let mut all: Vec<Model> = [claims::MODELS, io_end::MODELS, page_cache::MODELS].concat();
     all.sort_by_key(|model| model.fault.is_some());
     all
 }
