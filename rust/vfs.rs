@@ -27,7 +27,6 @@ pub(crate) mod fs_context;
 pub(crate) mod inode;
 pub(crate) mod ioctl;
 pub(crate) mod iomap;
-pub(crate) mod irq_lock;
 pub(crate) mod jbd2;
 mod mmap;
 pub(crate) mod namespace;

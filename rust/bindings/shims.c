@@ -661,24 +661,6 @@ bool rext4_shim_pause(void)
 	return fatal_signal_pending(current);
 }
 
-void rext4_shim_spin_lock_init(spinlock_t *lock)
-{
-	spin_lock_init(lock);
-}
-
-unsigned long rext4_shim_spin_lock_irqsave(spinlock_t *lock)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(lock, flags);
-	return flags;
-}
-
-void rext4_shim_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
-{
-	spin_unlock_irqrestore(lock, flags);
-}
-
 void rext4_shim_task_name(char *name)
 {
 	strscpy_pad(name, current->comm, TASK_COMM_LEN);

@@ -388,11 +388,6 @@ void rext4_shim_posix_acl_get_entry(const struct posix_acl *acl,
 struct posix_acl *rext4_shim_posix_acl_after_chmod(struct inode *inode,
 						   umode_t mode);
 
-/* Spin locks with interrupts off, for vfs/irq_lock.rs. */
-void rext4_shim_spin_lock_init(spinlock_t *lock);
-unsigned long rext4_shim_spin_lock_irqsave(spinlock_t *lock);
-void rext4_shim_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
-
 /* Copies the name of the current task, of TASK_COMM_LEN bytes. */
 void rext4_shim_task_name(char *name);
 

@@ -144,7 +144,7 @@ pub(crate) trait Bucket {
     /// called after that call of `attempt` began. `attempt` does not sleep.
     fn wait<R>(&self, attempt: impl FnMut() -> Option<R>) -> Result<R, Self::Error>;
 
-    /// Wakes all who wait, to try again. May be called in any context.
+    /// Wakes all who wait, to try again.
     fn wake_all(&self);
 
     /// The error of one who would have to wait and must not.

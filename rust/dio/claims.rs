@@ -15,14 +15,19 @@ use crate::{
         map::{self, Found},
     },
     mount::counters::Count,
-    vfs::{inode::Inode, irq_lock::IrqLock, task, wait::WaitQueue},
+    vfs::{inode::Inode, task, wait::WaitQueue},
     Rext4,
 };
 use core::{
     ops::Range,
     sync::atomic::{AtomicI64, Ordering},
 };
-use kernel::{error::code, prelude::*, sync::Arc};
+use kernel::{
+    error::code,
+    new_spinlock,
+    prelude::*,
+    sync::{Arc, SpinLock},
+};
 
 /// How many buckets there are.
 const BUCKETS: usize = 64;
@@ -55,7 +60,7 @@ impl List for Listed {
 #[pin_data]
 pub(crate) struct KernelBucket {
     #[pin]
-    entries: IrqLock<Entries<Listed>>,
+    entries: SpinLock<Entries<Listed>>,
     #[pin]
     given_back: WaitQueue,
 }
@@ -63,7 +68,7 @@ pub(crate) struct KernelBucket {
 impl KernelBucket {
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            entries <- IrqLock::new(Entries::new(Listed::default())),
+            entries <- new_spinlock!(Entries::new(Listed::default()), "rext4_claims"),
             given_back <- WaitQueue::new(),
         })
     }
@@ -74,7 +79,7 @@ impl Bucket for KernelBucket {
     type Error = FsError;
 
     fn with<R>(&self, work: impl FnOnce(&mut Entries<Listed>) -> R) -> R {
-        self.entries.with(work)
+        work(&mut self.entries.lock())
     }
 
     fn make_room(&self) -> FsResult {

@@ -102,8 +102,8 @@ pub trait DirectIo: FileSystem {
     /// What a write takes along to its end.
     type IoEnd: Send;
 
-    /// What a write has for itself from before its submission to after its end. Dropping it must
-    /// not sleep, and may happen in any context.
+    /// What a write has for itself from before its submission to after its end. It is dropped by a
+    /// task, and dropping it must not sleep.
     type Claim: Send;
 
     /// Where block `block` of the file and up to `max - 1` after it are.
