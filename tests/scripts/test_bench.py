@@ -79,10 +79,12 @@ class Results(unittest.TestCase):
         self.assertAlmostEqual(lines(pair("append", 0, 1, 1))["append"].cpu["ext4"], 30)
 
     def test_the_last_profile_is_shown(self) -> None:
-        samples = [{"samples": n, "modules": {"jbd2": 0.75}, "symbols": [["jbd2", "add", 0.5]]} for n in (1, 8)]
+        samples = [{"samples": n, "modules": {"jbd2": 0.75}, "symbols": [["jbd2", "add", 0.5]],
+                    "callers": [["jbd2", "start", 0.6]]} for n in (1, 8)]
         text = benchresults.profiles([run("append", "ext4", n, {"": 1.0}, profile=samples[n]) for n in (0, 1)]
                                      + [run("append", "rext4", 0, {"": 1.0}, profile={})])
-        self.assertEqual(text, "append csum ext4: 8 samples in the kernel: jbd2 75%\n   50.0%  jbd2: add")
+        self.assertEqual(text, "append csum ext4: 8 samples in the kernel: jbd2 75%\n   50.0%  jbd2: add\n"
+                         " with what they call:\n   60.0%  jbd2: start")
 
     def test_names_of_rust_become_readable(self) -> None:
         for symbol, wanted in (
