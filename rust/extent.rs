@@ -17,6 +17,9 @@
 //! | [`remove()`] | removes what is mapped in a range, from its end on |
 //! | [`shift_down`], [`shift_up`] | move what is behind a place to other logical blocks |
 //!
+//! [`cache`] keeps what was looked up. It is right because each operation tells the store what it is
+//! about to change ([`NodeStoreMut::forget`]).
+//!
 //! # What a tree must be
 //!
 //! What is in the format, and more: an operation finds and leaves a tree in which each node's
@@ -41,6 +44,7 @@
 //! None here. The caller has the inode's tree for itself while it changes it, and keeps writers
 //! out while it reads: a reader-writer semaphore in the inode.
 
+pub mod cache;
 #[cfg(any(CONFIG_KUNIT = "y", feature = "testing"))]
 pub mod check;
 mod convert;

@@ -9,6 +9,7 @@
 //! | [`tree`] | the inode's extent tree over buffers and journal |
 //! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
+//! | [`cache`] | what is known of that without the tree |
 //! | [`block_map`] | the same for files of ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
 //! | [`window`] | room left free behind a file that grows |
@@ -27,6 +28,7 @@
 pub(crate) mod ahead;
 pub(crate) mod allocate;
 mod block_map;
+mod cache;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delayed;
@@ -34,7 +36,6 @@ pub(crate) mod flags;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
-mod recent;
 pub(crate) mod size;
 pub(crate) mod store;
 pub(crate) mod tree;
@@ -61,11 +62,12 @@ use crate::{
     Rext4,
 };
 use ahead::Ahead;
+use cache::ExtentCache;
 use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use delayed::Blocks;
 use kernel::{error::Error, prelude::*};
-use recent::Recent;
 
+pub(crate) use cache::Usage;
 pub(crate) use load::get;
 
 /// What kind of data an inode has, as far as rext4 cares.
@@ -98,9 +100,9 @@ pub(crate) struct InodeData {
     disk_size: AtomicI64,
     /// Changes with every change of the tree, made with [`Self::tree`] held for writing.
     version: AtomicU64,
-    /// What was looked up last in the tree.
+    /// What is known of the tree without its lock.
     #[pin]
-    recent: Recent,
+    cache: ExtentCache,
     /// How many tasks need the blocks of the file to stay as they are, or to have them alone: while
     /// there is one, direct reads take the inode's lock.
     readers_out: AtomicU32,
@@ -148,7 +150,7 @@ impl InodeData {
             tree <- new_rw_semaphore!(Blocks::new(), c"rext4_tree"),
             disk_size: AtomicI64::new(0),
             version: AtomicU64::new(0),
-            recent <- Recent::new(),
+            cache <- ExtentCache::new(),
             readers_out: AtomicU32::new(0),
             ioends <- IoendQueue::new::<Rext4>(),
             delayed_blocks: AtomicU32::new(0),

@@ -39,7 +39,7 @@ use crate::{
     },
     error::{FsError, FsResult},
     group::{locate_before_recovery, Groups, InodeLocation, TablePosition},
-    inode::orphan::Orphans,
+    inode::{self, orphan::Orphans},
     vfs::{
         background::Background,
         block_device::BlockDevice,
@@ -47,6 +47,7 @@ use crate::{
         file::OpenFile,
         inode::Inode,
         jbd2::{Handle, Journal, JournalSlot},
+        shrinker::Shrinker,
         super_block::SuperBlock,
         sysfs::Slot,
         writeback::IoendWorkers,
@@ -104,6 +105,11 @@ pub(crate) struct Filesystem {
     sysfs: Slot,
     /// What is counted.
     pub(crate) counters: Counters,
+    /// Gives memory of inodes back.
+    #[pin]
+    pub(crate) shrinker: Shrinker,
+    /// What mappings of files are kept in memory.
+    pub(crate) extent_cache: inode::Usage,
     /// The inodes that recovery would have to finish.
     #[pin]
     pub(crate) orphans: Orphans,

@@ -7,7 +7,8 @@
 //! [`file::FileOperations`], [`iomap::IomapOperations`], [`direct_io::DirectIo`],
 //! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`],
 //! [`fileattr::FlagOperations`], [`ioctl::Administration`],
-//! [`commit_work::CommitCallback`], [`background::BackgroundSteps`], [`sysfs::SysfsFiles`]. Nothing here knows
+//! [`commit_work::CommitCallback`], [`background::BackgroundSteps`], [`shrinker::InodeMemory`],
+//! [`sysfs::SysfsFiles`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
@@ -36,6 +37,7 @@ pub(crate) mod posix_acl;
 pub(crate) mod random;
 pub(crate) mod readdir;
 pub(crate) mod rw_semaphore;
+pub(crate) mod shrinker;
 pub(crate) mod stat;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;

@@ -6,6 +6,7 @@
 #include <linux/buffer_head.h>
 #include <linux/iomap.h>
 #include <linux/jbd2.h>
+#include <linux/list_lru.h>
 #include <linux/sysfs.h>
 #include <linux/wait.h>
 
@@ -286,6 +287,42 @@ void rext4_shim_background_stop(struct rext4_background *background);
 struct super_block *rext4_shim_background_sb(struct work_struct *work);
 /* Queues the next step, from within one. */
 void rext4_shim_background_again(struct work_struct *work, unsigned long pause);
+
+/* Memory of inodes that can be given back, for vfs/shrinker.rs. */
+struct rext4_shrinker {
+	struct list_lru inodes;
+	/* NULL as long as it is not started. */
+	struct shrinker *shrinker;
+	struct super_block *sb;
+	unsigned long (*count)(struct super_block *sb);
+	unsigned long (*scan)(struct super_block *sb, unsigned long *looks);
+};
+
+/* How an inode's turn ended. */
+enum rext4_turn {
+	REXT4_TURN_EMPTY,
+	REXT4_TURN_OVER,
+	REXT4_TURN_GOES_ON,
+};
+
+/* 0 or a negative errno. */
+int rext4_shim_shrinker_init(struct rext4_shrinker *shrinker);
+int rext4_shim_shrinker_start(
+	struct rext4_shrinker *own, struct super_block *sb,
+	unsigned long (*count)(struct super_block *sb),
+	unsigned long (*scan)(struct super_block *sb, unsigned long *looks));
+void rext4_shim_shrinker_stop(struct rext4_shrinker *own);
+/* The list is empty, and the shrinker is stopped. */
+void rext4_shim_shrinker_destroy(struct rext4_shrinker *own);
+void rext4_shim_shrinker_add(struct rext4_shrinker *own,
+			     struct list_head *entry);
+void rext4_shim_shrinker_remove(struct rext4_shrinker *own,
+				struct list_head *entry);
+/* Calls each for the inodes of the list in turn, under its lock, until one goes on. */
+void rext4_shim_shrinker_walk(struct rext4_shrinker *own,
+			      enum rext4_turn (*each)(struct list_head *entry,
+						      void *arg),
+			      void *arg);
 
 /*
  * The direct writes of an inode that are on the device and wait to be completed

@@ -101,6 +101,7 @@ pub(crate) fn map_append(
             len,
         });
     }
+    // `take` had the tree's lock: what was being freed behind the end is not known any more.
     if !matches!(map::find(inode, first)?, Found::Hole { .. }) {
         // Preallocated behind the end.
         return map_write(inode, block, max, io_end);

@@ -71,6 +71,7 @@ fn convert_one<S: NodeStoreMut>(
         let rest = inside.part(last, end).and_then(|part| part.with_state(to));
         // The extent at `from` is the one before the path's position in the leaf.
         let slot = path.slot(path.depth()).saturating_sub(1);
+        store.forget(old.logical()..old.end());
         Splice::new(slot, 1, [most, rest, None]).apply(store, path, old.physical())?;
         return Ok(inside.end());
     };

@@ -99,6 +99,10 @@ impl<B> Gap<B> {
             merged = joined;
             removed += 1;
         }
-        Splice::new(slot, removed, [Some(merged), None, None]).apply(store, path, extent.physical())
+        store.forget(extent.logical()..extent.end());
+        let splice = Splice::new(slot, removed, [Some(merged), None, None]);
+        splice.apply(store, path, extent.physical())?;
+        store.learn(merged);
+        Ok(())
     }
 }

@@ -7,12 +7,14 @@
 //! can be told to run out of luck after some steps. It allocates nothing, so that the same tests
 //! run in the kernel and outside.
 
-use super::{NodeStore, NodeStoreMut, TreeError};
+use super::cache::{self, Cache};
+use super::{Mapping, NodeStore, NodeStoreMut, TreeError};
 use crate::disk::checksum::{crc32c_table, FsSeed, InodeSeed};
 use crate::disk::extent::{
     update_checksum, verify_checksum, DataArea, Extent, Node, NodeError, Place, ROOT_SIZE,
 };
-use crate::disk::units::{InodeNumber, PhysicalBlock};
+use crate::disk::units::{InodeNumber, LogicalBlock, PhysicalBlock};
+use core::ops::Range;
 
 /// Why a tree in memory could not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,31 @@ pub struct Counts {
     pub freed_data: u32,
 }
 
+/// One who is told of changes: see [`NodeStoreMut::forget`] and [`NodeStoreMut::learn`].
+pub trait Watch {
+    /// These blocks are about to be mapped otherwise. Returns whether anything was known of them.
+    fn forget(&mut self, blocks: Range<LogicalBlock>) -> bool;
+    /// The tree has this extent now.
+    fn learn(&mut self, extent: Extent);
+}
+
+impl<M: cache::Memory> Watch for Cache<M> {
+    fn forget(&mut self, blocks: Range<LogicalBlock>) -> bool {
+        let mut any = false;
+        loop {
+            let forgotten = Cache::forget(self, blocks.clone());
+            any |= forgotten.any;
+            if !forgotten.more {
+                return any;
+            }
+        }
+    }
+
+    fn learn(&mut self, extent: Extent) {
+        self.keep(Mapping::Extent(extent));
+    }
+}
+
 /// A tree whose nodes lie in memory that the test gives.
 pub struct Memory<'a> {
     /// The bytes of `i_block`.
@@ -70,6 +97,9 @@ pub struct Memory<'a> {
     pub fail_after: Option<u32>,
     /// What was done since [`Self::begin`].
     pub counts: Counts,
+    /// Who is told of changes; of what comes then, if something was known of what was there.
+    pub watch: Option<&'a mut dyn Watch>,
+    was_known: bool,
     root_prepared: bool,
     arena: &'a mut [u8],
     states: &'a mut [BlockState],
@@ -96,6 +126,8 @@ impl<'a> Memory<'a> {
             root,
             fail_after: None,
             counts: Counts::default(),
+            watch: None,
+            was_known: false,
             root_prepared: false,
             arena,
             states,
@@ -304,5 +336,18 @@ impl NodeStoreMut for Memory<'_> {
     fn free_data(&mut self, removed: Extent) -> Result<(), MemoryError> {
         self.counts.freed_data += removed.len();
         Ok(())
+    }
+
+    fn forget(&mut self, blocks: Range<LogicalBlock>) {
+        if let Some(watch) = &mut self.watch {
+            self.was_known = watch.forget(blocks);
+        }
+    }
+
+    fn learn(&mut self, extent: Extent) {
+        let is_wanted = core::mem::take(&mut self.was_known);
+        if let Some(watch) = self.watch.as_mut().filter(|_| is_wanted) {
+            watch.learn(extent);
+        }
     }
 }

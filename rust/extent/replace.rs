@@ -62,7 +62,10 @@ pub(super) fn substitute<S: NodeStoreMut>(
             removed += 1;
         }
     }
-    Splice::new(slot, removed, [before, Some(middle), after]).apply(store, path, old.physical())
+    store.forget(new.logical()..new.end());
+    Splice::new(slot, removed, [before, Some(middle), after]).apply(store, path, old.physical())?;
+    store.learn(middle);
+    Ok(())
 }
 
 /// Extent `slot` of the leaf at the end of `path`.

@@ -49,6 +49,7 @@ pub fn split<S: NodeStoreMut>(store: &mut S, at: LogicalBlock) -> Result<(), S::
     }
     // The extent is the one before the path's position in the leaf.
     let slot = path.slot(path.depth()).saturating_sub(1);
+    store.forget(old.logical()..old.end());
     Splice::new(slot, 1, [before, after, None]).apply(store, path, old.physical())
 }
 
@@ -68,6 +69,9 @@ pub fn shift_down<S: NodeStoreMut>(
     limit: usize,
 ) -> Result<Progress, S::Error> {
     let mut at = from;
+    // What moves first, and where it goes.
+    let to = from.checked_sub(by).unwrap_or(LogicalBlock(0));
+    store.forget(to..LOGICAL_END);
     for _ in 0..limit {
         if at >= LOGICAL_END {
             return Ok(Progress::Done);
@@ -103,6 +107,7 @@ pub fn shift_up<S: NodeStoreMut>(
     limit: usize,
 ) -> Result<Progress, S::Error> {
     let mut end = end;
+    store.forget(from..LOGICAL_END);
     for _ in 0..limit {
         let Some(last) = end.checked_sub(1).filter(|&last| last >= from) else {
             return Ok(Progress::Done);

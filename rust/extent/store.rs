@@ -2,9 +2,11 @@
 
 //! What the algorithms on trees need of whoever keeps the nodes.
 
+use core::ops::Range;
+
 use super::TreeError;
 use crate::disk::extent::{DataArea, Extent};
-use crate::disk::units::PhysicalBlock;
+use crate::disk::units::{LogicalBlock, PhysicalBlock};
 
 /// Keeps the nodes of one inode's tree, to read.
 pub trait NodeStore {
@@ -77,4 +79,12 @@ pub trait NodeStoreMut: NodeStore {
 
     /// Frees the blocks of the device that `removed` held, which is no longer in the tree.
     fn free_data(&mut self, removed: Extent) -> Result<(), Self::Error>;
+
+    /// Is told, before the tree is changed, that these blocks will be mapped otherwise, or that what
+    /// was one extent may be several: what is known of them without the tree holds no more. The
+    /// change may fail.
+    fn forget(&mut self, blocks: Range<LogicalBlock>);
+
+    /// Is told, after it was changed, that the tree has this extent where it was changed.
+    fn learn(&mut self, extent: Extent);
 }

@@ -2,7 +2,7 @@
 
 //! Where the blocks of a file lie.
 
-use super::{block_map, check_readable, tree::ReadTree, DataKind};
+use super::{block_map, cache, check_readable, tree::ReadTree, DataKind};
 use crate::{
     dio::claim::Waiting,
     disk::{
@@ -11,6 +11,7 @@ use crate::{
     },
     error::{FsError, FsResult},
     extent::{self, Mapping},
+    mount::counters::Count,
     vfs::{inode::Inode, iomap},
     Rext4,
 };
@@ -43,24 +44,22 @@ pub(crate) enum Found {
 /// Looks a block up. Takes the tree's lock for reading, unless the answer is known.
 pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
     let data = inode.data();
-    if let Some(mapping) = data.recent.find(block, data.version()) {
+    if let Some(mapping) = data.cache.find(block) {
         return Ok(found(mapping, block));
     }
     let root = data.tree.read();
     if data.kind() == DataKind::BlockMap {
         return block_map::find(inode, &root, block);
     }
-    let version = data.version();
-    let mapping = extent::lookup(&ReadTree::new(inode, &root), block)?;
-    drop(root);
-    keep(inode, block, mapping, version)
+    let tree = ReadTree::new(inode, &root);
+    look(inode, &tree, block)
 }
 
 /// Looks a block up without waiting: `EAGAIN` if somebody has the tree for writing, or if not all
 /// of it that is needed is in memory.
 pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found> {
     let data = inode.data();
-    if let Some(mapping) = data.recent.find(block, data.version()) {
+    if let Some(mapping) = data.cache.find(block) {
         return Ok(found(mapping, block));
     }
     let again = FsError::Kernel(code::EAGAIN);
@@ -68,26 +67,25 @@ pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResul
         return Err(again);
     }
     let root = data.tree.try_read().ok_or(again)?;
-    let version = data.version();
-    let mapping = extent::lookup(&ReadTree::with(inode, &root, Waiting::Forbidden), block)?;
-    drop(root);
-    keep(inode, block, mapping, version)
+    let tree = ReadTree::with(inode, &root, Waiting::Forbidden);
+    look(inode, &tree, block)
 }
 
-/// Checks what was found in the tree of this version, and keeps it for the next time.
-fn keep(
-    inode: &Inode<Rext4>,
-    block: LogicalBlock,
-    mapping: Mapping,
-    version: u64,
-) -> FsResult<Found> {
+/// Looks a block up in the tree, checks what was found, and keeps it for the next time.
+fn look(inode: &Inode<Rext4>, tree: &ReadTree<'_>, block: LogicalBlock) -> FsResult<Found> {
+    inode
+        .super_block()
+        .data()
+        .counters
+        .add(Count::TreeLookup, 1);
+    let mapping = extent::lookup(tree, block)?;
     let whole = match mapping {
         Mapping::Extent(extent) => check_foreign(inode, extent.physical(), extent.len()),
         Mapping::Hole(_) => Ok(()),
     };
     let found = found(mapping, block);
     match whole {
-        Ok(()) => inode.data().recent.keep(mapping, version),
+        Ok(()) => cache::keep(inode, mapping),
         // What is asked for may be good.
         Err(_) => check_found(inode, found)?,
     }

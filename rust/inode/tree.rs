@@ -5,7 +5,7 @@
 //! The root is in [`super::InodeData::tree`], whose lock the caller holds: that is where the
 //! references in here come from.
 
-use super::{map, seed, store};
+use super::{cache, map, seed, store};
 use crate::{
     dio::claim::Waiting,
     disk::{
@@ -14,10 +14,10 @@ use crate::{
             complete_checksum, postpone_checksum, verify_checksum, DataArea, Extent, Node, Place,
             ROOT_SIZE,
         },
-        units::PhysicalBlock,
+        units::{LogicalBlock, PhysicalBlock},
     },
     error::{FsError, FsResult},
-    extent::{NodeStore, NodeStoreMut},
+    extent::{Mapping, NodeStore, NodeStoreMut},
     group::{Rights, Wanted},
     journal::{kinds::EXTENT_NODE, sync_point::Change},
     vfs::{
@@ -28,6 +28,7 @@ use crate::{
     },
     Rext4,
 };
+use core::ops::Range;
 use kernel::error::code;
 
 /// A tree to look at.
@@ -162,6 +163,8 @@ pub(crate) struct WriteTree<'a, 'j> {
     rights: Rights<'a>,
     /// Whether data that is removed was allocated in this transaction and never used.
     frees_unused: bool,
+    /// Whether something was known of what is being changed.
+    was_known: bool,
 }
 
 impl<'a, 'j> WriteTree<'a, 'j> {
@@ -179,6 +182,7 @@ impl<'a, 'j> WriteTree<'a, 'j> {
             seed: seed(inode),
             rights,
             frees_unused: false,
+            was_known: false,
         }
     }
 
@@ -295,5 +299,17 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         self.inode
             .sub_bytes(u64::from(removed.len()) * self.block_bytes());
         Ok(())
+    }
+
+    fn forget(&mut self, blocks: Range<LogicalBlock>) {
+        self.was_known = cache::forget(self.inode, blocks);
+    }
+
+    fn learn(&mut self, extent: Extent) {
+        let is_wanted = core::mem::take(&mut self.was_known);
+        // It may have grown by a neighbour that nobody has looked at yet.
+        if is_wanted && map::check_foreign(self.inode, extent.physical(), extent.len()).is_ok() {
+            cache::keep(self.inode, Mapping::Extent(extent));
+        }
     }
 }

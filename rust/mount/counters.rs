@@ -24,11 +24,13 @@ pub(crate) enum Count {
     Writeback,
     /// The calls in which they were, several at once.
     WritebackStep,
+    /// Look-ups of blocks in trees, for want of the answer in memory.
+    TreeLookup,
 }
 
 impl Count {
     /// The names that people see, in the order of the declaration.
-    pub(crate) const NAMES: [&'static CStr; 8] = [
+    pub(crate) const NAMES: [&'static CStr; 9] = [
         c"conversions",
         c"deferred",
         c"combined",
@@ -37,6 +39,7 @@ impl Count {
         c"block_waits",
         c"writebacks",
         c"writeback_steps",
+        c"tree_lookups",
     ];
 }
 

@@ -24,9 +24,10 @@ const fn file(name: &'static CStr) -> File {
 }
 
 /// What is shown beside the [counters](Count).
-const OTHERS: [File; 22] = [
+const OTHERS: [File; 23] = [
     file(c"delayed_blocks"),
     file(c"delayed_nodes"),
+    file(c"extent_cache_bytes"),
     file(c"delayed_allocation_blocks"),
     file(c"session_write_kbytes"),
     file(c"lifetime_write_kbytes"),
@@ -125,6 +126,7 @@ fn show(sb: &SuperBlock<Rext4>, name: &CStr, page: &mut Page<'_>) -> FsResult<co
         b"promised_blocks" => fs.groups()?.promised(),
         b"freed_blocks_not_committed" => fs.groups()?.pinned(),
         b"delayed_allocation_blocks" | b"delayed_blocks" => fs.groups()?.delayed_space().data,
+        b"extent_cache_bytes" => fs.extent_cache.bytes(),
         b"delayed_nodes" => fs.groups()?.delayed_space().nodes,
         _ => return Ok(Err(core::fmt::Error)),
     };

@@ -114,6 +114,8 @@ unsafe impl<T: FileSystem> AlwaysRefCounted for Inode<T> {
 #[repr(C)]
 struct Container<T: FileSystem> {
     inode: Opaque<bindings::inode>,
+    /// For [`super::shrinker`].
+    entry: Opaque<bindings::list_head>,
     data: MaybeUninit<T::Inode>,
 }
 
@@ -129,6 +131,29 @@ impl<T: FileSystem> Inode<T> {
     /// The C object.
     pub(crate) fn as_ptr(&self) -> *mut bindings::inode {
         self.0.get()
+    }
+
+    /// Its place in the list of a shrinker, which has the list's lock.
+    pub(super) fn shrinker_entry(&self) -> *mut bindings::list_head {
+        // SAFETY: by the type invariant we are in a container.
+        unsafe { self.as_ptr().byte_add(offset_of!(Container<T>, entry)) }.cast()
+    }
+
+    /// The file system's part of the inode that has this place.
+    ///
+    /// # Safety
+    ///
+    /// The entry came from [`Self::shrinker_entry`], and the inode is valid for all of `'a`.
+    pub(super) unsafe fn data_of_shrinker_entry<'a>(
+        entry: *mut bindings::list_head,
+    ) -> &'a T::Inode {
+        // SAFETY: the caller's promise. The data is initialised, shared by everybody and never moved.
+        unsafe {
+            let memory = entry.byte_sub(offset_of!(Container<T>, entry));
+            &*memory
+                .byte_add(offset_of!(Container<T>, data))
+                .cast::<T::Inode>()
+        }
     }
 
     /// The file system's part of the inode.
@@ -656,6 +681,12 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
         .cast::<Container<T>>();
     if memory.is_null() {
         return ptr::null_mut();
+    }
+    // SAFETY: the memory is a container, which does not move.
+    unsafe {
+        let entry = Opaque::cast_into(ptr::addr_of!((*memory).entry));
+        (*entry).next = entry;
+        (*entry).prev = entry;
     }
     // SAFETY: the memory is a container whose data is not initialised yet, and which does not move.
     // It lives until `free_inode`; this reference to it is not kept.

@@ -11,6 +11,7 @@ use super::{
     ioctl::Shutdown,
     jbd2::JournalSlot,
     new_inode::{Iget, NewInode},
+    shrinker,
     stat::StatFs,
     sysfs,
 };
@@ -38,6 +39,7 @@ pub trait FileSystem:
     + super::ioctl::Administration
     + super::commit_work::CommitCallback
     + super::background::BackgroundSteps
+    + shrinker::InodeMemory
     + sysfs::SysfsFiles
 {
     /// What `s_magic` and `statfs` show.
@@ -474,6 +476,7 @@ pub(super) unsafe extern "C" fn fill_super<T: FileSystem>(
         // SAFETY: the state is in place now.
         let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
         let root = T::activate(sb).and_then(|root| {
+            T::shrinker(sb).start(sb)?;
             add_to_sysfs(sb)?;
             // SAFETY: `d_make_root` takes over the reference.
             let dentry = unsafe { bindings::d_make_root(ARef::into_raw(root).as_ptr().cast()) };
@@ -540,6 +543,8 @@ fn add_to_sysfs<T: FileSystem>(sb: &SuperBlock<T>) -> Result {
 unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
     // Nobody looks at its files any more.
     T::sysfs(sb).remove();
+    // All inodes but those that the journal has are gone.
+    T::shrinker(sb).stop();
     T::background(sb).stop();
     T::commit_work(sb).stop();
     // SAFETY: as the caller promises, nobody uses the journal; the work after commits does not any
@@ -608,6 +613,7 @@ impl<T: FileSystem> SuperTable<T> {
                     bindings::rext4_shim_end_internal_write(sb);
                 }
             }
+            shrinker::forget_inode(Inode::<T>::from_raw(inode));
             bindings::clear_inode(inode);
         }
     }

@@ -5,11 +5,13 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rext4_extent::disk::extent::{DataArea, Extent, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE};
 use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
+use rext4_extent::extent::cache::{self, Cache};
 use rext4_extent::extent::check::{check, Shape};
 use rext4_extent::extent::memory::{BlockState, Memory, MemoryError};
 use rext4_extent::extent::{
@@ -25,6 +27,63 @@ pub const SPACE: u32 = 1200;
 
 /// The smallest node for which everything holds that the larger ones promise: six entries.
 pub const TINY: usize = 12 + 6 * 12 + 4;
+
+thread_local! {
+    /// How many more lists of a cache can grow; `None` without a limit.
+    pub static LUCK: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Memory of the host, which fails when [`LUCK`] says so.
+pub struct Heap;
+
+/// A list of a cache. It grows as the kernel's do.
+pub struct Growing<T>(Vec<T>);
+
+impl cache::Memory for Heap {
+    type List<T> = Growing<T>;
+}
+
+impl<T> Default for Growing<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> cache::List<T> for Growing<T> {
+    fn items(&self) -> &[T] {
+        &self.0
+    }
+
+    fn items_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    fn reserve(&mut self, more: usize) -> bool {
+        let (len, old) = (self.0.len(), self.0.capacity());
+        if old - len >= more {
+            return true;
+        }
+        match LUCK.get() {
+            Some(0) => return false,
+            luck => LUCK.set(luck.map(|left| left - 1)),
+        }
+        self.0.reserve_exact((2 * old).max(len + more) - len);
+        true
+    }
+
+    fn insert(&mut self, at: usize, item: T) {
+        assert!(self.0.len() < self.0.capacity(), "no room was made");
+        self.0.insert(at, item);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+}
 
 /// What each mapped block is mapped to.
 pub type Model = BTreeMap<u32, (u64, State)>;
@@ -61,6 +120,8 @@ pub struct Pair {
     arena: Vec<u8>,
     states: Vec<BlockState>,
     pub model: Model,
+    /// What was looked up, as far as it is told of changes.
+    pub cache: Cache<Heap>,
     /// The greatest depth that was seen.
     pub deepest: u16,
     /// How often something was refused because the tree had all levels.
@@ -83,6 +144,7 @@ impl Pair {
             arena: vec![0; block_size * blocks],
             states: vec![BlockState::default(); blocks],
             model: Model::new(),
+            cache: Cache::default(),
             deepest: 0,
             too_deep: 0,
         }
@@ -98,6 +160,7 @@ impl Pair {
         let first = PhysicalBlock(NODES);
         let mut memory = Memory::new(&mut self.arena, &mut states, self.block_size, first, area);
         memory.root = self.root;
+        memory.watch = Some(&mut self.cache);
         memory.set_states(&self.states);
         memory.begin();
         let result = f(&mut memory);
@@ -112,19 +175,62 @@ impl Pair {
 
     fn restore(&mut self, (root, arena, states): Snapshot) {
         (self.root, self.arena, self.states) = (root, arena, states);
+        // It was told of none of that.
+        self.cache = Cache::default();
+    }
+
+    /// Keeps what the tree says of some blocks.
+    pub fn look_up(&mut self, blocks: impl IntoIterator<Item = u32>) {
+        for block in blocks.into_iter().filter(|&block| block < SPACE) {
+            let found = self.with(|memory| lookup(memory, LogicalBlock(block)));
+            self.cache.keep(found.expect("no error"));
+        }
+    }
+
+    /// Keeps what the tree says of the blocks around those that `op` changes.
+    fn look_around(&mut self, op: Op) {
+        let (Op::Insert { at, len, .. }
+        | Op::Convert { at, len, .. }
+        | Op::Replace { at, len, .. }
+        | Op::Remove { at, len }
+        | Op::Collapse { at, len }
+        | Op::Open { at, len }) = op;
+        let far = at * 7 % SPACE;
+        self.look_up([at.saturating_sub(1), at, at + len / 2, at + len, far]);
+    }
+
+    /// Checks that what is kept is what the tree says, and of no two of its extents at once.
+    fn verify_cache(&self, extents: &[Extent]) {
+        let mut mappings = Vec::new();
+        assert!(self.cache.check(|mapping| mappings.push(mapping)));
+        for mapping in mappings {
+            match mapping {
+                Mapping::Hole(hole) => {
+                    let mut inside = self.model.range(hole.first.0..hole.end.0);
+                    assert_eq!(inside.next(), None, "{mapping:?}");
+                }
+                Mapping::Extent(kept) => {
+                    let at = extents.partition_point(|extent| extent.end() <= kept.logical());
+                    let part = |all: &Extent| all.part(kept.logical(), kept.end());
+                    assert_eq!(extents.get(at).and_then(part), Some(kept));
+                }
+            }
+        }
     }
 
     /// Checks the whole tree, and that it says what the model says.
     pub fn verify(&mut self) -> Shape {
-        let mut found = Model::new();
+        let (mut found, mut extents) = (Model::new(), Vec::new());
         let (shape, in_use) = self.with(|memory| {
             let shape = check(memory, &mut |extent| {
+                extents.push(extent);
                 let (from, to) = (extent.logical().0, extent.end().0);
                 put(&mut found, from, to, extent.physical().0, extent.state());
             });
             (shape.expect("a sound tree"), memory.in_use())
         });
         assert_eq!(found, self.model);
+        self.verify_cache(&extents);
         assert_eq!(
             shape.nodes, in_use,
             "blocks that are in use and not in the tree"
@@ -214,6 +320,7 @@ impl Pair {
         if inject {
             self.fail_everywhere(op);
         }
+        self.look_around(op);
         let (result, counts, touched) = self.with(|memory| {
             let result = run(memory, op);
             (result, memory.counts, memory.touched() as u32)
@@ -272,6 +379,7 @@ impl Pair {
     /// Fails `op` at each point, and checks that the tree is as it was or a valid part of the way.
     fn fail_everywhere(&mut self, op: Op) {
         for steps in 0.. {
+            self.look_around(op);
             let (snapshot, model) = (self.snapshot(), self.model.clone());
             let result = self.with(|memory| {
                 memory.fail_after = Some(steps);
