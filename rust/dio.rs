@@ -50,6 +50,7 @@ use crate::{
             Appends, ChainLength, DirectIo, DoneQueue, EndOfFile, Ended, ReadMapping, WriteMapping,
         },
         inode::{ExclusiveLock, Inode},
+        writeback::IoendWorkers,
     },
     Rext4,
 };
@@ -119,6 +120,10 @@ impl DirectIo for Rext4 {
 
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue {
         &inode.data().done
+    }
+
+    fn completion_workers(inode: &Inode<Self>) -> &IoendWorkers {
+        &inode.super_block().data().ioend_workers
     }
 
     fn appends(inode: &Inode<Self>) -> &Appends<Self> {

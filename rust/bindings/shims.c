@@ -592,6 +592,11 @@ void rext4_shim_dio_begin(struct inode *inode)
 	inode_dio_begin(inode);
 }
 
+int rext4_shim_dio_count(struct inode *inode)
+{
+	return atomic_read(&inode->i_dio_count);
+}
+
 void rext4_shim_dio_end(struct inode *inode)
 {
 	inode_dio_end(inode);

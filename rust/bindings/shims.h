@@ -337,7 +337,8 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 				void (*complete)(struct work_struct *));
 /* Adds one, in any context, and sees to it that a worker comes. */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
-			       struct llist_node *node, struct inode *inode);
+			       struct llist_node *node,
+			       struct workqueue_struct *workers);
 /* Takes all, the one that was added last first; NULL if there are none. */
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work);
 /* Has a direct write completed in a task that may wait for folios. */
@@ -378,6 +379,7 @@ void rext4_shim_dio_begin(struct inode *inode);
  */
 void rext4_shim_stand_in_init(struct inode *stand_in, struct inode *inode);
 void rext4_shim_dio_end(struct inode *inode);
+int rext4_shim_dio_count(struct inode *inode);
 
 /* Whether the current task is a worker of a workqueue. */
 bool rext4_shim_in_worker(void);

@@ -150,16 +150,12 @@ void rext4_shim_done_queue_init(struct rext4_done_queue *queue,
 	INIT_WORK(&queue->work, complete);
 }
 
-/*
- * The super block's own workers, which it has since the request was an
- * asynchronous one: with those of all, the end of a write to the image of a
- * file system would wait for workers that wait for that file system.
- */
 void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
-			       struct llist_node *node, struct inode *inode)
+			       struct llist_node *node,
+			       struct workqueue_struct *workers)
 {
 	if (llist_add(node, &queue->ready))
-		queue_work(inode->i_sb->s_dio_done_wq, &queue->work);
+		queue_work(workers, &queue->work);
 }
 
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
@@ -170,6 +166,11 @@ struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
 	return llist_del_all(&queue->ready);
 }
 
+/*
+ * The super block's own workers, which it has since the request was an
+ * asynchronous one: with those of all, the end of a write to the image of a
+ * file system would wait for workers that wait for that file system.
+ */
 void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 			       void (*complete)(struct work_struct *))
 {

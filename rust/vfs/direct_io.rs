@@ -44,6 +44,7 @@ use super::{
     file::{count, IovIter, Kiocb},
     inode::{ExclusiveLock, Inode, SharedLock},
     super_block::FileSystem,
+    writeback::IoendWorkers,
 };
 use crate::bindings;
 use completion::Complete;
@@ -156,6 +157,9 @@ pub trait DirectIo: FileSystem {
 
     /// The place of the queue of such writes in an inode.
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue;
+
+    /// Who completes what is in that queue. They wait for no folio.
+    fn completion_workers(inode: &Inode<Self>) -> &IoendWorkers;
 
     /// The place of the chain of those at the end of a file.
     fn appends(inode: &Inode<Self>) -> &Appends<Self>;

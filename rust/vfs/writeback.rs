@@ -119,7 +119,8 @@ impl IoendQueue {
     }
 }
 
-/// The workqueue on which the ioends of a file system are completed. It has one of its own: an image
+/// The workqueue on which the ioends of a file system are completed, and direct writes with others. It
+/// has one of its own: an image
 /// in a file of another one must be able to wait for that.
 ///
 /// # Invariants
@@ -143,6 +144,13 @@ impl IoendWorkers {
         let workers = unsafe { bindings::rext4_shim_ioend_workers(name.as_char_ptr().cast()) };
         // INVARIANT: it was just made, for us.
         NonNull::new(workers).map(Self).ok_or(ENOMEM)
+    }
+}
+
+impl IoendWorkers {
+    /// The workqueue.
+    pub(super) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
+        self.0.as_ptr()
     }
 }
 

@@ -22,7 +22,9 @@
 //! ```
 //!
 //! The first worker waits for no folio and no commit, which would hold up all writes that are queued
-//! behind. The workers are the super block's own. `NOT_YET` keeps the kernel's direct I/O from both,
+//! behind. It runs on any processor, as a rule beside the one that submits more. A write that is alone
+//! is converted by itself, without the queue, and where it was ended: nothing can go on beside that. All
+//! workers are the super block's own. `NOT_YET` keeps the kernel's direct I/O from both,
 //! before, and from dropping pages after the claim went back: one of them could be changed by then.
 //!
 //! `i_dio_count` is raised once more until the claim goes back, so who waits for direct I/O waits for
@@ -236,19 +238,48 @@ pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
     unsafe { queue(carried) };
 }
 
-/// Puts a write that is on the device into the queue of its inode.
+/// Puts a write that is on the device into the queue of its inode, or has it completed alone.
+///
+/// What is completed with others is so by a worker that runs on any processor, beside the one that
+/// submits more. One that has no others is not worth that: a worker here is faster.
 ///
 /// # Safety
 ///
 /// The request is not completed, and nobody looks at it any more but who completes it.
 pub(super) unsafe fn queue<T: DirectIo>(carried: KBox<Carried<'static, T>>) {
     let carried = KBox::into_raw(carried);
-    // SAFETY: the box is owned by the queue from here on, until a worker takes it out. The request
-    // keeps the inode, which has the queue.
+    // SAFETY: the box is owned by the work or the queue from here on, until a worker takes it out. The
+    // request keeps the inode, which has the queue.
     unsafe {
         let inode = (*carried).inode();
-        let (queue, raw) = (T::done_queue(inode).queue.get(), inode.as_ptr());
-        bindings::rext4_shim_done_queue_add(queue, &raw mut (*carried).node, raw);
+        let is_at_end = !(*carried).appended.is_empty();
+        // One is its own.
+        if bindings::rext4_shim_dio_count(inode.as_ptr()) <= 1 && !is_at_end {
+            let later = &raw mut (*carried).later;
+            bindings::rext4_shim_complete_later(inode.as_ptr(), later, Some(complete_alone::<T>));
+            return;
+        }
+        let (queue, workers) = (T::done_queue(inode), T::completion_workers(inode));
+        let node = &raw mut (*carried).node;
+        bindings::rext4_shim_done_queue_add(queue.queue.get(), node, workers.as_ptr());
+    }
+}
+
+/// Completes a write that there is no other beside.
+///
+/// # Safety
+///
+/// Called on a workqueue with the work of a request that [`queue`] has put there.
+unsafe extern "C" fn complete_alone<T: DirectIo>(work: *mut bindings::work_struct) {
+    // SAFETY: `queue` has left the box to the work.
+    let carried =
+        unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) };
+    let inode = ptr::from_ref(carried.inode());
+    let mut writes = [Some(Ended(carried))];
+    // SAFETY: the request keeps its inode, and is not completed.
+    T::end_all(unsafe { &*inode }, &mut writes);
+    for write in writes.into_iter().flatten() {
+        write.complete();
     }
 }
 
