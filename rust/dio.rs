@@ -122,6 +122,10 @@ impl DirectIo for Rext4 {
         &inode.data().done
     }
 
+    fn has_filled(io_end: &IoEnd) -> bool {
+        io_end.has_filled()
+    }
+
     fn completion_workers(inode: &Inode<Self>) -> &IoendWorkers {
         &inode.super_block().data().ioend_workers
     }

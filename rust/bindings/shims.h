@@ -341,6 +341,12 @@ void rext4_shim_done_queue_add(struct rext4_done_queue *queue,
 			       struct workqueue_struct *workers);
 /* Takes all, the one that was added last first; NULL if there are none. */
 struct llist_node *rext4_shim_done_queue_take(struct work_struct *work);
+/*
+ * The super block's own workers, which it has since the request was an
+ * asynchronous one: with those of all, the end of a write to the image of a
+ * file system would wait for workers that wait for that file system.
+ */
+struct workqueue_struct *rext4_shim_dio_workers(struct inode *inode);
 /* Has a direct write completed in a task that may wait for folios. */
 void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 			       void (*complete)(struct work_struct *));

@@ -166,11 +166,11 @@ struct llist_node *rext4_shim_done_queue_take(struct work_struct *work)
 	return llist_del_all(&queue->ready);
 }
 
-/*
- * The super block's own workers, which it has since the request was an
- * asynchronous one: with those of all, the end of a write to the image of a
- * file system would wait for workers that wait for that file system.
- */
+struct workqueue_struct *rext4_shim_dio_workers(struct inode *inode)
+{
+	return inode->i_sb->s_dio_done_wq;
+}
+
 void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 			       void (*complete)(struct work_struct *))
 {

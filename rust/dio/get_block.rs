@@ -162,6 +162,7 @@ fn fill_hole(
         }
         Ok(())
     })?;
+    io_end.note_filled();
     if let (true, Found::Unwritten { len, .. }) = (beyond_end, found) {
         // The inode's lock is held exclusively, so nobody else has allocated it.
         io_end.note_beyond_end(block..LogicalBlock(block.0.saturating_add(len)));

@@ -30,6 +30,8 @@ pub(crate) struct IoEnd {
     reserve: ConversionReserve,
     /// What was allocated beyond the end of the file for this write, in order.
     beyond_end: KVec<Range<LogicalBlock>>,
+    /// Whether a hole was filled for this write.
+    has_filled: bool,
 }
 
 impl IoEnd {
@@ -43,12 +45,23 @@ impl IoEnd {
         Ok(Self {
             reserve: groups.reserve_conversion(journal, CONVERT_NEW_MAX)?,
             beyond_end: KVec::new(),
+            has_filled: false,
         })
     }
 
     /// For what the conversion may have to allocate.
     pub(super) fn reserve(&mut self) -> &mut ConversionReserve {
         &mut self.reserve
+    }
+
+    /// Notes that a hole was filled.
+    pub(super) fn note_filled(&mut self) {
+        self.has_filled = true;
+    }
+
+    /// Whether one was.
+    pub(super) fn has_filled(&self) -> bool {
+        self.has_filled
     }
 
     /// Makes room for so many more calls of [`Self::note_beyond_end`], which come when it is too late

@@ -158,7 +158,10 @@ pub trait DirectIo: FileSystem {
     /// The place of the queue of such writes in an inode.
     fn done_queue(inode: &Inode<Self>) -> &DoneQueue;
 
-    /// Who completes what is in that queue. They wait for no folio.
+    /// Whether blocks were allocated for the write as it was submitted.
+    fn has_filled(io_end: &Self::IoEnd) -> bool;
+
+    /// Who completes what is in that queue, on any processor. They wait for no folio.
     fn completion_workers(inode: &Inode<Self>) -> &IoendWorkers;
 
     /// The place of the chain of those at the end of a file.

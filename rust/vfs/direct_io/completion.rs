@@ -22,8 +22,7 @@
 //! ```
 //!
 //! The first worker waits for no folio and no commit, which would hold up all writes that are queued
-//! behind. It runs on any processor, as a rule beside the one that submits more. A write that is alone
-//! is converted by itself, without the queue, and where it was ended: nothing can go on beside that. All
+//! behind. It runs on any processor, as a rule beside the one that submits more: see [`queue`]. All
 //! workers are the super block's own. `NOT_YET` keeps the kernel's direct I/O from both,
 //! before, and from dropping pages after the claim went back: one of them could be changed by then.
 //!
@@ -44,14 +43,20 @@ pub(crate) const TOGETHER: usize = 16;
 /// `kiocb->ki_complete`.
 pub(super) type Complete = Option<unsafe extern "C" fn(*mut bindings::kiocb, ffi::c_long)>;
 
-/// The direct writes of an inode that are on the device and have to be completed.
+/// The direct writes of an inode that are on the device and have to be completed. Each of the two queues
+/// has one worker at a time.
 #[pin_data]
 pub struct DoneQueue {
+    /// For a worker on any processor: beside the task that goes on submitting. All writes at the end of
+    /// the file are here.
     #[pin]
-    queue: Opaque<bindings::rext4_done_queue>,
+    beside: Opaque<bindings::rext4_done_queue>,
+    /// For a worker on the processor that ended the write.
+    #[pin]
+    here: Opaque<bindings::rext4_done_queue>,
 }
 
-// SAFETY: the queue's list is one that is used without locks.
+// SAFETY: the queues' lists are such that are used without locks.
 unsafe impl Send for DoneQueue {}
 // SAFETY: see above.
 unsafe impl Sync for DoneQueue {}
@@ -61,7 +66,11 @@ impl DoneQueue {
     pub fn new<T: DirectIo>() -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: the slot is valid for writes and stays where it is.
-            queue <- Opaque::ffi_init(|slot| unsafe {
+            beside <- Opaque::ffi_init(|slot| unsafe {
+                bindings::rext4_shim_done_queue_init(slot, Some(work::<T>))
+            }),
+            // SAFETY: as above.
+            here <- Opaque::ffi_init(|slot| unsafe {
                 bindings::rext4_shim_done_queue_init(slot, Some(work::<T>))
             }),
         })
@@ -238,48 +247,38 @@ pub(super) unsafe extern "C" fn on_device<T: DirectIo>(
     unsafe { queue(carried) };
 }
 
-/// Puts a write that is on the device into the queue of its inode, or has it completed alone.
+/// Puts a write that is on the device into a queue of its inode.
 ///
-/// What is completed with others is so by a worker that runs on any processor, beside the one that
-/// submits more. One that has no others is not worth that: a worker here is faster.
+/// As a rule it is completed beside whoever submits more. Not so if it is alone, since there is nothing
+/// beside it, and a worker here is faster; nor if it has changed the tree at its submission: those behind
+/// it are likely to do so too, and would be in the way of the worker, and it in theirs.
 ///
 /// # Safety
 ///
 /// The request is not completed, and nobody looks at it any more but who completes it.
 pub(super) unsafe fn queue<T: DirectIo>(carried: KBox<Carried<'static, T>>) {
+    let io_end = carried
+        .ended
+        .as_ref()
+        .and_then(|(io_end, ..)| io_end.as_deref());
+    let has_filled = io_end.is_some_and(T::has_filled);
+    let is_at_end = !carried.appended.is_empty();
     let carried = KBox::into_raw(carried);
-    // SAFETY: the box is owned by the work or the queue from here on, until a worker takes it out. The
-    // request keeps the inode, which has the queue.
+    // SAFETY: the box is owned by the queue from here on, until a worker takes it out. The request keeps
+    // the inode, which has the queue.
     unsafe {
         let inode = (*carried).inode();
-        let is_at_end = !(*carried).appended.is_empty();
-        // One is its own.
-        if bindings::rext4_shim_dio_count(inode.as_ptr()) <= 1 && !is_at_end {
-            let later = &raw mut (*carried).later;
-            bindings::rext4_shim_complete_later(inode.as_ptr(), later, Some(complete_alone::<T>));
-            return;
-        }
-        let (queue, workers) = (T::done_queue(inode), T::completion_workers(inode));
+        let queue = T::done_queue(inode);
         let node = &raw mut (*carried).node;
-        bindings::rext4_shim_done_queue_add(queue.queue.get(), node, workers.as_ptr());
-    }
-}
-
-/// Completes a write that there is no other beside.
-///
-/// # Safety
-///
-/// Called on a workqueue with the work of a request that [`queue`] has put there.
-unsafe extern "C" fn complete_alone<T: DirectIo>(work: *mut bindings::work_struct) {
-    // SAFETY: `queue` has left the box to the work.
-    let carried =
-        unsafe { KBox::from_raw(kernel::container_of!(work, Carried<'static, T>, later)) };
-    let inode = ptr::from_ref(carried.inode());
-    let mut writes = [Some(Ended(carried))];
-    // SAFETY: the request keeps its inode, and is not completed.
-    T::end_all(unsafe { &*inode }, &mut writes);
-    for write in writes.into_iter().flatten() {
-        write.complete();
+        // One is its own.
+        let is_alone = bindings::rext4_shim_dio_count(inode.as_ptr()) <= 1;
+        if is_at_end || !(is_alone || has_filled) {
+            let workers = T::completion_workers(inode).as_ptr();
+            bindings::rext4_shim_done_queue_add(queue.beside.get(), node, workers);
+        } else {
+            let workers = bindings::rext4_shim_dio_workers(inode.as_ptr());
+            bindings::rext4_shim_done_queue_add(queue.here.get(), node, workers);
+        }
     }
 }
 
