@@ -307,7 +307,8 @@ unsafe extern "C" fn work<T: DirectIo>(work: *mut bindings::work_struct) {
         }
     }
     if let Some(inode) = appended {
-        // SAFETY: one of its writes was just put there, and only this work takes any out.
+        // SAFETY: one of its writes was just put there, and no other worker takes any out: all writes at
+        // the end of a file are in one queue.
         unsafe { append::end_all(inode) };
     }
     while others.is_some() {
