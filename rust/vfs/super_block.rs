@@ -190,10 +190,11 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     /// Does something that has to be written while a remount makes the super block writable, before
-    /// the VFS lets others write.
+    /// the VFS lets others write; or while a read-only mount is made, before anybody can have it.
     pub fn while_writable<R>(&self, action: impl FnOnce() -> R) -> R {
-        // SAFETY: the super block is valid. A remount has it locked, and sets the flag for good
-        // when it succeeds; until then nobody else may write, as their mounts are read-only.
+        // SAFETY: the super block is valid. A mount or remount has it locked, and a remount sets the
+        // flag for good when it succeeds; until then nobody else may write, as their mounts are
+        // read-only.
         let flags = unsafe { ptr::addr_of_mut!((*self.as_ptr()).s_flags) };
         let read_only = bindings::REXT4_SB_RDONLY as usize;
         // SAFETY: see above.
