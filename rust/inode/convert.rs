@@ -104,6 +104,8 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
         let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
         let handle = journal.start(step.with_revokes(step.revokes.saturating_mul(steps)))?;
         let mut root = inode.data().tree.write();
+        // Before the size on disk can be seen to grow.
+        inode.data().sync_point.note(&handle, Change::Data);
         let mut result = Ok(());
         while let (Some(part), true) = (parts.get_mut(at), steps > 0) {
             let Some(part) = part else {

@@ -302,6 +302,9 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     }
 
     fn forget(&mut self, blocks: Range<LogicalBlock>) {
+        // Before what is learned can be seen without the tree's lock: who builds on it and asks for it
+        // to be durable has to wait for this transaction.
+        self.inode.data().sync_point.note(self.handle, Change::Data);
         self.was_known = cache::forget(self.inode, blocks);
     }
 
