@@ -2,6 +2,7 @@
 
 //! Finding what is mapped where.
 
+use super::insert::{find_gap, Spot};
 use super::path::Path;
 use super::NodeStore;
 use crate::disk::extent::{Extent, LOGICAL_END};
@@ -31,10 +32,9 @@ pub enum Mapping {
 ///
 /// `block` cannot be in a file, a node on the way is damaged, or the store's error.
 pub fn lookup<S: NodeStore>(store: &S, block: LogicalBlock) -> Result<Mapping, S::Error> {
-    let around = Path::to(store, block)?.around(store)?;
-    Ok(match around.left {
-        Some(extent) if block < extent.end() => Mapping::Extent(extent),
-        _ => Mapping::Hole(around.hole()),
+    Ok(match find_gap(store, block)? {
+        Spot::Extent(extent) => Mapping::Extent(extent),
+        Spot::Gap(gap) => Mapping::Hole(gap.hole()),
     })
 }
 

@@ -71,7 +71,7 @@ fn try_fill_hole(
         }
         let gap = match extent::find_gap(&tree, block)? {
             Spot::Gap(gap) => gap,
-            Spot::Extent(_) => return map::find_in(&tree, block),
+            Spot::Extent(extent) => return Ok(map::found(Mapping::Extent(extent), block)),
         };
         let hole = gap.hole();
         let blocks = wanted

@@ -124,7 +124,7 @@ pub(crate) fn find_in<S: extent::NodeStore>(
 }
 
 /// What a mapping says of a block that it holds.
-fn found(mapping: Mapping, block: LogicalBlock) -> Found {
+pub(super) fn found(mapping: Mapping, block: LogicalBlock) -> Found {
     match mapping {
         Mapping::Hole(hole) => Found::Hole {
             len: hole.end.0.saturating_sub(block.0).max(1),
