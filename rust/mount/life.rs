@@ -34,7 +34,9 @@ use crate::{
         checksum::crc32c,
         commit_work::CommitWork,
         inode::Inode,
-        jbd2::{Features as JournalFeatures, JournalSlot, Settings, UnloadedJournal, Wipe},
+        jbd2::{
+            Features as JournalFeatures, Journal, JournalSlot, Settings, UnloadedJournal, Wipe,
+        },
         shrinker::Shrinker,
         stat::{StatFs, Timestamp},
         super_block::{FileSystem, NewSuperBlock, SuperBlock},
@@ -106,7 +108,7 @@ impl FileSystem for Rext4 {
         }
         if !sb.is_read_only() && !fs.is_stopped() {
             fs.discard_at_end(sb);
-            if let Err(e) = fs.write_clean(sb) {
+            if let Err(e) = fs.write_clean() {
                 pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
             }
         }
@@ -139,10 +141,7 @@ impl FileSystem for Rext4 {
                 return Ok(());
             };
             // The VFS keeps writers out; the lock waits for what they have begun.
-            let locked = journal.lock_updates()?;
-            journal.flush(Wipe::Nothing)?;
-            fs.write_clean(sb)?;
-            drop(locked);
+            fs.flush_and_write_clean(journal)?;
             fs.discard_committed(sb);
             Ok(())
         };
@@ -694,8 +693,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
         if fs.is_stopped() {
             return Ok(());
         }
-        fs.writing(sb)?.flush(Wipe::Nothing)?;
-        fs.write_clean(sb)
+        fs.flush_and_write_clean(fs.writing(sb)?)
     })
 }
 
@@ -774,10 +772,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         (false, true) => {
             if let Some(journal) = fs.journal_for_writing(sb)? {
                 // The VFS has seen to it that nobody writes any more.
-                let locked = journal.lock_updates()?;
-                journal.flush(Wipe::Nothing)?;
-                fs.write_clean(sb)?;
-                drop(locked);
+                fs.flush_and_write_clean(journal)?;
                 // All is committed now. Also waits for what is being discarded.
                 fs.discard_committed(sb);
             }
@@ -850,9 +845,17 @@ impl Filesystem {
         })
     }
 
+    /// Brings everything to its place, and says so on disk: see [`Self::write_clean`]. Waits for what
+    /// has been begun; the caller keeps others from going on after it.
+    fn flush_and_write_clean(&self, journal: &Journal) -> FsResult {
+        let _locked = journal.lock_updates()?;
+        journal.flush(Wipe::Nothing)?;
+        self.write_clean()
+    }
+
     /// Writes into the super block that everything is in its place: nothing needs recovery. The
     /// journal is empty.
-    fn write_clean(&self, _sb: &SuperBlock<Rext4>) -> FsResult {
+    fn write_clean(&self) -> FsResult {
         let counts = self
             .groups
             .as_ref()
