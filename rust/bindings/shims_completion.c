@@ -175,7 +175,7 @@ void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 			       void (*complete)(struct work_struct *))
 {
 	INIT_WORK(work, complete);
-	queue_work(inode->i_sb->s_dio_done_wq, work);
+	queue_work(rext4_shim_dio_workers(inode), work);
 }
 
 void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,

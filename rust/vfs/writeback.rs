@@ -120,8 +120,7 @@ impl IoendQueue {
 }
 
 /// The workqueue on which the ioends of a file system are completed, and direct writes with others. It
-/// has one of its own: an image
-/// in a file of another one must be able to wait for that.
+/// has one of its own: an image in a file of another one must be able to wait for that.
 ///
 /// # Invariants
 ///
@@ -145,9 +144,7 @@ impl IoendWorkers {
         // INVARIANT: it was just made, for us.
         NonNull::new(workers).map(Self).ok_or(ENOMEM)
     }
-}
 
-impl IoendWorkers {
     /// The workqueue.
     pub(super) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
         self.0.as_ptr()

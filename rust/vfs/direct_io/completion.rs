@@ -64,15 +64,15 @@ unsafe impl Sync for DoneQueue {}
 impl DoneQueue {
     /// An empty queue, for inodes of type `T`.
     pub fn new<T: DirectIo>() -> impl PinInit<Self> {
-        pin_init!(Self {
+        let queue = || {
             // SAFETY: the slot is valid for writes and stays where it is.
-            beside <- Opaque::ffi_init(|slot| unsafe {
+            Opaque::ffi_init(|slot| unsafe {
                 bindings::rext4_shim_done_queue_init(slot, Some(work::<T>))
-            }),
-            // SAFETY: as above.
-            here <- Opaque::ffi_init(|slot| unsafe {
-                bindings::rext4_shim_done_queue_init(slot, Some(work::<T>))
-            }),
+            })
+        };
+        pin_init!(Self {
+            beside <- queue(),
+            here <- queue(),
         })
     }
 }
