@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Devices that hold back data, but for what the journal writes."""
+
+from __future__ import annotations
+
+import re
+
+from .base import check
+from .filesystem import Filesystem
+from .mapper import linear, sectors
+
+
+def slowly(device: str, journal: list[tuple[int, int]], delay: int) -> list[str]:
+    """A table for a device whose writes take so many ms, but for those to the journal."""
+    table, at = [], 0
+    for start, end in [*journal, (sectors(device), 0)]:
+        if at < start:
+            place = f"{device} {at}"
+            table.append(f"{at} {start - at} delay {place} 0 {place} {delay} {place} 0")
+        if start < end:
+            table.append(linear(device, start, end - start, start))
+        at = end
+    return table
+
+
+def journal_places(filesystem: Filesystem) -> list[tuple[int, int]]:
+    """Where the journal is, in sectors: starts and ends, in order."""
+    extents = re.findall(r"(\d+) -\s*(\d+)\s+\d+\s*$", filesystem.dump("dump_extents <8>"), re.MULTILINE)
+    check(extents, "the journal has no blocks")
+    return sorted((int(first) * 8, (int(last) + 1) * 8) for first, last in extents)
