@@ -77,7 +77,9 @@ const NO_DIFFERENCE: &[&str] = &[
     "nogrpid",
     "sysvgroups",
     "nolazytime",
+    // Blocks are always checked against the places of metadata.
     "block_validity",
+    "noblock_validity",
     "nomblk_io_submit",
     "mblk_io_submit",
 ];
@@ -133,10 +135,6 @@ const REFUSED: &[(&str, &CStr)] = &[
     (
         "sb",
         c"only the primary super block can be used; e2fsck restores it from a copy",
-    ),
-    (
-        "noblock_validity",
-        c"blocks are always checked against the places of metadata",
     ),
     ("quota", c"quotas are not supported yet"),
     ("usrquota", c"quotas are not supported yet"),
