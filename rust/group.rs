@@ -8,8 +8,9 @@
 //!           │    └─ ledger   the arithmetic
 //!           ├─ system        the file system's own blocks, which are never given out
 //!           ├─ longest       per group: how long a free run can be
-//!           └─ shards        per group: lock, pinned blocks, windows, damage
+//!           └─ shards        per group: lock, pinned and staged blocks, windows, damage
 //!                ├─ pinned   freed, but not for good yet
+//!                ├─ staged   chosen for data that is on its way
 //!                └─ windows  left to files that are being written to
 //! ```
 //!
@@ -20,8 +21,8 @@
 //!
 //! Each group has a lock, hashed: a fixed number of mutexes share all groups. It covers what is
 //! kept in memory about the group, and every change of its bitmaps and its descriptor. It is taken
-//! with a handle, after the lock of an extent tree, and under it only journal access to buffers is
-//! asked for. No thread has two of them. The lock of [`space`] is taken under it or alone.
+//! with a handle, after the lock of an extent tree, or (to stage blocks, to trim) with neither. Under it only
+//! journal access to buffers is asked for, and memory without calling file systems. No thread has two of them. The lock of [`space`] is taken under it or alone.
 
 mod allocate;
 mod bitmaps;
@@ -36,6 +37,7 @@ mod pinned;
 mod search;
 mod space;
 mod space_map;
+mod staged;
 mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
@@ -78,6 +80,7 @@ use ledger::Ledger;
 use longest::Longest;
 use pinned::{Pinned, Released};
 use space::Space;
+use staged::Staged;
 use windows::Windows;
 
 /// The number of mutexes that share all groups.
@@ -91,6 +94,8 @@ struct GroupState {
     bad_inodes: bool,
     /// Blocks that were freed but can't be used yet.
     pinned: Option<KBox<Pinned>>,
+    /// Blocks that were chosen for data on its way.
+    staged: Option<KBox<Staged>>,
     /// Blocks that are left to files.
     windows: Option<KBox<Windows>>,
     /// All free runs of at least so many blocks were discarded, and none was freed since.
@@ -103,6 +108,7 @@ impl GroupState {
             bad_blocks: false,
             bad_inodes: false,
             pinned: None,
+            staged: None,
             windows: None,
             trimmed: None,
         }
@@ -276,6 +282,11 @@ impl Groups {
         self.space.ledger().promised
     }
 
+    /// The number of blocks that were chosen for direct writes on their way, and are in no tree yet.
+    pub(crate) fn staged(&self) -> u64 {
+        self.space.ledger().staged
+    }
+
     /// The number of blocks that were freed and can't be used yet.
     pub(crate) fn pinned(&self) -> u64 {
         self.space.ledger().pinned
@@ -328,6 +339,11 @@ impl Groups {
         }
         self.reclaim(journal)?;
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
+    }
+
+    /// A reserve of no blocks: who has it may use all that is not promised to others.
+    pub(crate) fn no_reserve(&self) -> ConversionReserve {
+        ConversionReserve::none(&self.space)
     }
 
     /// Whether [`Self::reserve_conversion`] would not have to wait, as things are.
@@ -442,11 +458,13 @@ impl Groups {
     /// Notes that a group's block bitmap is damaged, and counts its free blocks no more.
     fn condemn_blocks(&self, group: GroupNumber, state: &mut GroupState, free: u32) {
         if !state.bad_blocks {
-            let pinned = state.pinned_count();
-            self.space.update(|ledger| ledger.write_off(free, pinned));
+            let (pinned, staged) = (state.pinned_count(), state.staged_count());
+            self.space
+                .update(|ledger| ledger.write_off(free, pinned, staged));
             self.longest.lower(group, 0);
             state.bad_blocks = true;
             state.pinned = None;
+            state.staged = None;
             state.windows = None;
         }
     }

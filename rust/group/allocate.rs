@@ -29,7 +29,11 @@ use crate::{
         Corrupt,
     },
     error::{FsError, FsResult},
-    vfs::{buffer::Buffer, jbd2::Handle},
+    vfs::{
+        buffer::Buffer,
+        jbd2::{Handle, Journal},
+        no_fs::NoFs,
+    },
 };
 use core::ops::Range;
 use kernel::{error::code::EROFS, prelude::*};
@@ -106,6 +110,26 @@ impl Wanted {
 /// In how many groups a run of one length is looked for in vain before a shorter one will do.
 const LOOKS: usize = 64;
 
+/// What becomes of the blocks that a search finds.
+pub(super) enum Taking<'h> {
+    /// They are used, on disk.
+    Used(&'h Handle<'h>),
+    /// They are staged: see [`super::staged`].
+    Staged(&'h Journal),
+}
+
+impl Taking<'_> {
+    fn journal(&self) -> &Journal {
+        match self {
+            Self::Used(handle) => handle.journal(),
+            Self::Staged(journal) => journal,
+        }
+    }
+}
+
+/// The same, where the longer way is left to [`Groups::allocate`].
+const LOOKS_TO_STAGE: usize = 4;
+
 /// A search for blocks, from group to group.
 struct Search<'w> {
     wanted: &'w Wanted,
@@ -118,8 +142,29 @@ struct Search<'w> {
     heed_windows: bool,
     /// A bitmap was made for a group that had no place. There are credits for one.
     made_in_vain: bool,
+    /// The best place is one where nothing can be staged.
+    is_over: bool,
     /// The last group whose bitmap can't be used, and why.
     unusable: Option<(GroupNumber, FsError)>,
+}
+
+impl<'w> Search<'w> {
+    /// One that begins at the goal.
+    fn new(wanted: &'w Wanted, layout: &Layout) -> Self {
+        let (group, bit) = layout
+            .group_of_block(wanted.goal)
+            .unwrap_or((GroupNumber(0), 0));
+        Self {
+            wanted,
+            group,
+            bit,
+            least: wanted.run(),
+            heed_windows: true,
+            made_in_vain: false,
+            is_over: false,
+            unusable: None,
+        }
+    }
 }
 
 impl Groups {
@@ -152,7 +197,7 @@ impl Groups {
         };
         loop {
             let unpinned = self.space.ledger().unpinned;
-            match self.find(handle, &wanted)? {
+            match self.find(&Taking::Used(handle), &wanted)? {
                 Ok(run) => {
                     claim.spend(run.len);
                     return Ok(run);
@@ -161,6 +206,46 @@ impl Groups {
                 Err(damage) => return Err(damage.unwrap_or(FsError::NO_SPACE)),
             }
         }
+    }
+
+    /// Chooses a run of blocks that nobody else gets from now on, exactly as long as wanted. Nothing is
+    /// changed on disk, so it needs no handle; it becomes used by [`Self::settle_staged`], and free
+    /// again by [`Self::unstage`].
+    ///
+    /// `None` if there is none without making a bitmap, without waiting for blocks that are being freed, for
+    /// damage, without memory, or if a shorter one lies better: [`Self::allocate`] does more for it, and says
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// Those of an allocation that are not one group's.
+    pub(crate) fn stage(
+        &self,
+        journal: &Journal,
+        wanted: Wanted,
+        rights: &Rights<'_>,
+    ) -> FsResult<Option<Run>> {
+        // Reclaim could want a group's lock.
+        let _no_fs = NoFs::new();
+        let Some(claim) = Claim::whole(&self.space, wanted.blocks, rights) else {
+            return Ok(None);
+        };
+        let found = self.find_exactly(journal, &wanted)?;
+        if found.is_some() {
+            claim.end_staged();
+        }
+        Ok(found)
+    }
+
+    /// Looks for a run of just the wanted length where that may be, and stages it.
+    fn find_exactly(&self, journal: &Journal, wanted: &Wanted) -> FsResult<Option<Run>> {
+        let taking = Taking::Staged(journal);
+        let mut search = Search::new(wanted, &self.layout);
+        let at_goal = self.try_group(&taking, search.group, &mut search)?;
+        if at_goal.is_some() || search.is_over {
+            return Ok(at_goal);
+        }
+        self.try_groups(&taking, &mut search, LOOKS_TO_STAGE)
     }
 
     /// Leaves nothing to a file in a group any more.
@@ -177,32 +262,20 @@ impl Groups {
     }
 
     /// Looks for a run in all groups, and takes it. If there is none, says what damage was seen.
-    fn find(&self, handle: &Handle<'_>, wanted: &Wanted) -> FsResult<Result<Run, Option<FsError>>> {
-        let (group, bit) = self
-            .layout
-            .group_of_block(wanted.goal)
-            .unwrap_or((GroupNumber(0), 0));
-        let mut search = Search {
-            wanted,
-            group,
-            bit,
-            least: wanted.run(),
-            heed_windows: true,
-            made_in_vain: false,
-            unusable: None,
-        };
+    fn find(&self, taking: &Taking<'_>, wanted: &Wanted) -> FsResult<Result<Run, Option<FsError>>> {
+        let mut search = Search::new(wanted, &self.layout);
         // The place at the goal is good whatever its length.
-        if let Some(run) = self.try_group(handle, group, &mut search)? {
+        if let Some(run) = self.try_group(taking, search.group, &mut search)? {
             return Ok(Ok(run));
         }
         for least in wanted.lengths() {
             search.least = least;
-            if let Some(run) = self.try_groups(handle, &mut search, LOOKS)? {
+            if let Some(run) = self.try_groups(taking, &mut search, LOOKS)? {
                 return Ok(Ok(run));
             }
         }
         search.heed_windows = false;
-        if let Some(run) = self.try_groups(handle, &mut search, usize::MAX)? {
+        if let Some(run) = self.try_groups(taking, &mut search, usize::MAX)? {
             return Ok(Ok(run));
         }
         Ok(Err(search.unusable.map(|(_, error)| error)))
@@ -211,14 +284,14 @@ impl Groups {
     /// Looks for a run in the groups that may have one, in at most so many, and takes it.
     fn try_groups(
         &self,
-        handle: &Handle<'_>,
+        taking: &Taking<'_>,
         search: &mut Search<'_>,
         mut looks: usize,
     ) -> FsResult<Option<Run>> {
         for groups in visiting_ranges(search.group, &self.layout) {
             let mut at = groups.start;
             while let Some(group) = self.longest.next(at..groups.end, search.least) {
-                if let Some(run) = self.try_group(handle, group, search)? {
+                if let Some(run) = self.try_group(taking, group, search)? {
                     return Ok(Some(run));
                 }
                 looks -= 1;
@@ -235,7 +308,7 @@ impl Groups {
     /// Looks for a run in one group, and takes it.
     fn try_group(
         &self,
-        handle: &Handle<'_>,
+        taking: &Taking<'_>,
         group: GroupNumber,
         search: &mut Search<'_>,
     ) -> FsResult<Option<Run>> {
@@ -246,9 +319,12 @@ impl Groups {
         if state.bad_blocks {
             return Ok(None);
         }
-        self.release_pinned(group, &mut state, handle.journal());
+        self.release_pinned(group, &mut state, taking.journal());
         let summary = self.summary(group)?;
-        let free = summary.free_blocks.saturating_sub(state.pinned_count());
+        let free = summary
+            .free_blocks
+            .saturating_sub(state.pinned_count())
+            .saturating_sub(state.staged_count());
         self.longest.lower(group, free);
         // In the last round each group has a place that is not full.
         let is_last = !search.heed_windows;
@@ -256,7 +332,16 @@ impl Groups {
             return Ok(None);
         }
 
-        let bitmap = match self.block_bitmap(handle, group, &summary) {
+        let bitmap = match taking {
+            Taking::Used(handle) => self.block_bitmap(handle, group, &summary),
+            // To make one takes a transaction.
+            Taking::Staged(_) if summary.blocks_uninit => {
+                search.is_over |= group == search.group;
+                return Ok(None);
+            }
+            Taking::Staged(journal) => self.checked_block_bitmap(journal.device(), group, &summary),
+        };
+        let bitmap = match bitmap {
             Ok(bitmap) => bitmap,
             Err(FsError::Corrupt(corrupt)) => {
                 self.condemn_blocks(group, &mut state, summary.free_blocks);
@@ -277,6 +362,11 @@ impl Groups {
         };
 
         let len = length(&range).min(search.wanted.blocks);
+        if matches!(taking, Taking::Staged(_)) && len < search.wanted.blocks {
+            // What lies at the goal is better than what is long.
+            search.is_over = true;
+            return Ok(None);
+        }
         let taken = range.start..range.start + len;
         // Bits in the range are of the group, so the sum fits.
         let start = PhysicalBlock(self.layout.first_block(group).0 + u64::from(range.start));
@@ -286,7 +376,18 @@ impl Groups {
             search.unusable = Some((group, Corrupt::from(error).into()));
             return Ok(None);
         }
-        self.set_blocks(handle, group, &bitmap, taken.clone(), true)?;
+        match taking {
+            Taking::Used(handle) => {
+                self.set_blocks(handle, group, &bitmap, taken.clone(), true)?;
+            }
+            Taking::Staged(_) => {
+                if state.stage(taken.clone()).is_err() {
+                    return Ok(None);
+                }
+                // Before the lock is given back: the group may be written off.
+                self.space.update(|ledger| ledger.stage(len));
+            }
+        }
         self.longest.lower(group, free.saturating_sub(len));
         if search.heed_windows {
             move_window(&mut state, search.wanted, taken.end..range.end);
@@ -309,7 +410,7 @@ impl Groups {
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
         let (range, longest) = bitmap.with(|bytes| {
-            let all = FreeBits::new(Bitmap::new(bytes), pinned, end);
+            let all = FreeBits::new(Bitmap::new(bytes), pinned, end).but_for(state.staged_ranges());
             let bits = windows.map_or(all, |windows| {
                 all.outside(windows.of_others(search.wanted.owner))
             });

@@ -199,7 +199,9 @@ impl Groups {
         let find = |bytes: &[u8]| {
             let pinned = state.pinned.as_ref();
             let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
-            FreeBits::new(Bitmap::new(bytes), pinned, range.end).next_run(range, least.max(1))
+            FreeBits::new(Bitmap::new(bytes), pinned, range.end)
+                .but_for(state.staged_ranges())
+                .next_run(range, least.max(1))
         };
         if summary.blocks_uninit {
             // Nothing was ever used, and there is no bitmap on disk: one that says so.

@@ -6,10 +6,10 @@
 //!
 //! # Invariants
 //!
-//! With `available = free - pinned - claimed - delayed - delayed_nodes`:
+//! With `available = free - pinned - staged - claimed - delayed - delayed_nodes`:
 //!
 //! 1. `available`, the claims and what is delayed together are not more than the blocks that are
-//!    clear in the bitmaps and not pinned. Blocks are claimed here before they are looked for there,
+//!    clear in the bitmaps, not pinned and not staged. Blocks are claimed here before they are looked for there,
 //!    and are found for that reason. What is delayed is a claim that lasts until the page cache is
 //!    written back: it becomes one of the short kind without asking anybody.
 //! 2. `promised <= available`. A promise is given only within what is available; a normal claim
@@ -36,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) free: u64,
     /// Of these, freed by transactions that are not committed yet.
     pub(super) pinned: u64,
+    /// Of these, chosen for data that is on its way.
+    pub(super) staged: u64,
     /// Of these, about to be allocated.
     pub(super) claimed: u64,
     /// Of these, set aside for data that is in the page cache only.
@@ -74,6 +76,7 @@ impl Ledger {
     pub(super) fn available(&self) -> u64 {
         self.free
             .saturating_sub(self.pinned)
+            .saturating_sub(self.staged)
             .saturating_sub(self.claimed)
             .saturating_sub(self.delayed)
             .saturating_sub(self.delayed_nodes)
@@ -95,6 +98,15 @@ impl Ledger {
         let granted = self.open_to(who).min(wanted.into()) as u32;
         self.claimed += u64::from(granted);
         granted
+    }
+
+    /// Claims `blocks`, if there are as many.
+    pub(super) fn claim_whole(&mut self, who: Claimant, blocks: u32) -> bool {
+        let fits = u64::from(blocks) <= self.open_to(who);
+        if fits {
+            self.claimed += u64::from(blocks);
+        }
+        fits
     }
 
     /// Promises `blocks`, if there are as many.
@@ -191,18 +203,46 @@ impl Ledger {
         self.unpinned = self.unpinned.wrapping_add(1);
     }
 
+    /// Ends a claim of `blocks`, which were all chosen for data on its way. Nothing becomes available by
+    /// that, and who has staged them has a promise: so nobody is woken.
+    pub(super) fn stage(&mut self, blocks: u32) {
+        self.claimed = self.claimed.saturating_sub(blocks.into());
+        self.staged += u64::from(blocks);
+    }
+
+    /// Notes that staged blocks are used on disk now.
+    pub(super) fn settle_staged(&mut self, blocks: u32) {
+        self.staged = self.staged.saturating_sub(blocks.into());
+        self.free = self.free.saturating_sub(blocks.into());
+    }
+
+    /// Notes that blocks which are used on disk are staged again.
+    pub(super) fn stage_again(&mut self, blocks: u32) {
+        self.staged += u64::from(blocks);
+        self.free += u64::from(blocks);
+    }
+
+    /// Notes that staged blocks can be used by others again.
+    pub(super) fn unstage(&mut self, blocks: u32) {
+        self.staged = self.staged.saturating_sub(blocks.into());
+        self.risen = self.risen.wrapping_add(1);
+        self.unpinned = self.unpinned.wrapping_add(1);
+    }
+
     /// Writes off the free blocks of a damaged group.
-    pub(super) fn write_off(&mut self, free: u32, pinned: u32) {
+    pub(super) fn write_off(&mut self, free: u32, pinned: u32, staged: u32) {
         self.free = self.free.saturating_sub(free.into());
         self.pinned = self.pinned.saturating_sub(pinned.into());
+        self.staged = self.staged.saturating_sub(staged.into());
     }
 
     /// What `statfs` calls free: without what is kept for conversions, and without what data in the
-    /// page cache is going to take. What is set aside for nodes is mostly given back.
+    /// page cache or on its way is going to take. What is set aside for nodes is mostly given back.
     pub(super) fn visible(&self) -> u64 {
         self.free
             .saturating_sub(self.pool)
             .saturating_sub(self.delayed)
+            .saturating_sub(self.staged)
     }
 
     /// What `statfs` calls available: what anybody may use.

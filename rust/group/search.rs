@@ -9,12 +9,14 @@ use crate::disk::bitmap::Bitmap;
 use core::ops::Range;
 
 /// What is free in a group: the bits that are clear in its bitmap and in none of `pinned`, and that
-/// are in no window to be left alone.
+/// are neither staged nor in a window to be left alone.
 #[derive(Clone, Copy)]
 pub(super) struct FreeBits<'a> {
     bitmap: Bitmap<'a>,
     /// Blocks that were freed, but not for good yet: see [`super::pinned`].
     pinned: [Option<Bitmap<'a>>; 3],
+    /// Blocks that were chosen, in order: see [`super::staged`].
+    staged: &'a [Range<u32>],
     windows: OthersWindows<'a>,
     /// The number of blocks in the group.
     end: u32,
@@ -26,9 +28,15 @@ impl<'a> FreeBits<'a> {
         Self {
             bitmap,
             pinned,
+            staged: &[],
             windows: OthersWindows::NONE,
             end,
         }
+    }
+
+    /// Those of them that are in none of these ranges, which are in order.
+    pub(super) fn but_for(self, staged: &'a [Range<u32>]) -> Self {
+        Self { staged, ..self }
     }
 
     /// Those of them that are not in these windows.
@@ -40,6 +48,12 @@ impl<'a> FreeBits<'a> {
         core::iter::once(self.bitmap).chain(self.pinned.into_iter().flatten())
     }
 
+    /// The staged range that holds `bit`, or else the next one.
+    fn next_staged(self, bit: u32) -> Option<&'a Range<u32>> {
+        let first = self.staged.partition_point(|own| own.end <= bit);
+        self.staged.get(first)
+    }
+
     /// The first free bit in `range`.
     fn next_free(self, range: Range<u32>) -> Option<u32> {
         let mut at = range.start;
@@ -48,8 +62,19 @@ impl<'a> FreeBits<'a> {
             for map in self.maps() {
                 at = map.next_clear(at..range.end)?;
             }
+            at = self.next_staged(at).map_or(
+                at,
+                |next| {
+                    if next.start <= at {
+                        next.end
+                    } else {
+                        at
+                    }
+                },
+            );
             at = self.windows.end_around(at).unwrap_or(at);
-            // Nothing has moved on, so all maps have this bit clear, and no window holds it.
+            // Nothing has moved on, so all maps have this bit clear, and neither a window nor a staged
+            // range holds it.
             if at == before && at < range.end {
                 return Some(at);
             }
@@ -61,6 +86,7 @@ impl<'a> FreeBits<'a> {
         let end = self
             .maps()
             .filter_map(|map| map.next_set(start..limit))
+            .chain(self.next_staged(start).map(|next| next.start))
             .chain(self.windows.next_start(start))
             .fold(limit, u32::min);
         start..end

@@ -109,6 +109,14 @@ impl ConversionReserve {
         })
     }
 
+    /// Nothing.
+    pub(super) fn none(space: &Arc<Space>) -> Self {
+        Self {
+            space: space.clone(),
+            left: 0,
+        }
+    }
+
     /// Makes one of two, for a conversion that takes the place of both: it needs no more than either.
     pub(crate) fn merge(&mut self, mut other: Self) {
         if other.left > self.left {
@@ -281,6 +289,17 @@ impl<'r> Claim<'r> {
         })
     }
 
+    /// Claims `blocks`, all or none, of what is available.
+    pub(super) fn whole(space: &'r Arc<Space>, blocks: u32, rights: &Rights<'_>) -> Option<Self> {
+        let fits = space.update(|ledger| ledger.claim_whole(rights.claimant(), blocks));
+        fits.then_some(Self {
+            space,
+            source: Source::Available,
+            blocks,
+            used: 0,
+        })
+    }
+
     /// Claims what was promised or set aside, if anything is left of it.
     fn set_aside(space: &'r Arc<Space>, wanted: u32, rights: &'r mut Rights<'_>) -> Option<Self> {
         // Not more than `wanted`, which has 32 bits.
@@ -323,11 +342,19 @@ impl<'r> Claim<'r> {
     pub(super) fn spend(mut self, used: u32) {
         self.used = used.min(self.blocks);
     }
+
+    /// Ends a claim of what is available, whose blocks were all counted as staged.
+    pub(super) fn end_staged(mut self) {
+        self.blocks = 0;
+    }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let (blocks, used) = (self.blocks, self.used);
+        if blocks == 0 {
+            return;
+        }
         let left = blocks - used;
         match &mut self.source {
             Source::Available => self.space.update(|ledger| ledger.settle(blocks, used)),

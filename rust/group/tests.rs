@@ -8,6 +8,7 @@ use super::{
     pinned::Pinned,
     search::FreeBits,
     space::{Claim, ConversionReserve, DelayedReserve, Rights, Space},
+    staged::Staged,
     windows::Windows,
 };
 use crate::{
@@ -123,6 +124,45 @@ mod suite {
         assert_eq!(place(&windows, None, Some(40), 64), Some(40..100));
         windows.remove(one);
         assert!(windows.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn staged_blocks_are_not_free() -> Result {
+        let bytes = free_runs([10..30, 30..60]);
+        let mut staged = Staged::default();
+        for range in [40..50, 20..30, 10..12] {
+            staged.make_room()?;
+            staged.add(range);
+        }
+        assert_eq!(staged.count(), 22);
+        let all = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
+        let bits = all.but_for(staged.ranges());
+        assert_eq!(bits.place(Some(20), 8), Some(30..38));
+        assert_eq!(bits.place(Some(10), 20), Some(30..40));
+        assert_eq!(bits.next_run(0..BITS, 1), Some(12..20));
+        assert_eq!((bits.longest(), all.longest()), (10, 50));
+        Ok(())
+    }
+
+    #[test]
+    fn staged_blocks_go_from_the_ends_of_their_ranges() -> Result {
+        let mut staged = Staged::default();
+        staged.make_room()?;
+        staged.add(20..30);
+        staged.make_room()?;
+        staged.add(30..40);
+        // Neither the middle of one, nor two at once, nor what is not there.
+        for range in [22..25, 25..35, 20..40, 10..20, 38..44] {
+            assert!(!staged.remove(&range));
+        }
+        for range in [20..22, 28..30, 30..40] {
+            assert!(staged.remove(&range));
+        }
+        assert_eq!(staged.ranges().first(), Some(&(22..28)));
+        assert_eq!((staged.ranges().len(), staged.count()), (1, 6));
+        assert!(staged.remove(&(22..28)));
+        assert_eq!((staged.ranges().len(), staged.count()), (0, 0));
         Ok(())
     }
 
@@ -291,6 +331,26 @@ mod suite {
         assert_eq!((counts.free, counts.delayed_nodes), (939, 9));
         counts.undelay(730, 9);
         assert_eq!((counts.available(), counts.visible()), (939, 739));
+    }
+
+    #[test]
+    fn what_is_staged_is_free_on_disk_alone() {
+        let mut counts = ledger(1000);
+        // All or nothing.
+        assert!(!counts.claim_whole(Claimant::Normal, 301));
+        assert!(counts.claim_whole(Claimant::Normal, 300));
+        counts.stage(300);
+        assert_eq!((counts.free, counts.claimed, counts.staged), (1000, 0, 300));
+        assert_eq!((counts.available(), counts.visible()), (700, 500));
+        assert_eq!(counts.claim(Claimant::Normal, 1), 0);
+        counts.settle_staged(100);
+        assert_eq!((counts.free, counts.available()), (900, 700));
+        counts.stage_again(100);
+        assert_eq!((counts.free, counts.available()), (1000, 700));
+        let before = (counts.risen, counts.unpinned);
+        counts.unstage(300);
+        assert_eq!((counts.staged, counts.available()), (0, 1000));
+        assert!(counts.risen > before.0 && counts.unpinned > before.1);
     }
 
     #[test]

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of a group that were chosen for data on its way, and are in use nowhere on disk yet.
+//!
+//! In memory alone: a crash gives them back. They are free in the bitmap and in the descriptor, and
+//! nobody else gets them. See [`Groups::stage`]. Such a run is
+//! taken out again as a whole, or bit by bit from its ends.
+
+use super::{search::length, GroupState, Groups, Run};
+use crate::{
+    disk::units::GroupNumber,
+    error::{FsError, FsResult},
+    vfs::jbd2::Handle,
+};
+use core::ops::Range;
+use kernel::{
+    alloc::{AllocError, KVec},
+    prelude::*,
+};
+
+/// The staged blocks of one group.
+///
+/// # Invariants
+///
+/// The ranges are in order, none is empty, and no two overlap. `count` is the number of blocks.
+#[derive(Default)]
+pub(super) struct Staged {
+    list: KVec<Range<u32>>,
+    count: u32,
+}
+
+impl Staged {
+    /// None.
+    pub(super) const NONE: &'static [Range<u32>] = &[];
+
+    /// How many blocks.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Which.
+    pub(super) fn ranges(&self) -> &[Range<u32>] {
+        &self.list
+    }
+
+    /// Makes room for one more range.
+    pub(super) fn make_room(&mut self) -> Result<(), AllocError> {
+        self.list.reserve(1, GFP_KERNEL)
+    }
+
+    /// Adds a range of which no block is in there. There is room.
+    pub(super) fn add(&mut self, range: Range<u32>) {
+        let count = length(&range);
+        let at = self.list.partition_point(|own| own.start < range.start);
+        if self.list.insert_within_capacity(at, range).is_ok() {
+            self.count += count;
+        }
+    }
+
+    /// The range that begins or ends with these blocks, or is just these.
+    fn position(&self, range: &Range<u32>) -> Option<usize> {
+        let behind = self.list.partition_point(|own| own.start <= range.start);
+        let at = behind.checked_sub(1)?;
+        let own = self.list.get(at)?;
+        let begins = own.start == range.start && range.end <= own.end;
+        let ends = own.end == range.end && !range.is_empty();
+        (begins || ends).then_some(at)
+    }
+
+    /// Takes blocks out: a range that was added, or its beginning or end. Returns whether they were
+    /// there.
+    pub(super) fn remove(&mut self, range: &Range<u32>) -> bool {
+        let Some(at) = self.position(range) else {
+            return false;
+        };
+        match self.list.get_mut(at) {
+            Some(own) if own == range => {
+                let _ = self.list.remove(at);
+            }
+            Some(own) if own.start == range.start => own.start = range.end,
+            Some(own) => own.end = range.start,
+            None => return false,
+        }
+        self.count -= length(range);
+        true
+    }
+}
+
+impl GroupState {
+    pub(super) fn staged_count(&self) -> u32 {
+        self.staged.as_ref().map_or(0, |staged| staged.count())
+    }
+
+    pub(super) fn staged_ranges(&self) -> &[Range<u32>] {
+        self.staged
+            .as_ref()
+            .map_or(Staged::NONE, |staged| staged.ranges())
+    }
+
+    /// Adds blocks.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn stage(&mut self, range: Range<u32>) -> FsResult {
+        let staged = match &mut self.staged {
+            Some(staged) => staged,
+            none => none.insert(KBox::new(Staged::default(), GFP_KERNEL)?),
+        };
+        staged.make_room()?;
+        staged.add(range);
+        Ok(())
+    }
+
+    /// Takes staged blocks out. Returns whether they were there.
+    fn unstage(&mut self, range: &Range<u32>) -> bool {
+        let staged = self.staged.as_mut();
+        staged.is_some_and(|staged| staged.remove(range))
+    }
+}
+
+impl Groups {
+    /// Makes staged blocks used, on disk. Needs [`ALLOCATE`](crate::journal::credits::ALLOCATE)
+    /// credits.
+    ///
+    /// # Errors
+    ///
+    /// The group was found damaged since; then they are staged no more. Errors of [`Handle::write`],
+    /// with which they still are.
+    pub(crate) fn settle_staged(&self, handle: &Handle<'_>, run: Run) -> FsResult {
+        let (group, range) = self.range_of(run)?;
+        let mut state = self.lock(group)?;
+        let damaged = FsError::Kernel(crate::error::euclean());
+        let is_staged = |state: &GroupState| {
+            let staged = state.staged.as_ref();
+            staged.is_some_and(|staged| staged.position(&range).is_some())
+        };
+        if state.bad_blocks || !is_staged(&state) {
+            return Err(damaged);
+        }
+        let summary = self.summary(group)?;
+        let bitmap = self.block_bitmap(handle, group, &summary)?;
+        self.set_blocks(handle, group, &bitmap, range.clone(), true)?;
+        if state.unstage(&range) {
+            self.space.update(|ledger| ledger.settle_staged(run.len));
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Self::settle_staged`] in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and then they are used. Errors of [`Handle::write`].
+    pub(crate) fn stage_again(&self, handle: &Handle<'_>, run: Run) -> FsResult {
+        let (group, range) = self.range_of(run)?;
+        let mut state = self.lock(group)?;
+        if state.bad_blocks {
+            return Ok(());
+        }
+        let summary = self.summary(group)?;
+        let bitmap = self.block_bitmap(handle, group, &summary)?;
+        state.stage(range.clone())?;
+        if let Err(e) = self.set_blocks(handle, group, &bitmap, range.clone(), false) {
+            state.unstage(&range);
+            return Err(e);
+        }
+        self.space.update(|ledger| ledger.stage_again(run.len));
+        Ok(())
+    }
+
+    /// Makes staged blocks free again.
+    pub(crate) fn unstage(&self, run: Run) -> FsResult {
+        let (group, range) = self.range_of(run)?;
+        let mut state = self.lock(group)?;
+        if state.unstage(&range) {
+            // Before anybody may claim them: a search believes it.
+            self.longest.lift(group, run.len, 1);
+            // Who trimmed the group has passed over them.
+            state.trimmed = None;
+            self.space.update(|ledger| ledger.unstage(run.len));
+        }
+        Ok(())
+    }
+
+    /// The place of a run, which lies in one group.
+    fn range_of(&self, run: Run) -> FsResult<(GroupNumber, Range<u32>)> {
+        let place = self.layout.group_of_block(run.start);
+        let (group, first) = place.ok_or(FsError::from(EINVAL))?;
+        Ok((group, first..first.saturating_add(run.len)))
+    }
+}
