@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`read`] | direct reads, with or without the inode's lock |
 //! | [`mod@write`] | direct writes: which lock, and what surrounds the I/O |
-//! | [`get_block`] | where a write goes: unwritten blocks are allocated for holes |
+//! | [`get_block`] | where a write goes: blocks are chosen, or allocated, for holes |
 //! | [`io_end`] | what is done when the data is on the device |
 //! | [`end_all`] | the same for several writes that are ready together |
 //! | [`alignment`] | what of a request covers whole blocks |
@@ -21,14 +21,15 @@
 //!                                                             │ for each run of blocks
 //!              get_block: written? ── as it is ◀──────────────┤
 //!                         unwritten? ── an IoEnd goes along   │
-//!                         a hole? ── allocate it unwritten ───┘
+//!                         a hole? ── choose blocks in memory ─┤
+//!                               or ── allocate it unwritten ──┘
 //!   device ── data is on its way ──▶ done ── IoEnd? ── no ──▶ the request is complete
 //!                                               │
 //!                                               ▼ in a task that may sleep
-//!              end_io: convert to written, and only then grow the file
+//!              end_io: put into the tree as written, or convert; and only then grow the file
 //! ```
 //!
-//! Until it is converted, a block reads as zeros, so nobody can see what was in it before. The
+//! Until then a block reads as zeros, so nobody can see what was in it before. The
 //! conversion can't meet a full disk: its [`io_end::IoEnd`] holds a reserve. Overwriting written
 //! blocks needs none of this: no transaction, and no memory but that of the kernel's direct I/O.
 

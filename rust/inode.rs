@@ -37,6 +37,7 @@ pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
 pub(crate) mod size;
+pub(crate) mod staged;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod truncate;

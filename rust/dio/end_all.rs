@@ -8,7 +8,7 @@ use crate::{
     error::FsResult,
     inode::{
         ahead,
-        convert::{self, Part, Parts},
+        convert::{self, Parts},
         truncate,
     },
     mount::{counters::Count, Filesystem},
@@ -26,6 +26,7 @@ pub(super) fn end_all(inode: &Inode<Rext4>, writes: &mut [Write]) {
     writes.sort_unstable_by_key(|write| write.as_ref().map(Ended::offset));
     count(inode, writes);
     convert(inode, writes);
+    give_back_staged(inode, writes);
 }
 
 /// The same for writes at the end of a file, one behind the other. The file ends behind each that did
@@ -37,6 +38,7 @@ pub(super) fn end_appends(
 ) {
     count(inode, writes);
     convert(inode, writes);
+    give_back_staged(inode, writes);
     let mut all_whole = true;
     for write in writes.iter_mut().flatten() {
         let end = write.offset() + write.result().map_or(0, |bytes| bytes as i64);
@@ -69,6 +71,18 @@ pub(super) fn end_appends(
         if let Err(e) = released {
             // The data is where it should be. Recovery would take what is behind it.
             let _ = Filesystem::errno(inode, "end the writes at the end of a file", e);
+        }
+    }
+}
+
+/// Frees what was staged for writes that have failed.
+fn give_back_staged(inode: &Inode<Rext4>, writes: &mut [Write]) {
+    for write in writes.iter_mut().flatten() {
+        let given_back = write
+            .io_end()
+            .map_or(Ok(()), |io_end| io_end.give_back_staged(inode));
+        if let Err(e) = given_back {
+            write.fail(Filesystem::errno(inode, "complete a direct write", e));
         }
     }
 }
@@ -125,11 +139,9 @@ fn convert_together(inode: &Inode<Rext4>, writes: &mut [Write]) -> FsResult {
         let (Some(bytes), Some(io_end)) = (written(inode, write), write.io_end()) else {
             continue;
         };
-        parts.add(Part {
-            range: bytes.blocks(),
-            end: bytes.end() as i64,
-            reserve: io_end.reserve(),
-        });
+        if let Some(part) = io_end.part(bytes) {
+            parts.add(part);
+        }
     }
     match parts.get_mut() {
         // All is said by the device, even if the file system is down by now.

@@ -5,12 +5,15 @@
 
 use super::io_end::IoEnd;
 use crate::{
-    disk::{extent::LOGICAL_END, units::LogicalBlock},
+    disk::{
+        extent::LOGICAL_END,
+        units::{LogicalBlock, PhysicalBlock},
+    },
     error::{euclean, FsError, FsResult},
     inode::{
         ahead, allocate,
         map::{self, Found},
-        orphan,
+        orphan, staged,
     },
     vfs::{
         direct_io::{ChainLength, ReadMapping, WriteMapping},
@@ -61,7 +64,23 @@ pub(crate) fn map_write(
         });
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
+    let is_first = io_end.is_none();
     let io_end = need(io_end, inode, journal)?;
+    if let Some(run) = io_end.staged() {
+        // It was not all that there is to be made written: it becomes a part of the tree like the rest.
+        allocate::fill_hole(inode, journal, run.blocks().start, 1, |_| Ok(()))?;
+        io_end.forget_staged();
+    }
+    if let (Found::Hole { len }, true) = (found, is_first) {
+        if len >= max {
+            if let Some(start) = stage(inode, journal, block, max, io_end)? {
+                return Ok(WriteMapping::Unwritten {
+                    block: start.0,
+                    len: max,
+                });
+            }
+        }
+    }
     let found = match found {
         Found::Hole { len } => fill_hole(inode, journal, block, len.min(max), io_end)?,
         found => found,
@@ -141,6 +160,31 @@ fn need<'a>(
     })
 }
 
+/// Stages blocks for all that is left of a request, if it is in one hole and does not make the file longer.
+fn stage(
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+    block: LogicalBlock,
+    len: u32,
+    io_end: &mut IoEnd,
+) -> FsResult<Option<PhysicalBlock>> {
+    let end = u64::from(block.0) + u64::from(len);
+    if end > end_of_file(inode) {
+        return Ok(None);
+    }
+    let Some(run) = staged::stage(inode, journal, block, len)? else {
+        return Ok(None);
+    };
+    io_end.note_staged(run);
+    Ok(Some(run.start()))
+}
+
+/// How many blocks the file has up to its end.
+fn end_of_file(inode: &Inode<Rext4>) -> u64 {
+    let size = inode.super_block().data().layout.block_size();
+    size.blocks_for(u64::try_from(inode.size()).unwrap_or(0))
+}
+
 /// Allocates blocks for a hole; see [`allocate::fill_hole`].
 fn fill_hole(
     inode: &Inode<Rext4>,
@@ -149,9 +193,7 @@ fn fill_hole(
     wanted: u32,
     io_end: &mut IoEnd,
 ) -> FsResult<Found> {
-    let size = inode.super_block().data().layout.block_size();
-    let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
-    let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file;
+    let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file(inode);
     if beyond_end {
         io_end.make_room(1)?;
     }

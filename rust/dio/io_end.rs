@@ -12,7 +12,13 @@ use crate::{
     error::FsResult,
     extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
-    inode::{ahead, convert, size, truncate},
+    inode::{
+        ahead,
+        convert::{self, Part},
+        size,
+        staged::{self, StagedRun},
+        truncate,
+    },
     mount::counters::Count,
     vfs::{
         direct_io,
@@ -32,6 +38,8 @@ pub(crate) struct IoEnd {
     beyond_end: KVec<Range<LogicalBlock>>,
     /// Whether a hole was filled for this write.
     has_filled: bool,
+    /// The run that was [staged] for this write. If there is one, nothing else of it is to be made written.
+    staged: Option<StagedRun>,
 }
 
 impl IoEnd {
@@ -46,6 +54,7 @@ impl IoEnd {
             reserve: groups.reserve_conversion(journal, CONVERT_NEW_MAX)?,
             beyond_end: KVec::new(),
             has_filled: false,
+            staged: None,
         })
     }
 
@@ -62,6 +71,41 @@ impl IoEnd {
     /// Whether one was.
     pub(super) fn has_filled(&self) -> bool {
         self.has_filled
+    }
+
+    /// Notes what was staged for it: all that it writes to that is not written yet.
+    pub(super) fn note_staged(&mut self, run: StagedRun) {
+        self.staged = Some(run);
+    }
+
+    /// What was staged for it.
+    pub(super) fn staged(&self) -> Option<&StagedRun> {
+        self.staged.as_ref()
+    }
+
+    /// Notes that this is in the tree, like all else that it is to make written.
+    pub(super) fn forget_staged(&mut self) {
+        self.staged = None;
+    }
+
+    /// What has to become written, when these bytes are on the device.
+    pub(super) fn part(&mut self, bytes: ByteRange) -> Option<Part<'_>> {
+        let mut range = bytes.blocks();
+        if let Some(run) = &self.staged {
+            range = run.part(&range)?.blocks();
+        }
+        Some(Part {
+            range,
+            end: bytes.end() as i64,
+            staged: self.staged,
+            reserve: &mut self.reserve,
+        })
+    }
+
+    /// Frees what was staged and did not become written.
+    pub(super) fn give_back_staged(&mut self, inode: &Inode<Rext4>) -> FsResult {
+        let staged = self.staged.take();
+        staged.map_or(Ok(()), |run| staged::give_back(inode, &run))
     }
 
     /// Makes room for so many more calls of [`Self::note_beyond_end`], which come when it is too late
@@ -112,12 +156,19 @@ pub(crate) fn end_io(
             }
             // The size on disk can be behind the file's, when what makes the difference is in the
             // page cache; what is acknowledged here must not be beyond it.
-            convert::convert(inode, blocks, &mut io_end.reserve, end)
+            match io_end.part(range) {
+                Some(part) => convert::convert_all(inode, &mut [Some(part)]),
+                None => Ok(()),
+            }
         }
         // Over written blocks beyond the end there is the size alone to be changed.
         (None, Some(_)) if growing.is_some() => convert::grow_on_disk(inode, end),
         _ => Ok(()),
     };
+    let unstaged = io_end
+        .as_mut()
+        .map_or(Ok(()), |io_end| io_end.give_back_staged(inode));
+    let converted = converted.and(unstaged);
     let Some(lock) = growing else {
         return converted;
     };

@@ -251,6 +251,7 @@ fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) 
         parts.add(Part {
             range: block(bytes.start >> size.bits())..block(size.blocks_for(bytes.end)),
             end,
+            staged: None,
             reserve: &mut range.completion.reserve,
         });
     }

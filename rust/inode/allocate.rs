@@ -6,6 +6,7 @@ use super::{
     delayed,
     map::{self, Found},
     rights,
+    staged::{self, Filling},
     tree::{ReadTree, WriteTree},
     window,
 };
@@ -77,6 +78,20 @@ fn try_fill_hole(
         let blocks = wanted
             .min(hole.end.0.saturating_sub(block.0))
             .min(State::Unwritten.max_len());
+        let filling = staged::begin_filling(inode, block..LogicalBlock(block.0 + blocks));
+        let (end, was_known) = match filling {
+            Filling::Free { end, was_known } => (end, was_known),
+            Filling::Staged(run) => {
+                let mut none = groups.no_reserve();
+                let rights = Rights::Reserve(&mut none);
+                staged::put(inode, &handle, &mut root, &run, State::Unwritten, rights)?;
+                delayed::note_allocated(inode, &mut root, run.blocks());
+                WriteTree::new(inode, &mut root, &handle, Rights::Root).store_inode()?;
+                // It is in the tree now.
+                continue;
+            }
+        };
+        let blocks = end.0 - block.0;
         first(&handle)?;
         let goal = goal(inode, &tree, block, &gap)?;
         let wanted = Wanted::new(goal, blocks);
@@ -84,7 +99,12 @@ fn try_fill_hole(
         let mut rights = rights(inode);
         let run = groups.allocate(&handle, wanted, rights.reborrow())?;
         window::note(inode, &wanted, &run);
-        insert(inode, &handle, &mut root, gap, block, run, rights)?;
+        let place = Place {
+            gap,
+            block,
+            was_known,
+        };
+        insert(inode, &handle, &mut root, place, run, rights)?;
         // What is in the page cache there was to be allocated later.
         let end = LogicalBlock(block.0 + run.len);
         delayed::note_allocated(inode, &mut root, block..end);
@@ -97,6 +117,16 @@ fn try_fill_hole(
     }
 }
 
+/// Where in a file blocks are to go.
+pub(super) struct Place {
+    /// The hole, and the way to it.
+    pub(super) gap: Gap<Buffer>,
+    /// The first block of the file.
+    pub(super) block: LogicalBlock,
+    /// What [`staged::begin_filling`] said.
+    pub(super) was_known: bool,
+}
+
 /// Puts blocks that were just allocated into the tree, unwritten, where the gap is. If that fails
 /// they are freed.
 ///
@@ -105,16 +135,16 @@ pub(super) fn insert(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     root: &mut [u8; ROOT_SIZE],
-    gap: Gap<Buffer>,
-    block: LogicalBlock,
+    place: Place,
     run: Run,
     rights: Rights<'_>,
 ) -> FsResult {
     let fs = inode.super_block().data();
     let mut tree = WriteTree::new(inode, root, handle, rights);
-    let inserted = Extent::new(block, run.start, run.len, State::Unwritten)
+    tree.was_known_before(place.was_known);
+    let inserted = Extent::new(place.block, run.start, run.len, State::Unwritten)
         .ok_or(FsError::Kernel(euclean()))
-        .and_then(|extent| gap.insert(&mut tree, extent));
+        .and_then(|extent| place.gap.insert(&mut tree, extent));
     if let Err(e) = inserted {
         // The tree is as it was; so is the disk when the blocks are given back.
         fs.groups()?.free(handle, run.start, run.len)?;

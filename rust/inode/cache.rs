@@ -28,7 +28,7 @@
 //! were not used since its last turn. A change keeps what it makes only if what it changed was known,
 //! so that writing alone fills no cache.
 
-use super::InodeData;
+use super::{staged::Staged, InodeData};
 use crate::{
     disk::units::LogicalBlock,
     extent::{
@@ -49,7 +49,10 @@ use core::{
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
 /// The kernel's memory, without waiting for any.
-struct Atomic;
+pub(super) struct Atomic;
+
+/// What is known of one inode, while the spin lock is held.
+pub(super) type Known = Cache<Atomic>;
 
 impl Memory for Atomic {
     type List<T> = KVec<T>;
@@ -109,8 +112,11 @@ impl Usage {
     }
 }
 
+#[derive(Default)]
 struct State {
-    cache: Cache<Atomic>,
+    cache: Known,
+    /// Blocks of holes that direct writes are filling: see [`super::staged`].
+    staged: Staged,
     /// Whether the shrinker has the inode on its list, or is about to.
     is_listed: bool,
 }
@@ -126,13 +132,28 @@ impl ExtentCache {
     /// Nothing.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            state <- new_spinlock!(State { cache: Cache::default(), is_listed: false }, "rext4_extent_cache"),
+            state <- new_spinlock!(State::default(), "rext4_extent_cache"),
         })
     }
 
     /// The mapping of `block`, if it is known.
     pub(super) fn find(&self, block: LogicalBlock) -> Option<Mapping> {
         self.state.lock().cache.find(block)
+    }
+
+    /// Looks at what is known, and at what is staged or changes it.
+    pub(super) fn with_staged<R>(&self, look: impl FnOnce(&mut Known, &mut Staged) -> R) -> R {
+        let state = &mut *self.state.lock();
+        look(&mut state.cache, &mut state.staged)
+    }
+
+    /// Looks at what is staged, and changes what is known.
+    pub(super) fn change_with_staged<R>(
+        &self,
+        usage: &Usage,
+        change: impl FnOnce(&mut Known, &Staged) -> R,
+    ) -> R {
+        self.change(usage, |state| change(&mut state.cache, &state.staged))
     }
 
     /// Does something with the cache, and counts the memory that it takes or gives back.

@@ -3,6 +3,8 @@
 //! Making unwritten blocks written, and the size on disk that follows the data.
 
 use super::{
+    delayed::{self, Blocks},
+    staged::{self, StagedRun},
     store,
     tree::{ReadTree, WriteTree},
 };
@@ -12,7 +14,10 @@ use crate::{
     extent::{self, Progress},
     group::{ConversionReserve, Rights},
     journal::{credits, sync_point::Change},
-    vfs::{inode::Inode, jbd2::Credits},
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Handle},
+    },
     Rext4,
 };
 use core::ops::Range;
@@ -20,8 +25,8 @@ use core::ops::Range;
 /// Extents converted in one transaction at most.
 pub(crate) const STEP: u32 = 16;
 
-/// Makes a range of blocks written, in as many transactions as it takes, and moves the size on disk
-/// up to `end`, in bytes, if it is less. What new nodes of the tree need is taken from `reserve`.
+/// Makes a range of unwritten blocks written, in as many transactions as it takes, and moves the size on
+/// disk up to `end`, in bytes, if it is less. What new nodes of the tree need is taken from `reserve`.
 pub(crate) fn convert(
     inode: &Inode<Rext4>,
     range: Range<LogicalBlock>,
@@ -31,6 +36,7 @@ pub(crate) fn convert(
     let part = Part {
         range,
         end,
+        staged: None,
         reserve,
     };
     convert_all(inode, &mut [Some(part)])
@@ -42,6 +48,8 @@ pub(crate) struct Part<'a> {
     pub(crate) range: Range<LogicalBlock>,
     /// Where what is written ends, in bytes: the size on disk comes after it.
     pub(crate) end: i64,
+    /// The run that was [staged] for all of them, and may be in the tree by now.
+    pub(crate) staged: Option<StagedRun>,
     /// For the new nodes of the tree that this takes.
     pub(crate) reserve: &'a mut ConversionReserve,
 }
@@ -66,7 +74,11 @@ impl<'a, const N: usize> Parts<'a, N> {
     pub(crate) fn add(&mut self, part: Part<'a>) {
         let last = self.count.checked_sub(1);
         match last.and_then(|last| self.list[last].as_mut()) {
-            Some(last) if last.range.end >= part.range.start => {
+            Some(last)
+                if last.range.end >= part.range.start
+                    && last.staged.is_none()
+                    && part.staged.is_none() =>
+            {
                 last.range.end = last.range.end.max(part.range.end);
                 last.end = last.end.max(part.end);
             }
@@ -100,6 +112,7 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
     let mut at = 0;
     while at < parts.len() {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+        // To put something into the tree takes less.
         let step = credits::convert(depth, STEP);
         let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
         let handle = journal.start(step.with_revokes(step.revokes.saturating_mul(steps)))?;
@@ -112,12 +125,10 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
                 at += 1;
                 continue;
             };
-            let rights = Rights::Reserve(part.reserve);
-            let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
             let missing = step.blocks.saturating_sub(handle.credits_left());
             let fits = || -> FsResult<bool> {
                 // If the tree grew meanwhile, the credits may not do.
-                Ok(extent::depth(&tree)? <= depth
+                Ok(extent::depth(&ReadTree::new(inode, &root))? <= depth
                     && (missing == 0 || handle.extend(Credits::new(missing))?))
             };
             match fits() {
@@ -128,22 +139,20 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
                     break;
                 }
             }
-            let end =
-                match extent::convert(&mut tree, part.range.clone(), State::Written, STEP as usize)
-                {
-                    Ok(Progress::Done) => {
-                        at += 1;
-                        part.end
-                    }
-                    Ok(Progress::More(start)) => {
-                        part.range.start = start;
-                        part.end.min(size.byte_of_logical(start) as i64)
-                    }
-                    Err(e) => {
-                        result = Err(e);
-                        break;
-                    }
-                };
+            let end = match write_part(inode, &handle, &mut root, part) {
+                Ok(Progress::Done) => {
+                    at += 1;
+                    part.end
+                }
+                Ok(Progress::More(start)) => {
+                    part.range.start = start;
+                    part.end.min(size.byte_of_logical(start) as i64)
+                }
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            };
             if end > inode.data().disk_size() {
                 inode.data().set_disk_size(end);
             }
@@ -155,6 +164,29 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
         result?;
     }
     Ok(())
+}
+
+/// Makes written what can be in one step.
+fn write_part(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    blocks: &mut Blocks,
+    part: &mut Part<'_>,
+) -> FsResult<Progress> {
+    let rights = Rights::Reserve(part.reserve);
+    if let Some(own) = part.staged.take() {
+        if let Some(run) = staged::left_of(inode, &own).and_then(|run| run.part(&part.range)) {
+            staged::put(inode, handle, blocks, &run, State::Written, rights)
+                // It is tried again when others were written that failed together with it.
+                .inspect_err(|_| part.staged = Some(own))?;
+            delayed::note_allocated(inode, blocks, run.blocks());
+            return Ok(Progress::Done);
+        }
+        // Somebody wanted blocks there, and has put it into the tree.
+    }
+    let mut tree = WriteTree::new(inode, blocks, handle, rights);
+    let range = part.range.clone();
+    extent::convert(&mut tree, range, State::Written, STEP as usize)
 }
 
 /// Makes a range that lies in one written extent unwritten. What new nodes of the tree need is taken

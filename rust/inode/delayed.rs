@@ -19,7 +19,8 @@
 //!
 //! Under the tree's lock held for writing, all of these change together:
 //!
-//! 1. A block that is delayed is a hole of the extent tree.
+//! 1. A block that is delayed is a hole of the extent tree. A direct write may be filling it: see
+//!    [`super::staged`].
 //! 2. The reserve has a block for each that is delayed; fewer if an insertion into the tree failed,
 //!    and what was set aside for that could not be had back.
 //! 3. With every change [`InodeData::version`](super::InodeData::version) changes: a mapping that
@@ -58,7 +59,12 @@ mod ranges;
 #[allow(unsafe_code)]
 mod tests;
 
-use super::{allocate, map, rights, tree::ReadTree, window};
+use super::{
+    allocate, map, rights,
+    staged::{self, Filling},
+    tree::{ReadTree, WriteTree},
+    window,
+};
 use crate::{
     dio::claim::Waiting,
     disk::{
@@ -357,6 +363,20 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
                 return Err(FsError::Kernel(euclean()));
             }
         };
+        let filling =
+            staged::begin_filling(inode, range.start..LogicalBlock(range.start.0 + wanted));
+        let (end, was_known) = match filling {
+            Filling::Free { end, was_known } => (end, was_known),
+            Filling::Staged(run) => {
+                let rights = Rights::DelayedNodes(reserve);
+                staged::put(inode, &handle, root, &run, State::Unwritten, rights)?;
+                // It has a place, and needs no other.
+                drop_range(inode, root, delayed, run.blocks(), 0);
+                WriteTree::new(inode, root, &handle, Rights::Root).store_inode()?;
+                continue;
+            }
+        };
+        let wanted = end.0 - range.start.0;
         let goal = allocate::goal(inode, &tree, range.start, &gap)?;
         let at_end = gap.hole().end == LOGICAL_END
             && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
@@ -368,8 +388,11 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             inode,
             &handle,
             root,
-            gap,
-            range.start,
+            allocate::Place {
+                gap,
+                block: range.start,
+                was_known,
+            },
             run,
             Rights::DelayedNodes(reserve),
         );

@@ -165,6 +165,8 @@ pub(crate) struct WriteTree<'a, 'j> {
     frees_unused: bool,
     /// Whether something was known of what is being changed.
     was_known: bool,
+    /// Whether it was, and is forgotten already.
+    was_known_before: bool,
 }
 
 impl<'a, 'j> WriteTree<'a, 'j> {
@@ -183,12 +185,18 @@ impl<'a, 'j> WriteTree<'a, 'j> {
             rights,
             frees_unused: false,
             was_known: false,
+            was_known_before: false,
         }
     }
 
     /// From now on what is removed was allocated in this very transaction, and never used.
     pub(super) fn frees_unused(&mut self) {
         self.frees_unused = true;
+    }
+
+    /// What is going to be changed was known, and was forgotten before.
+    pub(super) fn was_known_before(&mut self, was_known: bool) {
+        self.was_known_before = was_known;
     }
 
     /// Writes the inode with its changed root. Needs credits for one block.
@@ -305,7 +313,7 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         // Before what is learned can be seen without the tree's lock: who builds on it and asks for it
         // to be durable has to wait for this transaction.
         self.inode.data().sync_point.note(self.handle, Change::Data);
-        self.was_known = cache::forget(self.inode, blocks);
+        self.was_known = cache::forget(self.inode, blocks) || self.was_known_before;
     }
 
     fn learn(&mut self, extent: Extent) {

@@ -24,7 +24,7 @@ const fn file(name: &'static CStr) -> File {
 }
 
 /// What is shown beside the [counters](Count).
-const OTHERS: [File; 23] = [
+const OTHERS: [File; 24] = [
     file(c"delayed_blocks"),
     file(c"delayed_nodes"),
     file(c"extent_cache_bytes"),
@@ -33,6 +33,7 @@ const OTHERS: [File; 23] = [
     file(c"lifetime_write_kbytes"),
     file(c"reserved_clusters"),
     file(c"promised_blocks"),
+    file(c"staged_blocks"),
     file(c"freed_blocks_not_committed"),
     file(c"errors_count"),
     file(c"first_error_time"),
@@ -124,6 +125,7 @@ fn show(sb: &SuperBlock<Rext4>, name: &CStr, page: &mut Page<'_>) -> FsResult<co
         b"lifetime_write_kbytes" => fs.primary.kbytes_in_life(),
         b"reserved_clusters" => fs.groups()?.kept_for_conversions(),
         b"promised_blocks" => fs.groups()?.promised(),
+        b"staged_blocks" => fs.groups()?.staged(),
         b"freed_blocks_not_committed" => fs.groups()?.pinned(),
         b"delayed_allocation_blocks" | b"delayed_blocks" => fs.groups()?.delayed_space().data,
         b"extent_cache_bytes" => fs.extent_cache.bytes(),

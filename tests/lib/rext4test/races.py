@@ -167,7 +167,7 @@ def settled(filesystem: Filesystem) -> None:
     if not OURS:
         return
     os.sync()
-    for name in ("promised_blocks", "delayed_blocks", "delayed_nodes"):
+    for name in ("promised_blocks", "staged_blocks", "delayed_blocks", "delayed_nodes"):
         wait_until(f"{name} back to 0", lambda name=name: gauge(filesystem, name) == 0, 10)
 
 
