@@ -7,6 +7,7 @@
 //! | [`claims`] | `rust/dio/claim.rs`, the code itself, over loom's locks |
 //! | [`io_end`] | the life of an `IoEnd` from `get_block` to `end_io`, a model of `fs/direct-io.c` and of `rust/vfs/direct_io.rs` |
 //! | [`page_cache`] | the end of a write with a claim beside who uses the page cache |
+//! | [`staged`] | who gives blocks to a hole, and that it is done once |
 //!
 //! Each model can be run with a fault put into it; it has to find that.
 
@@ -41,6 +42,7 @@ mod claim;
 pub mod claims;
 pub mod io_end;
 pub mod page_cache;
+pub mod staged;
 
 /// A model, or a model with a fault in it.
 #[derive(Clone, Copy)]
@@ -58,7 +60,13 @@ pub static TRIED: AtomicU64 = AtomicU64::new(0);
 
 /// All models, those without faults first.
 pub fn all() -> Vec<Model> {
-    let mut all: Vec<Model> = [claims::MODELS, io_end::MODELS, page_cache::MODELS].concat();
+    let mut all: Vec<Model> = [
+        claims::MODELS,
+        io_end::MODELS,
+        page_cache::MODELS,
+        staged::MODELS,
+    ]
+    .concat();
     all.sort_by_key(|model| model.fault.is_some());
     all
 }
