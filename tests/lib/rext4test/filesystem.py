@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Iterator
 
-from .base import FSTYPE, OURS, Wrong, end_children, exit_status, run
+from .base import FSTYPE, OURS, Wrong, end_children, exit_status, run, wait_until
 
 #: Where `Filesystem` mounts.
 MOUNTPOINT = Path("/mnt/test")
@@ -161,10 +161,26 @@ def prefix(filesystem: Filesystem) -> str:
 
 
 def journal_transaction(device: str) -> int:
-    """The number of transactions that the journal of a mounted file system committed."""
+    """The number of transactions that the journal of a mounted file system committed.
+
+    They are counted after those who waited for the commit were told of it, so the journal's thread has to
+    have nothing to do any more.
+    """
     name = os.path.basename(os.path.realpath(device))
     for info in Path("/proc/fs/jbd2").glob(f"{name}-*/info"):
+        thread = _kernel_thread(f"jbd2/{info.parent.name}")
+        # While it commits it may wait for something too, but not so that a signal would wake it.
+        wait_until("the journal's thread sleeps", lambda: thread.read_text(encoding="ascii").rpartition(")")[2][1] == "S")
         match = re.match(r"(\d+) transactions", info.read_text(encoding="ascii"))
         if match:
             return int(match[1])
     raise Wrong(f"no journal of {device} in /proc/fs/jbd2")
+
+
+def _kernel_thread(name: str) -> Path:
+    """Where the state of a thread of the kernel is to be read."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text(encoding="utf-8").strip() == name:
+                return process / "stat"
+    raise Wrong(f"the kernel has no thread {name}")
