@@ -8,6 +8,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -101,6 +102,15 @@ def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) 
         if time.monotonic() > deadline:
             raise Wrong(f"{what}: not within {seconds:g} s")
         time.sleep(0.02)
+
+
+def is_stuck(thread: threading.Thread) -> bool:
+    """Whether a thread waits for a lock of the kernel or for a device, or has ended."""
+    try:
+        state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
+    return state.rpartition(")")[2][1] == "D"
 
 
 _children: list[subprocess.Popen] = []

@@ -73,6 +73,15 @@ class Background:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
+    def waits(self) -> bool:
+        """Whether it sleeps until a write ends that it has submitted: io_getevents, io_uring_enter."""
+        for task in Path(f"/proc/{self.process_id}/task").iterdir():
+            with contextlib.suppress(OSError):
+                if ((task / "syscall").read_text(encoding="ascii").split()[0] in ("208", "426")
+                        and (task / "stat").read_text(encoding="utf-8").rpartition(")")[2][1] == "S"):
+                    return True
+        return False
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """It submits nothing more during the block: what is looked at then has the machine for itself."""
