@@ -79,7 +79,9 @@ class Writer:
                     if before < LEAST <= self.refused:
                         with waiting.get_lock():
                             waiting.value -= 1
-                    if self.dice.random() < 0.6:
+                    # If all is to end soon, the disk has to stay full.
+                    ends = time.monotonic() > end and self.refused >= LEAST
+                    if self.dice.random() < (0.1 if ends else 0.6):
                         self.give_back()
             check(self.refused >= LEAST, f"only {self.refused} times no space")
             for name, content in self.expected().items():
