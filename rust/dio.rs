@@ -31,7 +31,8 @@
 //!
 //! Until then a block reads as zeros, so nobody can see what was in it before. The
 //! conversion can't meet a full disk: its [`io_end::IoEnd`] holds a reserve. Overwriting written
-//! blocks needs none of this: no transaction, and no memory but that of the kernel's direct I/O.
+//! blocks, and reading, needs none of this: no transaction, and a simpler way through the kernel
+//! ([`direct_io::transfer`](crate::vfs::direct_io::transfer)).
 
 pub(crate) mod alignment;
 pub(crate) mod claim;

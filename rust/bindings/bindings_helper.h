@@ -46,6 +46,7 @@ static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
 static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;
 static const unsigned int REXT4_I_CTIME_QUERIED = I_CTIME_QUERIED;
 static const unsigned int REXT4_IOMAP_ZERO = IOMAP_ZERO;
+static const unsigned int REXT4_IOMAP_WRITE = IOMAP_WRITE;
 static const unsigned int REXT4_IOMAP_FAULT = IOMAP_FAULT;
 static const unsigned int REXT4_IOMAP_NOWAIT = IOMAP_NOWAIT;
 static const unsigned int REXT4_VM_FAULT_SIGBUS = (__force unsigned int)VM_FAULT_SIGBUS;

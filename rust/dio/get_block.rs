@@ -32,17 +32,19 @@ fn logical(block: u64) -> FsResult<LogicalBlock> {
         .ok_or(FsError::Kernel(code::EFBIG))
 }
 
-/// Where a block and up to `max - 1` after it are to be read from.
+/// Where a block and up to `max - 1` after it are to be read from, or written to if they are written.
 pub(crate) fn map_read(inode: &Inode<Rext4>, block: u64, max: u32) -> FsResult<ReadMapping> {
     let Ok(block) = logical(block) else {
-        return Ok(ReadMapping::Zeros);
+        return Ok(ReadMapping::Zeros { len: max });
     };
     Ok(match map::find(inode, block)? {
         Found::Written { start, len } => ReadMapping::At {
             block: start.0,
             len: len.min(max),
         },
-        Found::Hole { .. } | Found::Unwritten { .. } => ReadMapping::Zeros,
+        Found::Hole { len } | Found::Unwritten { len, .. } => {
+            ReadMapping::Zeros { len: len.min(max) }
+        }
     })
 }
 

@@ -30,25 +30,20 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
         nowait::check_read(inode, range.blocks())
             .map_err(|e| Filesystem::errno(inode, "direct read", e))?;
     }
-    request.write_back_cache(memory.len())?;
     // Not after the read: a request that goes on by itself may be gone by then.
     request.accessed();
-    let result = if inode.super_block().data().reads_without_lock() {
+    if inode.super_block().data().reads_without_lock() {
         let reader = direct_io::Announced::new(inode);
         if inode.data().are_readers_out() {
             // Somebody needs the file for himself, and may be waiting for us.
             drop(reader);
             let _lock = nowait::lock_shared(request)?;
-            direct_io::read(request, memory)
+            direct_io::transfer(request, memory)
         } else {
-            direct_io::read(request, memory)
+            direct_io::transfer(request, memory)
         }
     } else {
         let _lock = nowait::lock_shared(request)?;
-        direct_io::read(request, memory)
-    };
-    if let Ok(bytes) = result {
-        request.advance(bytes);
+        direct_io::transfer(request, memory)
     }
-    result
 }

@@ -36,9 +36,6 @@ use kernel::{error::code, prelude::*};
 
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
-    // The kernel's direct I/O writes zeros in place of memory that is not there, and fails then:
-    // over written blocks these would take the place of data.
-    memory.fault_in(memory.len())?;
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
@@ -52,7 +49,26 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             inode.data().appends.wait(exclusive)?;
         }
     }
+    let is_plain = claim.is_none() && !grows(request, bytes) && !request.is_dsync();
+    if !is_plain {
+        // The kernel's direct I/O by blocks writes zeros in place of memory that is not there, and fails
+        // then: over written blocks these would take the place of data.
+        memory.fault_in(memory.len())?;
+    }
     request.modified()?;
+    if is_plain {
+        // All of it is over written blocks.
+        return match direct_io::transfer(request, memory) {
+            Err(e) if e == direct_io::must_go_through_cache() => {
+                drop(lock);
+                if request.is_nowait() {
+                    return Err(code::EAGAIN);
+                }
+                through_the_page_cache(request, memory)
+            }
+            result => result,
+        };
+    }
     let end = inode.size();
     let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, leaves_gap) {

@@ -33,12 +33,16 @@
 //! Those at the end of a file are, besides, completed in their order: see [`mod@append`].
 //!
 //! `map_write` has no use for a claim, and could not get at it.
+//!
+//! Reads and writes over written blocks have neither: see [`mod@plain`].
 
 mod append;
 mod completion;
+mod plain;
 
 pub(crate) use append::{append, Appends, EndOfFile};
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
+pub(crate) use plain::{must_go_through_cache, transfer};
 
 use super::{
     file::{count, IovIter, Kiocb},
@@ -57,8 +61,11 @@ use kernel::{
 
 /// Where the next blocks of a read are.
 pub enum ReadMapping {
-    /// The first block reads as zeros.
-    Zeros,
+    /// So many blocks read as zeros.
+    Zeros {
+        /// How many blocks, at least one.
+        len: u32,
+    },
     /// At this block of the device, and so many of them.
     At {
         /// The first block on the device.
@@ -270,30 +277,6 @@ impl<T: FileSystem> Drop for Announced<'_, T> {
     }
 }
 
-/// Reads directly; returns the number of bytes or `EIOCBQUEUED`. Takes no lock.
-pub(crate) fn read<T: DirectIo>(
-    request: &mut Kiocb<'_, T>,
-    memory: &mut IovIter<'_>,
-) -> Result<usize> {
-    let inode = request.inode();
-    let asked = memory.len();
-    // SAFETY: request, inode, device and memory are valid during the call, and the request lives
-    // until it is completed.
-    let result = count(unsafe {
-        bindings::__blockdev_direct_IO(
-            request.as_ptr(),
-            inode.as_ptr(),
-            inode.super_block().device().as_ptr(),
-            memory.as_ptr(),
-            Some(get_block_read::<T>),
-            None,
-            0,
-        )
-    });
-    give_back(memory, asked, result);
-    result
-}
-
 /// Moves the memory of a request that is complete to behind what was transferred: who goes on with
 /// the rest goes on there.
 fn give_back(memory: &mut IovIter<'_>, asked: usize, result: Result<usize>) {
@@ -424,29 +407,6 @@ unsafe fn wanted(inode: *mut bindings::inode, map: *mut bindings::buffer_head) -
     let blocks = unsafe { (*map).b_size >> (*inode).i_blkbits };
     // More than this is in no extent.
     blocks.clamp(1, 1 << 20) as u32
-}
-
-/// # Safety
-///
-/// Called by the kernel alone, with what it passes to this callback.
-unsafe extern "C" fn get_block_read<T: DirectIo>(
-    inode: *mut bindings::inode,
-    block: bindings::sector_t,
-    map: *mut bindings::buffer_head,
-    _create: i32,
-) -> i32 {
-    from_result(|| {
-        // SAFETY: the direct I/O code passes an inode of ours and a map of its own.
-        let (inode_ref, max) = unsafe { (Inode::<T>::from_raw(inode), wanted(inode, map)) };
-        match T::map_read(inode_ref, block, max)? {
-            ReadMapping::Zeros => {}
-            // SAFETY: see above.
-            ReadMapping::At { block, len } => unsafe {
-                bindings::rext4_shim_map_bh(map, inode, block, len, false);
-            },
-        }
-        Ok(0)
-    })
 }
 
 /// # Safety

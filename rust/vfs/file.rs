@@ -317,12 +317,6 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { bindings::rext4_shim_file_accessed((*self.raw).ki_filp) };
     }
 
-    /// Writes the page cache of the next `len` bytes out and waits for it.
-    pub fn write_back_cache(&mut self, len: usize) -> Result {
-        // SAFETY: by the type invariant.
-        to_result(unsafe { bindings::kiocb_write_and_wait(self.raw, len) })
-    }
-
     /// Writes the page cache of the next `len` bytes out and drops it.
     pub fn invalidate_cache(&mut self, len: usize) -> Result {
         // SAFETY: by the type invariant.
