@@ -74,11 +74,12 @@ pub(crate) fn map_write(
         io_end.forget_staged();
     }
     if let (Found::Hole { len }, true) = (found, is_first) {
-        if len >= max {
-            if let Some(start) = stage(inode, journal, block, max, io_end)? {
+        let len = len.min(max);
+        if is_written(inode, block.0.saturating_add(len), max - len)? {
+            if let Some(start) = stage(inode, journal, block, len, io_end)? {
                 return Ok(WriteMapping::Unwritten {
                     block: start.0,
-                    len: max,
+                    len,
                 });
             }
         }
@@ -162,7 +163,17 @@ fn need<'a>(
     })
 }
 
-/// Stages blocks for all that is left of a request, if it is in one hole and does not make the file longer.
+/// Whether so many blocks from `block` on, perhaps none, are in one run and written.
+fn is_written(inode: &Inode<Rext4>, block: u32, count: u32) -> FsResult<bool> {
+    if count == 0 {
+        return Ok(true);
+    }
+    let found = map::find(inode, logical(block.into())?)?;
+    Ok(matches!(found, Found::Written { len, .. } if len >= count))
+}
+
+/// Stages blocks of a hole that are all that is to be made written of a request, if it does not make the file
+/// longer.
 fn stage(
     inode: &Inode<Rext4>,
     journal: &Journal,
