@@ -11,8 +11,11 @@ use kernel::prelude::*;
 
 use super::check::check;
 use super::memory::{BlockState, Memory, MemoryError};
-use super::{convert, insert, lookup, next_extent, remove, Mapping, Progress, TreeError};
-use crate::disk::extent::{DataArea, Extent, State, ROOT_SIZE};
+use super::{
+    convert, insert, lookup, next_extent, remove, shift_down, shift_up, split, Mapping, Progress,
+    TreeError,
+};
+use crate::disk::extent::{DataArea, Extent, State, LOGICAL_END, ROOT_SIZE};
 use crate::disk::units::{LogicalBlock, PhysicalBlock};
 
 /// A node with room for six entries.
@@ -407,6 +410,26 @@ mod tests {
                     Some((to, if inside { State::Written } else { state }))
                 };
                 bed.try_one(start, stops, expected)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A hole that is opened in an extent and collapsed again leaves it in one piece, unless it is where a
+    /// leaf ends.
+    #[test]
+    fn what_was_moved_apart_joins_again() -> Result {
+        each_tree(State::Written, |bed, start| {
+            for n in 0..start.count {
+                let (at, by) = (LogicalBlock(n * STEP + 2), 2);
+                let apart_and_back = |tree: &mut Memory<'_>| {
+                    ok(split(tree, at))?;
+                    tree.begin();
+                    done(shift_up(tree, at, LOGICAL_END, by, NODES))?;
+                    tree.begin();
+                    done(shift_down(tree, LogicalBlock(at.0 + by), by, NODES))
+                };
+                bed.try_one(start, apart_and_back, |block| start.mapped(block))?;
             }
             Ok(())
         })

@@ -53,8 +53,26 @@ pub fn split<S: NodeStoreMut>(store: &mut S, at: LogicalBlock) -> Result<(), S::
     Splice::new(slot, 1, [before, after, None]).apply(store, path, old.physical())
 }
 
+/// Makes one extent of the two that meet at `at`, if they can be one and are in the same leaf.
+fn join<S: NodeStoreMut>(store: &mut S, at: LogicalBlock) -> Result<(), S::Error> {
+    let Some(before) = at.checked_sub(1) else {
+        return Ok(());
+    };
+    let path = Path::to(store, before)?;
+    let around = path.around(store)?;
+    let both = around.left.zip(around.right);
+    let Some(joined) = both.and_then(|(left, right)| left.join(right)) else {
+        return Ok(());
+    };
+    // The first of the two is the one before the path's position in the leaf.
+    let slot = path.slot(path.depth()).saturating_sub(1);
+    store.forget(joined.logical()..joined.end());
+    Splice::new(slot, 2, [Some(joined), None, None]).apply(store, path, joined.physical())
+}
+
 /// Moves all extents that start at or behind `from` down by `by` blocks, changing no more than
-/// `limit` leaves. What is left to do afterwards starts at the block that is returned.
+/// `limit` leaves. What is left to do afterwards starts at the block that is returned. An extent that
+/// continues the one that it comes to lie behind is joined with it, if they are in the same leaf.
 ///
 /// There is a hole of at least `by` blocks before `from`: the caller has made it.
 ///
@@ -74,13 +92,14 @@ pub fn shift_down<S: NodeStoreMut>(
     store.forget(to..LOGICAL_END);
     for _ in 0..limit {
         if at >= LOGICAL_END {
-            return Ok(Progress::Done);
+            break;
         }
         let path = Path::to(store, at)?;
         let next = path.next_leaf();
         shift_leaf(store, path, at, Shift::Down(by))?;
         at = next;
     }
+    join(store, to)?;
     Ok(if at >= LOGICAL_END {
         Progress::Done
     } else {
