@@ -17,7 +17,7 @@ use crate::{
     },
     Rext4,
 };
-use kernel::prelude::*;
+use kernel::{error::code, prelude::*};
 
 /// Reads directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
@@ -29,6 +29,10 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
     if let Some(range) = request.is_nowait().then(range).flatten() {
         nowait::check_read(inode, range.blocks())
             .map_err(|e| Filesystem::errno(inode, "direct read", e))?;
+    }
+    if request.position() < inode.size() && !direct_io::is_aligned(request, memory) {
+        // Before any of it is done.
+        return Err(code::EINVAL);
     }
     // Not after the read: a request that goes on by itself may be gone by then.
     request.accessed();

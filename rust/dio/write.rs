@@ -49,7 +49,11 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             inode.data().appends.wait(exclusive)?;
         }
     }
-    let is_plain = claim.is_none() && !grows(request, bytes) && !request.is_dsync();
+    let is_plain = claim.is_none()
+        && !grows(request, bytes)
+        && !request.is_dsync()
+        && direct_io::is_aligned(request, memory)
+        && !clears_behind(request, bytes);
     if !is_plain {
         // The kernel's direct I/O by blocks writes zeros in place of memory that is not there, and fails
         // then: over written blocks these would take the place of data.
@@ -150,6 +154,15 @@ fn prepare<'a>(
 /// Whether a write of `bytes` bytes goes beyond the end of the file.
 fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
+}
+
+/// Whether iomap would fill the rest of the last block with zeros, as it does at the end of the file. In a
+/// block that is written that would meet those who write behind the end while this is under way.
+fn clears_behind(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
+    let inode = request.inode();
+    let end = request.position().saturating_add_unsigned(bytes as u64);
+    let size = inode.super_block().data().layout.block_size();
+    end >= inode.size() && size.within_block(u64::try_from(end).unwrap_or(0)) != 0
 }
 
 /// Whether a write of `bytes` bytes, beyond the end of the file, can go on by itself behind others.

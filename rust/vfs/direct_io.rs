@@ -42,7 +42,7 @@ mod plain;
 
 pub(crate) use append::{append, Appends, EndOfFile};
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
-pub(crate) use plain::{must_go_through_cache, transfer};
+pub(crate) use plain::{is_aligned, must_go_through_cache, transfer};
 
 use super::{
     file::{count, IovIter, Kiocb},

@@ -69,11 +69,21 @@ impl<T: DirectIo> Table<T> {
     }
 }
 
+/// Whether position, memory and lengths of a request are whole sectors of the device. iomap finds out for each
+/// mapping when it comes to it, with what is before that already done.
+pub(crate) fn is_aligned<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'_>) -> bool {
+    let sector = u64::from(request.inode().super_block().device().logical_block_bytes());
+    let bits = request.position() as u64 | memory.alignment() as u64;
+    bits & (sector - 1) == 0
+}
+
 /// Reads directly, or writes directly over blocks that are all written; returns the number of bytes or
 /// `EIOCBQUEUED`. Moves the position of the request on.
 ///
 /// Pages of the range are written back before, and dropped if it is a write: who writes holds the
 /// inode's lock, so that no block becomes unwritten before this has counted itself as direct I/O. It takes no lock.
+/// The request [is aligned](is_aligned). A write does not end within a block at the end of the file, whose rest
+/// would be filled with zeros.
 ///
 /// # Errors
 ///
