@@ -59,6 +59,9 @@ use kernel::{
     prelude::*,
 };
 
+/// More blocks than this are in no extent, so nobody asks for more at once.
+const MOST_BLOCKS: u32 = 1 << 20;
+
 /// Where the next blocks of a read are.
 pub enum ReadMapping {
     /// So many blocks read as zeros.
@@ -405,8 +408,7 @@ unsafe fn submit<'a, T: DirectIo>(
 unsafe fn wanted(inode: *mut bindings::inode, map: *mut bindings::buffer_head) -> u32 {
     // SAFETY: as the caller promises.
     let blocks = unsafe { (*map).b_size >> (*inode).i_blkbits };
-    // More than this is in no extent.
-    blocks.clamp(1, 1 << 20) as u32
+    blocks.clamp(1, MOST_BLOCKS as usize) as u32
 }
 
 /// # Safety

@@ -108,11 +108,7 @@ pub(super) struct Table<T: FileSystem>(PhantomData<T>);
 
 impl<T: FileSystem> Table<T> {
     /// For reading data.
-    pub(super) const READ: bindings::iomap_ops = bindings::iomap_ops {
-        iomap_begin: Some(Self::begin),
-        iomap_end: None,
-        iomap_next: None,
-    };
+    pub(super) const READ: bindings::iomap_ops = begin_alone(Self::begin);
 
     /// For writing through the page cache.
     pub(super) const WRITE: bindings::iomap_ops = bindings::iomap_ops {
@@ -129,11 +125,7 @@ impl<T: FileSystem> Table<T> {
         read_folio_range: None,
     };
 
-    const XATTR: bindings::iomap_ops = bindings::iomap_ops {
-        iomap_begin: Some(Self::begin_xattr),
-        iomap_end: None,
-        iomap_next: None,
-    };
+    const XATTR: bindings::iomap_ops = begin_alone(Self::begin_xattr);
 
     /// # Safety
     ///
@@ -146,14 +138,8 @@ impl<T: FileSystem> Table<T> {
         out: *mut bindings::iomap,
         _source: *mut bindings::iomap,
     ) -> i32 {
-        from_result(|| {
-            // SAFETY: iomap passes an inode of ours.
-            let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map(inode, offset as u64, len as u64)?;
-            // SAFETY: iomap passes a structure to fill.
-            fill(inode, &map, unsafe { &mut *out });
-            Ok(0)
-        })
+        // SAFETY: iomap passes an inode of ours and a structure to fill.
+        unsafe { answer(inode, out, |inode| T::map(inode, offset as u64, len as u64)) }
     }
 
     /// # Safety
@@ -167,26 +153,22 @@ impl<T: FileSystem> Table<T> {
         out: *mut bindings::iomap,
         _source: *mut bindings::iomap,
     ) -> i32 {
-        from_result(|| {
-            // SAFETY: iomap passes an inode of ours.
-            let inode = unsafe { Inode::<T>::from_raw(inode) };
-            // To fill a hole with zeros nothing has to be done.
-            let map = if flags & bindings::REXT4_IOMAP_ZERO != 0 {
-                T::map(inode, offset as u64, len as u64)?
+        let find = |inode: &Inode<T>| {
+            if flags & bindings::REXT4_IOMAP_ZERO != 0 {
+                // To fill a hole with zeros nothing has to be done.
+                return T::map(inode, offset as u64, len as u64);
+            }
+            let reason = if flags & bindings::REXT4_IOMAP_FAULT != 0 {
+                Reason::Fault
+            } else if flags & bindings::REXT4_IOMAP_NOWAIT != 0 {
+                Reason::WriteAtOnce
             } else {
-                let reason = if flags & bindings::REXT4_IOMAP_FAULT != 0 {
-                    Reason::Fault
-                } else if flags & bindings::REXT4_IOMAP_NOWAIT != 0 {
-                    Reason::WriteAtOnce
-                } else {
-                    Reason::Write
-                };
-                T::map_for_write(inode, offset as u64, len as u64, reason)?
+                Reason::Write
             };
-            // SAFETY: iomap passes a structure to fill.
-            fill(inode, &map, unsafe { &mut *out });
-            Ok(0)
-        })
+            T::map_for_write(inode, offset as u64, len as u64, reason)
+        };
+        // SAFETY: iomap passes an inode of ours and a structure to fill.
+        unsafe { answer(inode, out, find) }
     }
 
     /// # Safety
@@ -251,18 +233,52 @@ impl<T: FileSystem> Table<T> {
         out: *mut bindings::iomap,
         _source: *mut bindings::iomap,
     ) -> i32 {
-        from_result(|| {
-            // SAFETY: iomap passes an inode of ours.
-            let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let map = T::map_xattr(inode)?.filter(|map| (offset as u64) < map.len);
-            let map = map.ok_or(kernel::error::code::ENOENT)?;
-            // SAFETY: iomap passes a structure to fill.
-            let out = unsafe { &mut *out };
-            fill(inode, &map, out);
-            out.flags |= bindings::IOMAP_F_XATTR as u16;
-            Ok(0)
-        })
+        // SAFETY: iomap passes an inode of ours and a structure to fill.
+        unsafe {
+            (*out).flags |= bindings::IOMAP_F_XATTR as u16;
+            answer(inode, out, |inode: &Inode<T>| {
+                let map = T::map_xattr(inode)?.filter(|map| (offset as u64) < map.len);
+                map.ok_or(kernel::error::code::ENOENT)
+            })
+        }
     }
+}
+
+/// What iomap asks for a mapping.
+type Begin = unsafe extern "C" fn(
+    *mut bindings::inode,
+    i64,
+    i64,
+    u32,
+    *mut bindings::iomap,
+    *mut bindings::iomap,
+) -> i32;
+
+/// The `iomap_ops` of something that has nothing to do after a mapping was used.
+pub(super) const fn begin_alone(begin: Begin) -> bindings::iomap_ops {
+    bindings::iomap_ops {
+        iomap_begin: Some(begin),
+        iomap_end: None,
+        iomap_next: None,
+    }
+}
+
+/// Tells iomap what `find` finds: the result of an `iomap_begin`.
+///
+/// # Safety
+///
+/// `inode` is an inode of type `T`, and `out` a structure that is to be filled.
+pub(super) unsafe fn answer<T: FileSystem>(
+    inode: *mut bindings::inode,
+    out: *mut bindings::iomap,
+    find: impl FnOnce(&Inode<T>) -> Result<Mapping>,
+) -> i32 {
+    from_result(|| {
+        // SAFETY: as the caller promises.
+        let (inode, out) = unsafe { (Inode::<T>::from_raw(inode), &mut *out) };
+        fill(inode, &find(inode)?, out);
+        Ok(0)
+    })
 }
 
 /// Gives a mapping to iomap.

@@ -7,27 +7,23 @@
 //!
 //! C source: `fs/iomap/direct-io.c`
 
-use super::{count, DirectIo, ReadMapping};
+use super::{count, DirectIo, ReadMapping, MOST_BLOCKS};
 use crate::{
     bindings,
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
-        iomap::{fill, Mapping, Place},
+        iomap::{answer, begin_alone, Mapping, Place},
     },
 };
 use core::{marker::PhantomData, ptr};
-use kernel::{error::from_result, prelude::*};
+use kernel::prelude::*;
 
 /// The `iomap_ops`.
 struct Table<T: DirectIo>(PhantomData<T>);
 
 impl<T: DirectIo> Table<T> {
-    const OPS: bindings::iomap_ops = bindings::iomap_ops {
-        iomap_begin: Some(Self::begin),
-        iomap_end: None,
-        iomap_next: None,
-    };
+    const OPS: bindings::iomap_ops = begin_alone(Self::begin);
 
     /// # Safety
     ///
@@ -40,15 +36,14 @@ impl<T: DirectIo> Table<T> {
         out: *mut bindings::iomap,
         _source: *mut bindings::iomap,
     ) -> i32 {
-        from_result(|| {
-            // SAFETY: iomap passes an inode of ours.
-            let (inode, bits) = unsafe { (Inode::<T>::from_raw(inode), (*inode).i_blkbits) };
+        let find = |inode: &Inode<T>| {
+            // SAFETY: the inode is valid.
+            let bits = unsafe { (*inode.as_ptr()).i_blkbits };
             let (offset, len) = (offset as u64, len as u64);
             let first = offset >> bits;
             let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
-            // More than this is in no extent.
-            let mapping = T::map_read(inode, first, blocks.clamp(1, 1 << 20) as u32)?;
-            let (len, place) = match mapping {
+            let most = blocks.clamp(1, MOST_BLOCKS.into()) as u32;
+            let (len, place) = match T::map_read(inode, first, most)? {
                 ReadMapping::At { block, len } => (len, Place::Written(block << bits)),
                 // The caller has seen to it that all is written.
                 ReadMapping::Zeros { .. } if flags & bindings::REXT4_IOMAP_WRITE != 0 => {
@@ -56,16 +51,15 @@ impl<T: DirectIo> Table<T> {
                 }
                 ReadMapping::Zeros { len } => (len, Place::Hole),
             };
-            let mapping = Mapping {
+            Ok(Mapping {
                 offset: first << bits,
                 len: u64::from(len) << bits,
                 place,
                 version: 0,
-            };
-            // SAFETY: iomap passes a structure to fill.
-            fill(inode, &mapping, unsafe { &mut *out });
-            Ok(0)
-        })
+            })
+        };
+        // SAFETY: iomap passes an inode of ours and a structure to fill.
+        unsafe { answer(inode, out, find) }
     }
 }
 
