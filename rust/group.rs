@@ -54,6 +54,7 @@ pub(crate) use tables::TablePosition;
 use crate::{
     disk::{
         allocation::{SystemMap, SystemRun},
+        bitmap::Bitmap,
         group_desc::GroupDescChecksum,
         layout::Layout,
         units::GroupNumber,
@@ -79,6 +80,7 @@ use kernel::{
 use ledger::Ledger;
 use longest::Longest;
 use pinned::{Pinned, Released};
+use search::FreeBits;
 use space::Space;
 use staged::Staged;
 use windows::Windows;
@@ -116,6 +118,17 @@ impl GroupState {
 
     fn pinned_count(&self) -> u32 {
         self.pinned.as_ref().map_or(0, |pinned| pinned.count())
+    }
+
+    /// What is free of the first `end` blocks: neither used in the group's bitmap, nor pinned, nor staged.
+    fn free_bits<'a>(&'a self, bitmap: &'a [u8], end: u32) -> FreeBits<'a> {
+        let pinned = self.pinned.as_ref();
+        let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
+        let staged = self
+            .staged
+            .as_ref()
+            .map_or(&[][..], |staged| staged.ranges());
+        FreeBits::new(Bitmap::new(bitmap), pinned, end).but_for(staged)
     }
 }
 
@@ -339,11 +352,6 @@ impl Groups {
         }
         self.reclaim(journal)?;
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
-    }
-
-    /// A reserve of no blocks: who has it may use all that is not promised to others.
-    pub(crate) fn no_reserve(&self) -> ConversionReserve {
-        ConversionReserve::none(&self.space)
     }
 
     /// Whether [`Self::reserve_conversion`] would not have to wait, as things are.

@@ -16,14 +16,13 @@
 //! no free block; that bound is lifted before released blocks can be claimed.
 
 use super::{
-    search::{length, FreeBits},
+    search::length,
     space::{Claim, Rights},
     windows::Windows,
     GroupState, Groups,
 };
 use crate::{
     disk::{
-        bitmap::Bitmap,
         layout::Layout,
         units::{GroupNumber, InodeNumber, PhysicalBlock},
         Corrupt,
@@ -405,12 +404,10 @@ impl Groups {
     ) -> Option<Range<u32>> {
         let end = self.layout.blocks_in_group(group);
         let goal = (group == search.group).then_some(search.bit);
-        let pinned = state.pinned.as_ref();
-        let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
         let (range, longest) = bitmap.with(|bytes| {
-            let all = FreeBits::new(Bitmap::new(bytes), pinned, end).but_for(state.staged_ranges());
+            let all = state.free_bits(bytes, end);
             let bits = windows.map_or(all, |windows| {
                 all.outside(windows.of_others(search.wanted.owner))
             });

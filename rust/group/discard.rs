@@ -11,11 +11,10 @@
 //! held for each run: who wants blocks of that group waits for the device. That is right, since the
 //! device waits for nobody, and rare.
 
-use super::{search::FreeBits, Groups, LockedGroup};
+use super::{Groups, LockedGroup};
 use crate::{
     disk::{
         allocation::init_block_bitmap,
-        bitmap::Bitmap,
         units::{GroupNumber, PhysicalBlock},
     },
     error::{FsError, FsResult},
@@ -197,11 +196,8 @@ impl Groups {
             return Ok(None);
         }
         let find = |bytes: &[u8]| {
-            let pinned = state.pinned.as_ref();
-            let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
-            FreeBits::new(Bitmap::new(bytes), pinned, range.end)
-                .but_for(state.staged_ranges())
-                .next_run(range, least.max(1))
+            let free = state.free_bits(bytes, range.end);
+            free.next_run(range, least.max(1))
         };
         if summary.blocks_uninit {
             // Nothing was ever used, and there is no bitmap on disk: one that says so.

@@ -62,16 +62,8 @@ impl<'a> FreeBits<'a> {
             for map in self.maps() {
                 at = map.next_clear(at..range.end)?;
             }
-            at = self.next_staged(at).map_or(
-                at,
-                |next| {
-                    if next.start <= at {
-                        next.end
-                    } else {
-                        at
-                    }
-                },
-            );
+            let staged = self.next_staged(at).filter(|next| next.start <= at);
+            at = staged.map_or(at, |own| own.end);
             at = self.windows.end_around(at).unwrap_or(at);
             // Nothing has moved on, so all maps have this bit clear, and neither a window nor a staged
             // range holds it.

@@ -109,14 +109,6 @@ impl ConversionReserve {
         })
     }
 
-    /// Nothing.
-    pub(super) fn none(space: &Arc<Space>) -> Self {
-        Self {
-            space: space.clone(),
-            left: 0,
-        }
-    }
-
     /// Makes one of two, for a conversion that takes the place of both: it needs no more than either.
     pub(crate) fn merge(&mut self, mut other: Self) {
         if other.left > self.left {

@@ -9,7 +9,7 @@
 use super::{search::length, GroupState, Groups, Run};
 use crate::{
     disk::units::GroupNumber,
-    error::{FsError, FsResult},
+    error::{euclean, FsError, FsResult},
     vfs::jbd2::Handle,
 };
 use core::ops::Range;
@@ -30,9 +30,6 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// None.
-    pub(super) const NONE: &'static [Range<u32>] = &[];
-
     /// How many blocks.
     pub(super) fn count(&self) -> u32 {
         self.count
@@ -91,12 +88,6 @@ impl GroupState {
         self.staged.as_ref().map_or(0, |staged| staged.count())
     }
 
-    pub(super) fn staged_ranges(&self) -> &[Range<u32>] {
-        self.staged
-            .as_ref()
-            .map_or(Staged::NONE, |staged| staged.ranges())
-    }
-
     /// Adds blocks.
     ///
     /// # Errors
@@ -130,13 +121,10 @@ impl Groups {
     pub(crate) fn settle_staged(&self, handle: &Handle<'_>, run: Run) -> FsResult {
         let (group, range) = self.range_of(run)?;
         let mut state = self.lock(group)?;
-        let damaged = FsError::Kernel(crate::error::euclean());
-        let is_staged = |state: &GroupState| {
-            let staged = state.staged.as_ref();
-            staged.is_some_and(|staged| staged.position(&range).is_some())
-        };
-        if state.bad_blocks || !is_staged(&state) {
-            return Err(damaged);
+        let staged = state.staged.as_ref();
+        if staged.is_none_or(|staged| staged.position(&range).is_none()) {
+            // Who finds a group damaged takes them away.
+            return Err(FsError::Kernel(euclean()));
         }
         let summary = self.summary(group)?;
         let bitmap = self.block_bitmap(handle, group, &summary)?;

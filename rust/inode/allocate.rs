@@ -82,7 +82,7 @@ fn try_fill_hole(
         let (end, was_known) = match filling {
             Filling::Free { end, was_known } => (end, was_known),
             Filling::Staged(run) => {
-                let mut none = groups.no_reserve();
+                let mut none = groups.reserve_conversion(journal, 0)?;
                 let rights = Rights::Reserve(&mut none);
                 staged::put(inode, &handle, &mut root, &run, State::Unwritten, rights)?;
                 delayed::note_allocated(inode, &mut root, run.blocks());
