@@ -208,7 +208,7 @@ pub(crate) fn wait_for_parts(
 }
 
 /// Whether blocks are all written.
-fn is_written(inode: &Inode<Rext4>, blocks: &Range<LogicalBlock>) -> FsResult<bool> {
+pub(super) fn is_written(inode: &Inode<Rext4>, blocks: &Range<LogicalBlock>) -> FsResult<bool> {
     let mut start = blocks.start;
     while start < blocks.end {
         match map::find(inode, start)? {

@@ -3,7 +3,7 @@
 //! Where the blocks of a direct read or write are: what the kernel's direct I/O asks for, run by
 //! run, before it submits anything.
 
-use super::io_end::IoEnd;
+use super::{claims::is_written, io_end::IoEnd};
 use crate::{
     disk::{
         extent::LOGICAL_END,
@@ -75,7 +75,8 @@ pub(crate) fn map_write(
     }
     if let (Found::Hole { len }, true) = (found, is_first) {
         let len = len.min(max);
-        if is_written(inode, block.0.saturating_add(len), max - len)? {
+        let [first, end] = [len, max].map(|len| LogicalBlock(block.0.saturating_add(len)));
+        if is_written(inode, &(first..end))? {
             if let Some(start) = stage(inode, journal, block, len, io_end)? {
                 return Ok(WriteMapping::Unwritten {
                     block: start.0,
@@ -161,15 +162,6 @@ fn need<'a>(
         // request is allocated or submitted that they could wait for.
         None => io_end.insert(KBox::new(IoEnd::new(inode, journal)?, GFP_KERNEL)?),
     })
-}
-
-/// Whether so many blocks from `block` on, perhaps none, are in one run and written.
-fn is_written(inode: &Inode<Rext4>, block: u32, count: u32) -> FsResult<bool> {
-    if count == 0 {
-        return Ok(true);
-    }
-    let found = map::find(inode, logical(block.into())?)?;
-    Ok(matches!(found, Found::Written { len, .. } if len >= count))
 }
 
 /// Stages blocks of a hole that are all that is to be made written of a request, if it does not make the file

@@ -168,14 +168,6 @@ impl Staged {
     }
 }
 
-/// What a direct write is told that wants to fill a hole.
-enum Place {
-    /// Best here.
-    Near(PhysicalBlock),
-    /// Anywhere.
-    Anywhere,
-}
-
 /// Chooses blocks for `len` blocks of a hole from `block` on, in one run, for a direct write that covers all of
 /// them. `None` if it can't be done in memory alone.
 ///
@@ -199,15 +191,12 @@ pub(crate) fn stage(
         return Ok(None);
     }
     let data = inode.data();
-    let Some(place) = data
+    let anywhere = data.goal();
+    let Some(goal) = data
         .cache
-        .with_staged(|cache, staged| best_place(cache, staged, &blocks))
+        .with_staged(|cache, staged| best_place(cache, staged, &blocks, anywhere))
     else {
         return Ok(None);
-    };
-    let goal = match place {
-        Place::Near(goal) => goal,
-        Place::Anywhere => data.goal(),
     };
     let groups = inode.super_block().data().groups()?;
     let wanted = Wanted::new(goal, len).for_file(number(inode), 0);
@@ -217,7 +206,7 @@ pub(crate) fn stage(
     let own = StagedRun { first: block, run };
     let added = data.cache.with_staged(|cache, staged| {
         // Somebody may have been faster.
-        best_place(cache, staged, &blocks).is_some() && staged.add(own)
+        best_place(cache, staged, &blocks, goal).is_some() && staged.add(own)
     });
     if !added {
         groups.unstage(run)?;
@@ -228,12 +217,13 @@ pub(crate) fn stage(
 }
 
 /// Where blocks of a file would go best, if they are known to be a hole, and none of them is staged: in a row
-/// with what is before them.
+/// with what is before them, or else `anywhere`.
 fn best_place(
     cache: &mut cache::Known,
     staged: &Staged,
     blocks: &Range<LogicalBlock>,
-) -> Option<Place> {
+    anywhere: PhysicalBlock,
+) -> Option<PhysicalBlock> {
     let hole = match cache.find(blocks.start)? {
         Mapping::Hole(hole) if blocks.end <= hole.end => hole,
         _ => return None,
@@ -243,16 +233,16 @@ fn best_place(
     }
     if let Some(before) = staged.before(blocks.start) {
         if before.first >= hole.first {
-            return Some(Place::Near(before.place_of(blocks.start)));
+            return Some(before.place_of(blocks.start));
         }
     }
     let before = hole.first.checked_sub(1).and_then(|at| cache.find(at));
     Some(match before {
         Some(Mapping::Extent(extent)) => {
             let distance = u64::from(blocks.start.0 - extent.logical().0);
-            Place::Near(PhysicalBlock(extent.physical().0.saturating_add(distance)))
+            PhysicalBlock(extent.physical().0.saturating_add(distance))
         }
-        _ => Place::Anywhere,
+        _ => anywhere,
     })
 }
 
