@@ -44,7 +44,7 @@ _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ct
 
 
 @contextlib.contextmanager
-def _mapped(descriptor: int, offset: int, length: int, protection: int) -> Iterator[ctypes.c_void_p]:
+def mapped(descriptor: int, offset: int, length: int, protection: int) -> Iterator[ctypes.c_void_p]:
     """A part of a file in memory; Python's own mapping tells no address, and ends with the file."""
     start = _libc.mmap(None, length, protection, mmap.MAP_SHARED, descriptor, offset)
     if start == ctypes.c_void_p(-1).value:
@@ -55,13 +55,19 @@ def _mapped(descriptor: int, offset: int, length: int, protection: int) -> Itera
         _libc.munmap(ctypes.c_void_p(start), ctypes.c_size_t(length))
 
 
+def start_writeback(descriptor: int) -> None:
+    """Of all dirty pages of a file, without waiting for the device."""
+    if _libc.sync_file_range(descriptor, ctypes.c_long(0), ctypes.c_long(0), 2) != 0:
+        raise OSError(ctypes.get_errno(), "sync_file_range")
+
+
 def cached_pages(path: Path) -> int:
     """Pages of the file in the page cache."""
     size = path.stat().st_size
     if size == 0:
         return 0
     pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
-    with open(path, "rb") as file, _mapped(file.fileno(), 0, size, mmap.PROT_READ) as start:
+    with open(path, "rb") as file, mapped(file.fileno(), 0, size, mmap.PROT_READ) as start:
         if _libc.mincore(start, ctypes.c_size_t(size), pages) != 0:
             raise OSError(ctypes.get_errno(), "mincore")
     return sum(byte & 1 for byte in pages.raw)
@@ -73,7 +79,7 @@ def spill(descriptor: int) -> None:
     within = size % mmap.PAGESIZE
     if within:
         protection = mmap.PROT_READ | mmap.PROT_WRITE
-        with _mapped(descriptor, size - within, mmap.PAGESIZE, protection) as start:
+        with mapped(descriptor, size - within, mmap.PAGESIZE, protection) as start:
             ctypes.memset((start.value or 0) + within, ord("?"), mmap.PAGESIZE - within)
 
 

@@ -51,6 +51,10 @@ class Filesystem:
         where = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
         return os.path.basename(os.path.realpath(where))
 
+    def gauge(self, name: str) -> int:
+        """A number of the file system's directory in /sys/fs."""
+        return int((Path("/sys/fs") / FSTYPE / self.name / name).read_text(encoding="ascii"))
+
     def make(self, *options: str, size: str | None = None, fill: bool = False) -> Filesystem:
         """mke2fs with the default features, plus `options`.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 from . import tool
-from .base import FSTYPE, OURS, SCRATCH, Wrong, check, exit_status, wait_until, want
+from .base import OURS, SCRATCH, Wrong, check, exit_status, wait_until, want
 from .filesystem import Filesystem
 
 #: What is written of each file, from the shape's first byte on; the file is a little longer.
@@ -157,18 +157,13 @@ class Race:
         return offset, self.dice.randrange(step, longest, step)
 
 
-def gauge(filesystem: Filesystem, name: str) -> int:
-    """A number of the file system's directory in /sys/fs."""
-    return int((Path("/sys/fs") / FSTYPE / filesystem.name / name).read_text(encoding="ascii"))
-
-
 def settled(filesystem: Filesystem) -> None:
     """Nobody writes any more: no conversion is outstanding, and nothing of what was set aside is kept."""
     if not OURS:
         return
     os.sync()
     for name in ("promised_blocks", "staged_blocks", "delayed_blocks", "delayed_nodes"):
-        wait_until(f"{name} back to 0", lambda name=name: gauge(filesystem, name) == 0, 10)
+        wait_until(f"{name} back to 0", lambda name=name: filesystem.gauge(name) == 0, 10)
 
 
 def umount_soon(filesystem: Filesystem) -> None:
