@@ -14,7 +14,7 @@
 //!                └─ windows  left to files that are being written to
 //! ```
 //!
-//! [`allocate`], [`free`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and [`space_map`] are the operations;
+//! [`allocate`], [`free`], [`grow`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and [`space_map`] are the operations;
 //! [`search`] looks for a place within a group.
 //!
 //! # Locks
@@ -29,6 +29,7 @@ mod bitmaps;
 mod descriptors;
 mod discard;
 mod free;
+mod grow;
 mod inodes;
 mod ledger;
 mod longest;
@@ -158,7 +159,7 @@ impl DerefMut for LockedGroup<'_> {
 
 /// All block groups of a mounted file system.
 pub(crate) struct Groups {
-    layout: Layout,
+    layout: Arc<Layout>,
     descriptors: Descriptors,
     /// The file system's own blocks, for [`SystemMap`].
     system: KVVec<SystemRun>,
@@ -215,7 +216,7 @@ impl Groups {
     /// [`Corrupt`] if a descriptor is damaged, or metadata of groups lie over each other.
     pub(crate) fn load(
         device: &BlockDevice,
-        layout: &Layout,
+        layout: &Arc<Layout>,
         checksum: GroupDescChecksum,
         root_reserved: u64,
     ) -> FsResult<Self> {
@@ -235,7 +236,7 @@ impl Groups {
         let longest = Longest::new(layout.groups().map(free))?;
         let ledger = Ledger::new(layout.blocks_count(), free_blocks, root_reserved);
         let mut groups = Self {
-            layout: *layout,
+            layout: layout.clone(),
             descriptors,
             system,
             space: Space::new(ledger)?,

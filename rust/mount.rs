@@ -8,6 +8,7 @@
 //! | [`life`] | mount, remount, freeze, sync, unmount |
 //! | [`primary`] | the primary super block |
 //! | [`administration`] | what is asked of it by `ioctl` |
+//! | [`grow`] | made larger while it is mounted |
 //! | [`down`] | shut down while it is mounted |
 //! | [`discard`] | when free space is discarded |
 //! | [`tables`] | when inode tables are zeroed |
@@ -21,6 +22,7 @@ pub(crate) mod counters;
 pub(crate) mod damage;
 mod discard;
 mod down;
+mod grow;
 pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
@@ -59,7 +61,7 @@ use counters::Counters;
 use kernel::{
     error::code,
     prelude::*,
-    sync::{Mutex, SetOnce, SpinLock},
+    sync::{Arc, Mutex, SetOnce, SpinLock},
 };
 use options::{OnDamage, Options};
 use primary::Primary;
@@ -79,7 +81,7 @@ pub(crate) struct HashSettings {
 #[pin_data]
 pub(crate) struct Filesystem {
     /// Where things lie.
-    pub(crate) layout: Layout,
+    pub(crate) layout: Arc<Layout>,
     /// The features that were there when it was mounted.
     pub(crate) features: Features,
     /// What checksums of metadata start from; `None` without `metadata_csum`.
@@ -131,6 +133,9 @@ pub(crate) struct Filesystem {
     /// Held by who takes an inode off the users of a block of attributes.
     #[pin]
     pub(crate) shared_xattrs: Mutex<()>,
+    /// Held by who makes it larger.
+    #[pin]
+    resizing: Mutex<()>,
     /// When it was last said that unaligned direct writes wait.
     pub(crate) unaligned_warning: DailyWarning,
     /// The last inode that was warned of.

@@ -361,6 +361,11 @@ bool rext4_shim_is_administrator(void)
 	return capable(CAP_SYS_ADMIN);
 }
 
+bool rext4_shim_may_resize(void)
+{
+	return capable(CAP_SYS_RESOURCE);
+}
+
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc)
 {
 	return wbc->for_sync;

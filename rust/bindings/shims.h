@@ -104,6 +104,8 @@ void rext4_shim_set_sysfs_name(struct super_block *sb);
 void rext4_shim_report_error(struct super_block *sb, int error);
 /* Whether the current task has the rights of an administrator. */
 bool rext4_shim_is_administrator(void);
+/* Whether it may make file systems larger. */
+bool rext4_shim_may_resize(void);
 bool rext4_shim_wbc_for_sync(const struct writeback_control *wbc);
 /* Tells the mounter why an option is refused. */
 void rext4_shim_fc_error(struct fs_context *fc, const char *option,

@@ -3,14 +3,16 @@
 //! Where things lie: the geometry of a file system.
 //!
 //! A [`Layout`] is made from a super block whose fields were checked against each other
-//! ([`Superblock::layout`](super::superblock::Superblock::layout)), and never changes while the
-//! file system is mounted. So the arithmetic here cannot overflow, and what is still checked is
-//! what comes from outside: the numbers of blocks, groups and inodes.
+//! ([`Superblock::layout`](super::superblock::Superblock::layout)). While the file system is mounted
+//! one thing can change: the last group gets more blocks ([`Layout::extend`]). So the arithmetic here
+//! cannot overflow, and what is still checked is what comes from outside: the numbers of blocks, groups
+//! and inodes.
 //!
 //! Source: `Documentation/filesystems/ext4/blockgroup.rst`, `bigalloc.rst` and
 //! `special_inodes.rst` in the kernel.
 
 use super::units::{BlockSize, GroupNumber, InodeNumber, PhysicalBlock};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Which groups begin with a copy of the super block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +25,43 @@ pub(super) enum Backups {
     Two([u32; 2]),
 }
 
+/// The number of all blocks. It only grows.
+#[derive(Debug)]
+pub(super) struct BlocksCount(AtomicU64);
+
+impl BlocksCount {
+    pub(super) const fn new(count: u64) -> Self {
+        Self(AtomicU64::new(count))
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Clone for BlocksCount {
+    fn clone(&self) -> Self {
+        Self::new(self.get())
+    }
+}
+
+impl PartialEq for BlocksCount {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for BlocksCount {}
+
 /// The geometry of a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// A clone does not see what becomes of the other: a mount has one, which is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub(super) block_size: BlockSize,
     /// A cluster has `1 << cluster_bits` blocks.
     pub(super) cluster_bits: u32,
-    pub(super) blocks_count: u64,
+    pub(super) blocks_count: BlocksCount,
     pub(super) first_data_block: u32,
     pub(super) blocks_per_group: u32,
     pub(super) inodes_per_group: u32,
@@ -89,8 +121,47 @@ impl Layout {
     }
 
     /// The number of all blocks, the boot block included.
-    pub const fn blocks_count(&self) -> u64 {
-        self.blocks_count
+    pub fn blocks_count(&self) -> u64 {
+        self.blocks_count.get()
+    }
+
+    /// The block behind the last group, if that had all the blocks that a group can have.
+    pub const fn end_of_groups(&self) -> PhysicalBlock {
+        self.first_block(GroupNumber(self.group_count))
+    }
+
+    /// Where a file system that is to have `wanted` blocks has to end: there, or before its last group
+    /// if that would not be in it yet and is too short for metadata of its own.
+    pub fn end_for(&self, wanted: u64) -> u64 {
+        let Some(index) = wanted.checked_sub(self.end_of_groups().0 + 1) else {
+            return wanted;
+        };
+        let beyond = index / u64::from(self.blocks_per_group);
+        let Ok(group) = u32::try_from(beyond + u64::from(self.group_count)) else {
+            return wanted;
+        };
+        let start = self.first_block(GroupNumber(group)).0;
+        let fixed = u64::from(self.fixed_blocks(GroupNumber(group)));
+        // Two bitmaps, the inode table, and one to be used.
+        let least = fixed + 2 + u64::from(self.inode_table_blocks()) + 1;
+        if wanted - start > least {
+            wanted
+        } else {
+            start
+        }
+    }
+
+    /// Has the last group end at `end`. Whether that is possible: it has to have all its blocks, and
+    /// no more than a group can have.
+    ///
+    /// On a mounted file system that group is locked, and the bits of what is new are clear in its
+    /// bitmap.
+    pub fn extend(&self, end: u64) -> bool {
+        let fits = self.blocks_count() <= end && end <= self.end_of_groups().0;
+        if fits {
+            self.blocks_count.0.store(end, Ordering::Release);
+        }
+        fits
     }
 
     /// The first block of the first group: 1 with blocks of 1 KiB, else 0.
@@ -209,7 +280,9 @@ impl Layout {
     /// The number of blocks of `group`: the last one may be short. Zero for a group that does not
     /// exist.
     pub fn blocks_in_group(&self, group: GroupNumber) -> u32 {
-        let rest = self.blocks_count.saturating_sub(self.first_block(group).0);
+        let rest = self
+            .blocks_count()
+            .saturating_sub(self.first_block(group).0);
         // The minimum fits 32 bits, since one of the two does.
         rest.min(u64::from(self.blocks_per_group)) as u32
     }
@@ -224,7 +297,7 @@ impl Layout {
     /// The group of `block`, and the number of the block in it. `None` for a block that is in no
     /// group.
     pub fn group_of_block(&self, block: PhysicalBlock) -> Option<(GroupNumber, u32)> {
-        if block.0 >= self.blocks_count {
+        if block.0 >= self.blocks_count() {
             return None;
         }
         let index = block.distance_from(self.first_data_block())?;
@@ -239,7 +312,7 @@ impl Layout {
         first > self.superblock_at
             && first
                 .checked_add(count)
-                .is_some_and(|end| end.0 <= self.blocks_count)
+                .is_some_and(|end| end.0 <= self.blocks_count())
     }
 
     /// Where `inode` lies, or `None` if there is no such inode.

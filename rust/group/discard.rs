@@ -134,8 +134,9 @@ impl Groups {
         least: u32,
         unused: &mut [u8],
     ) -> FsResult<u64> {
-        let whole = range.start == 0 && range.end == self.layout.blocks_in_group(group);
         let mut state = self.lock(group)?;
+        // Under the lock, since the last group may get more blocks.
+        let whole = range.start == 0 && range.end == self.layout.blocks_in_group(group);
         if state.trimmed.is_some_and(|before| before <= least) {
             return Ok(0);
         }

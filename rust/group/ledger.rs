@@ -66,10 +66,21 @@ impl Ledger {
     pub(super) fn new(blocks: u64, free: u64, root: u64) -> Self {
         Self {
             free,
-            pool: (blocks / Self::POOL_PART).min(Self::POOL_MAX),
+            pool: Self::pool_of(blocks),
             root,
             ..Self::default()
         }
+    }
+
+    /// How many of all blocks are kept for conversions.
+    fn pool_of(blocks: u64) -> u64 {
+        (blocks / Self::POOL_PART).min(Self::POOL_MAX)
+    }
+
+    /// Notes that the file system has so many blocks now. Those that are new are free, and were noted
+    /// as such.
+    pub(super) fn grow(&mut self, blocks: u64) {
+        self.pool = Self::pool_of(blocks);
     }
 
     /// What is free and not spoken for by an allocation under way.

@@ -36,6 +36,9 @@ pub(crate) const ALLOCATE_INODE: u32 = 3 + INODE;
 /// Noting that a group's inode table is zero: the block that holds its descriptor.
 pub(crate) const NOTE_ZEROED: u32 = 1;
 
+/// Giving the last group more blocks: its bitmap and descriptor, and the super block.
+pub(crate) const EXTEND_LAST_GROUP: u32 = GROUP + SUPER_BLOCK;
+
 /// Removing one entry of a directory, or having it stand for another inode: the block that it is in.
 pub(crate) const CHANGE_ENTRY: u32 = 1;
 

@@ -16,7 +16,7 @@ use crate::{
         buffer::Buffer,
         checksum::crc32c,
         inode::{ExclusiveLock, Inode},
-        ioctl::{owner, Administration, Shutdown, SpaceRecord, TrimRange},
+        ioctl::{owner, Administration, Resize, Shutdown, SpaceRecord, TrimRange},
         jbd2::{Credits, Wipe},
         super_block::SuperBlock,
     },
@@ -71,6 +71,11 @@ impl Administration for Rext4 {
     ) -> Result {
         let fs = sb.data();
         space_map(sb, bytes, give).map_err(|e| fs.errno_at(sb, None, "map the space", e))
+    }
+
+    fn resize(sb: &SuperBlock<Self>, how: Resize, blocks: u64) -> Result {
+        let fs = sb.data();
+        super::grow::grow(sb, how, blocks).map_err(|e| fs.errno_at(sb, None, "resize", e))
     }
 
     fn go_down(sb: &SuperBlock<Self>, how: Shutdown) -> Result {
@@ -145,6 +150,12 @@ fn set_label(sb: &SuperBlock<Rext4>, label: &[u8]) -> FsResult {
     fs.edit_primary(&handle, |superblock| superblock.set_volume_name(label))?;
     handle.set_sync();
     handle.stop()?;
+    edit_copies(sb, |copy| copy.set_volume_name(label))
+}
+
+/// Changes the copies of the super block, after the primary one. `change` must not sleep.
+pub(super) fn edit_copies(sb: &SuperBlock<Rext4>, change: impl Fn(&mut Superblock)) -> FsResult {
+    let fs = sb.data();
     let copies = fs.layout.groups().skip(1);
     for group in copies.filter(|group| fs.layout.has_superblock(*group)) {
         let at = fs.layout.first_block(group);
@@ -155,7 +166,7 @@ fn set_label(sb: &SuperBlock<Rext4>, label: &[u8]) -> FsResult {
             let bytes = block.get_mut(..SUPERBLOCK_SIZE).unwrap_or_default();
             if let Ok(copy) = Superblock::from_bytes_mut(bytes) {
                 if copy.verify_checksum(crc32c).is_ok() {
-                    copy.set_volume_name(label);
+                    change(copy);
                     copy.update_checksum(crc32c);
                 }
             }

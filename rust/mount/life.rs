@@ -51,7 +51,7 @@ use kernel::{
     new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
-    sync::{aref::ARef, SetOnce},
+    sync::{aref::ARef, Arc, SetOnce},
 };
 
 /// The longest name, in bytes.
@@ -326,7 +326,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let nolock = options.dioread_nolock;
     let fs = KBox::try_pin_init(
         try_pin_init!(Filesystem {
-            layout,
+            layout: Arc::new(layout, GFP_KERNEL)?,
             features: superblock.features,
             seed: superblock.seed,
             hash: superblock.hash,
@@ -351,6 +351,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             reports: super::damage::Reports::default(),
             claims: Claims::new()?,
             shared_xattrs <- new_mutex!((), "rext4_shared_xattrs"),
+            resizing <- new_mutex!((), "rext4_resizing"),
             unaligned_warning: DailyWarning::new(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
@@ -549,7 +550,6 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         }
         failed(e)
     })?;
-    let before = fs.layout;
     let failed_before = journal.recorded_error();
     journal.set_features(JournalFeatures {
         checksums: fs.seed.is_some(),
@@ -575,7 +575,13 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             superblock.verify_checksum(crc32c)?;
             superblock.layout()
         })?;
-        if after.map_err(Corrupt::from)? != before {
+        let after = after.map_err(Corrupt::from)?;
+        // Its last group may have got more blocks before the crash.
+        let device_blocks = sb.device().bytes() >> after.block_size().bits();
+        if after.blocks_count() <= device_blocks {
+            fs.layout.extend(after.blocks_count());
+        }
+        if after != *fs.layout {
             pr_err!(
                 "({}): error: recovery has changed the geometry of the file system, mount it \
                  again\n",

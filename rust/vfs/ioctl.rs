@@ -40,6 +40,17 @@ pub enum Shutdown {
     Now,
 }
 
+/// How far a file system is to be made larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// As far as it is asked for, or not at all.
+    Whole,
+    /// As far as its last group can reach.
+    LastGroup,
+    /// By the next group, whose places the caller has chosen.
+    AddGroup,
+}
+
 /// Which free space is to be trimmed.
 #[derive(Clone, Copy, Debug)]
 pub struct TrimRange {
@@ -94,6 +105,11 @@ pub trait Administration: Sized {
         bytes: Range<u64>,
         give: &mut dyn FnMut(SpaceRecord) -> Result<bool>,
     ) -> Result
+    where
+        Self: FileSystem;
+
+    /// Makes the file system larger, so that it has `blocks` blocks, durably.
+    fn resize(sb: &SuperBlock<Self>, how: Resize, blocks: u64) -> Result
     where
         Self: FileSystem;
 
@@ -241,14 +257,14 @@ impl<T: FileSystem + Administration> Call<'_, T> {
         T::empty_journal(self.sb(), wipe, dry_run)
     }
 
-    /// Says why not: programs take the errno for an old kernel.
-    fn resize(&self) -> Result {
-        must_be_administrator()?;
-        pr_warn!(
-            "({}): warning: a mounted file system can't be resized; unmount it for that\n",
-            self.sb().id()
-        );
-        Err(code::ENOTTY)
+    /// `read` gets the number of blocks that is asked for.
+    fn resize(&self, how: Resize, read: impl FnOnce() -> Result<u64>) -> Result {
+        // SAFETY: no precondition.
+        if !unsafe { bindings::rext4_shim_may_resize() } {
+            return Err(code::EPERM);
+        }
+        let blocks = read()?;
+        self.changing(|| T::resize(self.sb(), how, blocks))
     }
 
     fn shut_down(&self) -> Result {
@@ -273,7 +289,13 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             b::REXT4_FITRIM => self.trim(),
             b::REXT4_SHUTDOWN => self.shut_down(),
             b::REXT4_CHECKPOINT => self.empty_journal(),
-            b::REXT4_GROUP_EXTEND | b::REXT4_GROUP_ADD | b::REXT4_RESIZE_FS => self.resize(),
+            b::REXT4_RESIZE_FS => {
+                self.resize(Resize::Whole, || Ok(u64::from_ne_bytes(self.read()?)))
+            }
+            b::REXT4_GROUP_EXTEND => self.resize(Resize::LastGroup, || {
+                Ok(u64::from(u32::from_ne_bytes(self.read()?)))
+            }),
+            b::REXT4_GROUP_ADD => self.resize(Resize::AddGroup, || Ok(0)),
             b::REXT4_GETFSMAP => self.space_map(),
             b::REXT4_MOVE_EXT => self.move_extents(),
             _ => Err(Error::from_errno(-(b::REXT4_ENOIOCTLCMD as i32))),

@@ -20,6 +20,15 @@ impl Superblock {
         }
     }
 
+    /// Sets the number of all blocks.
+    pub fn set_blocks_count(&mut self, count: u64) {
+        let [lo, hi] = halves(count);
+        self.blocks_count_lo.set(lo);
+        if self.features().has(Feature::SIXTY_FOUR_BIT) {
+            self.blocks_count_hi.set(hi);
+        }
+    }
+
     /// Sets the number of free inodes.
     pub fn set_free_inodes_count(&mut self, count: u32) {
         self.free_inodes_count.set(count);

@@ -5,7 +5,7 @@
 use super::{Superblock, SuperblockError as Error, DYNAMIC_REVISION, SUPERBLOCK_OFFSET};
 use crate::disk::features::Feature;
 use crate::disk::inode::EXTRA_SIZE;
-use crate::disk::layout::{Backups, Layout};
+use crate::disk::layout::{Backups, BlocksCount, Layout};
 use crate::disk::units::{BlockSize, InodeNumber, PhysicalBlock};
 
 /// Inodes of the first revision.
@@ -106,7 +106,7 @@ impl Superblock {
         Ok(Layout {
             block_size,
             cluster_bits,
-            blocks_count,
+            blocks_count: BlocksCount::new(blocks_count),
             first_data_block,
             blocks_per_group,
             inodes_per_group,

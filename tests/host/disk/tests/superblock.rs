@@ -15,6 +15,48 @@ fn open(bytes: &[u8]) -> &Superblock {
 }
 
 #[test]
+fn the_last_group_grows() {
+    let bytes = common::superblock();
+    let layout = open(&bytes).layout().unwrap();
+    let (old, most) = (7 * 32768 + 1000, 8 * 32768);
+    assert_eq!(layout.end_of_groups(), PhysicalBlock(most));
+    for end in [0, old - 1, most + 1, u64::MAX] {
+        assert!(!layout.extend(end));
+        assert_eq!(layout.blocks_count(), old);
+    }
+    let before = layout.clone();
+    assert!(layout.extend(old) && layout == before);
+    assert!(layout.extend(most - 1) && layout != before);
+    assert_eq!(layout.blocks_in_group(GroupNumber(7)), 32767);
+    assert_eq!(layout.group_count(), 8);
+    let last = layout.group_of_block(PhysicalBlock(most - 2));
+    assert_eq!(last, Some((GroupNumber(7), 32766)));
+    assert_eq!(layout.group_of_block(PhysicalBlock(most - 1)), None);
+    assert!(layout.contains(PhysicalBlock(most - 2), 1));
+    assert!(!layout.contains(PhysicalBlock(most - 2), 2));
+}
+
+#[test]
+fn a_last_group_has_room_for_its_metadata() {
+    let bytes = common::superblock();
+    let layout = open(&bytes).layout().unwrap();
+    let most = layout.end_of_groups().0;
+    for wanted in [0, most - 1, most] {
+        assert_eq!(layout.end_for(wanted), wanted);
+    }
+    for (group, start) in [(8, most), (9, most + 32768)] {
+        let fixed = u64::from(layout.fixed_blocks(GroupNumber(group)));
+        // Two bitmaps, the inode table, and a block of data.
+        let least = start + fixed + 2 + 512 + 1;
+        assert_eq!(layout.end_for(start + 1), start);
+        assert_eq!(layout.end_for(least), start);
+        assert_eq!(layout.end_for(least + 1), least + 1);
+    }
+    assert_ne!(layout.fixed_blocks(GroupNumber(9)), 0);
+    assert_eq!(layout.end_for(u64::MAX), u64::MAX);
+}
+
+#[test]
 fn the_sample_is_right() {
     let bytes = common::superblock();
     let layout = open(&bytes).layout().unwrap();
