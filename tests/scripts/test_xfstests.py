@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 # pylint: disable=wrong-import-position
 from rext4tools.base import Failure
-from rext4tools.xfstests import compare, config, session, summary
+from rext4tools.xfstests import compare, config, kept, session, summary
 from rext4tools.xfstests.output import FAIL, NOT_RUN, PASS, Stream
 from rext4tools.xfstests.results import ERROR, EXCLUDED, Item, Result, ResultSet
 from rext4tools.xfstests.tree import Tree
@@ -158,6 +158,42 @@ class Keeping(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             with self.assertRaisesRegex(Failure, "no results there"):
                 ResultSet.load(Path(name))
+
+
+    def test_of_many_runs_the_newest_result_of_a_test_is_kept(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            place = Path(name)
+            kept.keep(made("rext4", {"a": PASS, "b": PASS}, date="2"), place)
+            kept.keep(made("rext4", {"b": FAIL, "c": PASS}, date="3"), place)
+            kept.keep(made("rext4", {"a": FAIL, "d": PASS}, date="1"), place)
+            kept.keep(made("ext4", {"a": PASS}, date="1"), place)
+            sets = kept.load(place)
+            outcomes = {
+                (one.about["fs"], test): (result.outcome, one.about["date"])
+                for one in sets for test, result in one.verdicts("4k").items()
+            }
+            self.assertEqual(outcomes, {
+                ("ext4", "a"): (PASS, "1"), ("rext4", "a"): (PASS, "2"), ("rext4", "b"): (FAIL, "3"),
+                ("rext4", "c"): (PASS, "3"), ("rext4", "d"): (PASS, "1"),
+            })
+            known = kept.known("rext4", "x", place)
+            self.assertEqual(known, {("4k", test) for test in "abcd"})
+            more = made("rext4", {"a": PASS, "e": PASS})
+            more.leave_out(known)
+            self.assertEqual([item.test for item in more.plan], ["e"])
+            with self.assertRaisesRegex(Failure, "have a result"):
+                more.leave_out({("4k", "e")})
+
+    def test_results_of_no_commit_are_not_kept(self) -> None:
+        results = made("rext4", {"a": PASS})
+        results.about["rext4"] += " and changes"
+        with tempfile.TemporaryDirectory() as name, self.assertRaisesRegex(Failure, "only results of a commit"):
+            kept.keep(results, Path(name))
+
+    def test_the_page_is_of_what_is_kept(self) -> None:
+        gaps = config.pairs(config.DIRECTORY / "gaps")
+        self.assertEqual(kept.PAGE.read_text(encoding="utf-8"), compare.parity(kept.load(), gaps),
+                         "make it with scripts/kvm-xfstests --keep")
 
 
 class Choosing(unittest.TestCase):

@@ -64,6 +64,13 @@ class ResultSet:
         """What has no result yet, in order."""
         return [item for item in self.plan if item not in self.results]
 
+    def leave_out(self, known: set[tuple[str, str]]) -> None:
+        """Have nothing to do with these configurations and tests."""
+        self.plan = [item for item in self.plan if (item.config, item.test) not in known]
+        if not self.plan:
+            raise Failure("all of these tests have a result that is kept; leave --not-kept out")
+        self.results = {item: self.results[item] for item in self.plan if item in self.results}
+
     def configs(self) -> list[str]:
         """The configurations of the plan, in order."""
         return list(dict.fromkeys(item.config for item in self.plan))
