@@ -159,20 +159,9 @@ pub(super) fn claim(
     range: ByteRange,
     waiting: Waiting,
 ) -> FsResult<Option<Claim>> {
-    let one = |block: LogicalBlock| block..LogicalBlock(block.0 + 1);
-    let [first, last] = range.partial_blocks();
-    // In ascending order.
-    let wanted = [
-        (first.map(one), Cover::Part),
-        (Some(range.whole_blocks()), Cover::Whole),
-        (last.map(one), Cover::Part),
-    ];
     let fs = inode.super_block().data();
     let mut claim = None;
-    for (blocks, cover) in wanted {
-        let Some(blocks) = blocks.filter(|blocks| blocks.start < blocks.end) else {
-            continue;
-        };
+    for (blocks, cover) in covered(range) {
         if is_written(inode, &blocks)? {
             continue;
         }
@@ -189,22 +178,37 @@ pub(super) fn claim(
     Ok(claim.filter(|claim| !claim.is_empty()))
 }
 
-/// Waits until no direct write is on its way that covers a part of one of these blocks, each of
-/// which it may fill with zeros: for one who writes to them through the page cache. `EAGAIN` if
+/// Waits until no direct write is on its way that fills a block of these bytes with zeros, or that is to make
+/// a block written of which they are a part: for one who writes to them through the page cache. `EAGAIN` if
 /// there is one, and waiting is forbidden.
 ///
-/// The inode's lock is held exclusively, so that none begins.
-pub(crate) fn wait_for_parts(
+/// The inode's lock is held exclusively, so that none begins. Those over written blocks have claimed nothing.
+pub(crate) fn wait_for_others(
     inode: &Inode<Rext4>,
-    blocks: Range<LogicalBlock>,
+    range: ByteRange,
     waiting: Waiting,
 ) -> FsResult {
     let fs = inode.super_block().data();
     let mut claim = claim::Claim::new(fs.claims.clone(), inode::number(inode));
-    claim.add(blocks, Cover::Whole, waiting, &mut || {
-        note_wait(inode, Cover::Whole);
-    })?;
+    for (blocks, cover) in covered(range) {
+        claim.add(blocks, cover, waiting, &mut || {
+            note_wait(inode, Cover::Whole);
+        })?;
+    }
     Ok(())
+}
+
+/// What a request to these bytes touches, in ascending order, and how.
+fn covered(range: ByteRange) -> impl Iterator<Item = (Range<LogicalBlock>, Cover)> {
+    let one = |block: LogicalBlock| block..LogicalBlock(block.0 + 1);
+    let [first, last] = range.partial_blocks();
+    [
+        (first.map(one), Cover::Part),
+        (Some(range.whole_blocks()), Cover::Whole),
+        (last.map(one), Cover::Part),
+    ]
+    .into_iter()
+    .filter_map(|(blocks, cover)| Some((blocks.filter(|blocks| blocks.start < blocks.end)?, cover)))
 }
 
 /// Whether blocks are all written.

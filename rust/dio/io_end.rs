@@ -175,7 +175,7 @@ pub(crate) fn end_io(
     if result.is_err() && inode.size() > offset - i64::from(block_size.bytes()) {
         // Some of it may be on the device, in a block that was written before: behind the end there are
         // to be zeros.
-        size::clear_to_block_end(inode, lock, i64::MAX)?;
+        size::clear_behind_end(inode, lock, i64::MAX)?;
     }
     if converted.is_ok() && end > inode.size() {
         inode.grow(lock, offset, end);

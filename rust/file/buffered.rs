@@ -21,12 +21,12 @@ use crate::{
         allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
-        map, size,
+        map, size, Alone,
     },
     mount::{counters::Count, Filesystem},
     vfs::{
         file::{IovIter, Kiocb},
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
         iomap::{self, Mapping, Reason},
         no_fs::NoFs,
         super_block::SuperBlock,
@@ -56,7 +56,8 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     }
     if inode.has_direct_io(&lock) {
-        wait_for_direct_writes(request, bytes).map_err(|e| Filesystem::errno(inode, "write", e))?;
+        wait_for_direct_writes(request, bytes, &lock)
+            .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if at_once && request.position() > inode.size() {
         // What is behind the end may have to be read, to be cleared.
@@ -73,8 +74,13 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
 }
 
 /// A direct write that is on its way and fills the rest of a block with zeros must not do that over
-/// what is written here.
-fn wait_for_direct_writes(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
+/// what is written here. And where this writes to a part of a block, the rest is read, and is written back
+/// later: that must not be over what is on its way to it.
+fn wait_for_direct_writes(
+    request: &Kiocb<'_, Rext4>,
+    bytes: usize,
+    lock: &ExclusiveLock<'_, Rext4>,
+) -> FsResult {
     let inode = request.inode();
     let size = inode.super_block().data().layout.block_size();
     let range =
@@ -84,7 +90,19 @@ fn wait_for_direct_writes(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult 
     } else {
         Waiting::Allowed
     };
-    claims::wait_for_parts(inode, range.blocks(), waiting)
+    claims::wait_for_others(inode, range, waiting)?;
+    for block in range.partial_blocks().into_iter().flatten() {
+        let found = map::bytes(inode, size.byte_of_logical(block), waiting)?;
+        if matches!(found.place, iomap::Place::Written(_)) {
+            // Who writes over it directly has claimed nothing.
+            if waiting == Waiting::Forbidden {
+                return Err(FsError::Kernel(code::EAGAIN));
+            }
+            drop(Alone::new(inode, lock));
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The most bytes that are set aside at once: about as much as writeback takes in one go.

@@ -81,7 +81,21 @@ pub(crate) fn set_size(
 
 /// Fills the last block of a file behind its end with zeros, in the page cache, before the file
 /// grows to `new` bytes: what a mapping has left there must not come to light.
+///
+/// Waits for direct I/O: what is on its way to that block would be written over with what was there before.
 pub(crate) fn clear_to_block_end(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    new: i64,
+) -> FsResult {
+    if new > inode.size() && rest_of_block(inode, inode.size()) > 0 {
+        drop(Alone::new(inode, lock));
+    }
+    clear_behind_end(inode, lock, new)
+}
+
+/// The same for one who is direct I/O himself, and can't wait for that.
+pub(crate) fn clear_behind_end(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,

@@ -108,7 +108,8 @@ def is_stuck(thread: threading.Thread) -> bool:
     """Whether a thread waits for a lock of the kernel or for a device, or has ended."""
     try:
         state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # The second one, if it ends between opening and reading.
         return True
     return state.rpartition(")")[2][1] == "D"
 
