@@ -193,7 +193,7 @@ class Keeping(unittest.TestCase):
     def test_the_page_is_of_what_is_kept(self) -> None:
         gaps = config.pairs(config.DIRECTORY / "gaps")
         self.assertEqual(kept.PAGE.read_text(encoding="utf-8"), compare.parity(kept.load(), gaps),
-                         "make it with scripts/kvm-xfstests --keep")
+                         "make it with scripts/kvm-xfstests --parity")
 
 
 class Choosing(unittest.TestCase):
