@@ -441,6 +441,13 @@ impl Groups {
         }
     }
 
+    /// Notes that a run of blocks is free now which nobody has after a crash either, so that it need not be
+    /// pinned.
+    fn release_at_once(&self, group: GroupNumber, state: &mut GroupState, blocks: u32) {
+        self.space.update(|ledger| ledger.freed(blocks));
+        self.unpin(group, state, Released { blocks, pieces: 1 });
+    }
+
     /// Gives the pinned blocks of all groups back that are committed by now. Without a handle.
     fn release_freed(&self, journal: &Journal) -> FsResult {
         if self.discards() {

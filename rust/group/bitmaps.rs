@@ -4,7 +4,7 @@
 
 use super::{
     descriptors::{Changed, GroupSummary},
-    Groups,
+    GroupState, Groups,
 };
 use crate::{
     disk::{
@@ -16,7 +16,7 @@ use crate::{
         units::{GroupNumber, PhysicalBlock},
         Corrupt,
     },
-    error::FsResult,
+    error::{FsError, FsResult},
     journal::kinds,
     vfs::{
         block_device::BlockDevice,
@@ -50,7 +50,22 @@ impl Groups {
         self.checked_block_bitmap(handle.journal().device(), group, summary)
     }
 
-    /// The same for a group whose bitmap is on disk.
+    /// The same for one who can't do without it: a group whose bitmap is damaged is used no more.
+    pub(super) fn needed_block_bitmap(
+        &self,
+        handle: &Handle<'_>,
+        group: GroupNumber,
+        state: &mut GroupState,
+        summary: &GroupSummary,
+    ) -> FsResult<Buffer> {
+        let bitmap = self.block_bitmap(handle, group, summary);
+        if matches!(bitmap, Err(FsError::Corrupt(_))) {
+            self.condemn_blocks(group, state, summary.free_blocks);
+        }
+        bitmap
+    }
+
+    /// As [`Self::block_bitmap`], for a group whose bitmap is on disk.
     pub(super) fn checked_block_bitmap(
         &self,
         device: &BlockDevice,

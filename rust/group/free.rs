@@ -2,11 +2,7 @@
 
 //! Freeing blocks.
 
-use super::{
-    pinned::{Pinned, Released},
-    search::length,
-    Groups,
-};
+use super::{pinned::Pinned, search::length, Groups};
 use crate::{
     disk::{
         allocation::AllocationError,
@@ -111,15 +107,7 @@ impl Groups {
             // No block of it was ever given out.
             return Err(freed_twice(range.start));
         }
-        let bitmap = match self.block_bitmap(handle, group, &summary) {
-            Ok(bitmap) => bitmap,
-            Err(error) => {
-                if matches!(error, FsError::Corrupt(_)) {
-                    self.condemn_blocks(group, &mut state, summary.free_blocks);
-                }
-                return Err(error);
-            }
-        };
+        let bitmap = self.needed_block_bitmap(handle, group, &mut state, &summary)?;
         if let Some(bit) = bitmap.with(|bytes| Bitmap::new(bytes).next_clear(range.clone())) {
             self.condemn_blocks(group, &mut state, summary.free_blocks);
             return Err(freed_twice(bit));
@@ -128,12 +116,7 @@ impl Groups {
         let count = length(&range);
         if unused {
             self.set_blocks(handle, group, &bitmap, range, false)?;
-            self.space.update(|ledger| ledger.freed(count));
-            let released = Released {
-                blocks: count,
-                pieces: 1,
-            };
-            self.unpin(group, &mut state, released);
+            self.release_at_once(group, &mut state, count);
             return Ok(());
         }
         let tid = handle.tid().ok_or(FsError::from(EROFS))?;

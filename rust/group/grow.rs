@@ -7,7 +7,7 @@
 //! looks at the bitmap has to know where the group ends now. Everybody does so with the group locked,
 //! and all others meet a new block only after it was allocated.
 
-use super::{pinned::Released, search::length, Groups};
+use super::{search::length, Groups};
 use crate::{
     disk::units::GroupNumber,
     error::{FsError, FsResult},
@@ -38,29 +38,14 @@ impl Groups {
             return Err(FsError::Kernel(code::EINVAL));
         }
         let summary = self.summary(last)?;
-        let bitmap = match self.block_bitmap(handle, last, &summary) {
-            Ok(bitmap) => bitmap,
-            Err(error) => {
-                if matches!(error, FsError::Corrupt(_)) {
-                    self.condemn_blocks(last, &mut state, summary.free_blocks);
-                }
-                return Err(error);
-            }
-        };
+        let bitmap = self.needed_block_bitmap(handle, last, &mut state, &summary)?;
         // Less than a group has, whose numbers fit.
         let new = layout.blocks_in_group(last)..(end - layout.first_block(last).0) as u32;
         let count = length(&new);
         self.set_blocks(handle, last, &bitmap, new, false)?;
         layout.extend(end);
-        self.space.update(|ledger| {
-            ledger.freed(count);
-            ledger.grow(end);
-        });
-        let released = Released {
-            blocks: count,
-            pieces: 1,
-        };
-        self.unpin(last, &mut state, released);
+        self.release_at_once(last, &mut state, count);
+        self.space.update(|ledger| ledger.grow(end));
         Ok(())
     }
 }

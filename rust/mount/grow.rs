@@ -92,9 +92,10 @@ fn check(sb: &SuperBlock<Rext4>, fs: &Filesystem, how: Resize, wanted: u64) -> F
         return Err(refuse(sb, code::ENOSPC, "the device is too small"));
     }
     let most = layout.end_of_groups().0;
-    let end = match how {
-        Resize::LastGroup => wanted.min(most),
-        Resize::Whole | Resize::AddGroup => layout.end_for(wanted),
+    let end = if how == Resize::LastGroup {
+        wanted.min(most)
+    } else {
+        layout.end_for(wanted)
     };
     if end > most {
         return Err(refuse(sb, crate::error::eopnotsupp(), new_groups));
