@@ -42,7 +42,7 @@ pub(crate) fn set_size(
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        clear_to_block_end(inode, lock, new)?;
+        clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
         let rest = rest_of_block(inode, new);
@@ -88,24 +88,29 @@ pub(crate) fn clear_to_block_end(
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,
 ) -> FsResult {
-    if new > inode.size() && rest_of_block(inode, inode.size()) > 0 {
+    if rest_behind_end(inode, new) > 0 {
         drop(Alone::new(inode, lock));
     }
     clear_behind_end(inode, lock, new)
 }
 
-/// The same for one who is direct I/O himself, and can't wait for that.
+/// The same for one who is [`Alone`], or is direct I/O himself and can't wait for that.
 pub(crate) fn clear_behind_end(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,
 ) -> FsResult {
-    let end = inode.size();
-    let rest = rest_of_block(inode, end).min(new - end);
+    let rest = rest_behind_end(inode, new);
     if rest > 0 {
-        iomap::zero_range(inode, lock, end, rest)?;
+        iomap::zero_range(inode, lock, inode.size(), rest)?;
     }
     Ok(())
+}
+
+/// The number of bytes from the end of the file to the end of its block or, if that is nearer, to byte `new`.
+fn rest_behind_end(inode: &Inode<Rext4>, new: i64) -> i64 {
+    let end = inode.size();
+    rest_of_block(inode, end).min(new - end)
 }
 
 /// The number of bytes from byte `at` to the end of its block; none if it is the start of one.
