@@ -104,14 +104,19 @@ def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) 
         time.sleep(0.02)
 
 
+def task_state(stat: Path) -> str:
+    """The state of a task, from its file in /proc: D waits for a lock or a device, S for something that a signal would
+    end, Z has ended."""
+    return stat.read_text(encoding="utf-8").rpartition(")")[2][1]
+
+
 def is_stuck(thread: threading.Thread) -> bool:
     """Whether a thread waits for a lock of the kernel or for a device, or has ended."""
     try:
-        state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8")
+        return task_state(Path(f"/proc/self/task/{thread.native_id}/stat")) == "D"
     except (FileNotFoundError, ProcessLookupError):
         # The second one, if it ends between opening and reading.
         return True
-    return state.rpartition(")")[2][1] == "D"
 
 
 _children: list[subprocess.Popen] = []

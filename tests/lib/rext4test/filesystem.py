@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Iterator
 
-from .base import FSTYPE, OURS, Wrong, end_children, exit_status, run, wait_until
+from .base import FSTYPE, OURS, Wrong, end_children, exit_status, run, task_state, wait_until
 
 #: Where `Filesystem` mounts.
 MOUNTPOINT = Path("/mnt/test")
@@ -174,7 +174,7 @@ def journal_transaction(device: str) -> int:
     for info in Path("/proc/fs/jbd2").glob(f"{name}-*/info"):
         thread = _kernel_thread(f"jbd2/{info.parent.name}")
         # While it commits it may wait for something too, but not so that a signal would wake it.
-        wait_until("the journal's thread sleeps", lambda: thread.read_text(encoding="ascii").rpartition(")")[2][1] == "S")
+        wait_until("the journal's thread sleeps", lambda: task_state(thread) == "S")
         match = re.match(r"(\d+) transactions", info.read_text(encoding="ascii"))
         if match:
             return int(match[1])

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Iterator
 
-from .base import SCRATCH, Wrong, start
+from .base import SCRATCH, Wrong, start, task_state
 
 PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tools" / "diotool"
 
@@ -78,7 +78,7 @@ class Background:
         for task in Path(f"/proc/{self.process_id}/task").iterdir():
             with contextlib.suppress(OSError):
                 if ((task / "syscall").read_text(encoding="ascii").split()[0] in ("208", "426")
-                        and (task / "stat").read_text(encoding="utf-8").rpartition(")")[2][1] == "S"):
+                        and task_state(task / "stat") == "S"):
                     return True
         return False
 
