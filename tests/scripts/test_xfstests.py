@@ -191,8 +191,7 @@ class Keeping(unittest.TestCase):
             kept.keep(results, Path(name))
 
     def test_the_page_is_of_what_is_kept(self) -> None:
-        gaps = config.pairs(config.DIRECTORY / "gaps")
-        self.assertEqual(kept.PAGE.read_text(encoding="utf-8"), compare.parity(kept.load(), gaps),
+        self.assertEqual(kept.PAGE.read_text(encoding="utf-8"), compare.parity(kept.load(), config.gaps()),
                          "make it with scripts/kvm-xfstests --parity")
 
 

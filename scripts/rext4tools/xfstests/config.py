@@ -42,6 +42,11 @@ def pairs(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+def gaps(directory: Path = DIRECTORY) -> list[tuple[str, str]]:
+    """What it would take for a test: a pattern and a text, the first that fits counts."""
+    return pairs(directory / "gaps")
+
+
 def names(directory: Path = DIRECTORY) -> list[str]:
     """The configurations that there are."""
     return sorted(path.name for path in (directory / "cfg").iterdir())

@@ -8,11 +8,10 @@ the newest result, and from which run that is: kernel, xfstests and commit.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from ..base import TOP, Failure
-from .results import Item, Result, ResultSet
+from .results import Item, Result, ResultSet, write_whole
 
 DIRECTORY = TOP / "Documentation" / "xfstests"
 #: rext4 against C ext4, made of all that is kept.
@@ -71,13 +70,8 @@ def _write(file: Path, newest: dict[tuple[str, str], tuple[dict[str, str], Resul
         (config, test, result.outcome, round(result.seconds, 1), result.reason, runs.index(about))
         for (config, test), (about, result) in sorted(newest.items())
     ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".new")
     # A result a line, so that a change is seen as one.
-    partial.write_text(
-        f'{{"runs": [\n{_lines(runs)}\n],\n"results": [\n{_lines(results)}\n]}}\n', encoding="utf-8"
-    )
-    os.replace(partial, file)
+    write_whole(file, f'{{"runs": [\n{_lines(runs)}\n],\n"results": [\n{_lines(results)}\n]}}\n')
 
 
 def _lines(values: list) -> str:

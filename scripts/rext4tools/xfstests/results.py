@@ -21,6 +21,14 @@ EXCLUDED = "excluded"
 OUTCOMES = (PASS, FAIL, ERROR, NOT_RUN, EXCLUDED)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever is interrupted leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".new")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One test to run: with which configuration, and for the how manieth time."""
@@ -104,10 +112,7 @@ class ResultSet:
                 for result in self.results.values()
             ],
         }
-        self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_suffix(".new")
-        partial.write_text(json.dumps(data, indent=0), encoding="utf-8")
-        os.replace(partial, self.file)
+        write_whole(self.file, json.dumps(data, indent=0))
 
     @classmethod
     def load(cls, directory: Path) -> "ResultSet":
