@@ -12,7 +12,8 @@
 //!    clear in the bitmaps, not pinned and not staged. Blocks are claimed here before they are looked for there,
 //!    and are found for that reason. What is delayed is a claim that lasts until the page cache is
 //!    written back: it becomes one of the short kind without asking anybody.
-//! 2. `promised <= available`. A promise is given only within what is available; a normal claim
+//! 2. `promised <= available`. A promise is given only within what is available, and leaves a part of the
+//!    pool to those who could get none and can't wait; a normal claim
 //!    leaves what is promised alone; a claim against a promise lowers both by the same; and what is
 //!    given back only raises `available`. So whoever holds a promise for a block gets it.
 //!
@@ -61,6 +62,9 @@ impl Ledger {
     const POOL_MAX: u64 = 4096;
     /// The part of all blocks that is kept for conversions: one in this many.
     const POOL_PART: u64 = 50;
+
+    /// The part of the pool that is never promised: one in this many.
+    const UNPROMISED_PART: u64 = 8;
 
     /// The counts at mount.
     pub(super) fn new(blocks: u64, free: u64, root: u64) -> Self {
@@ -121,9 +125,13 @@ impl Ledger {
     }
 
     /// Promises `blocks`, if there are as many.
+    ///
+    /// Writeback that gets no promise has data that was acknowledged all the same: the last part of the pool
+    /// is for that.
     pub(super) fn promise(&mut self, blocks: u32) -> bool {
         let promised = self.promised.saturating_add(blocks.into());
-        let fits = promised <= self.available();
+        let unpromised = self.pool / Self::UNPROMISED_PART;
+        let fits = promised.saturating_add(unpromised) <= self.available();
         if fits {
             self.promised = promised;
         }

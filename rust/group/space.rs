@@ -32,8 +32,9 @@
 //!   available, whichever comes first. It waits before it has submitted anything, without a
 //!   handle, so the completions that it waits for can go on; only a fatal signal ends the wait.
 //! - *Writeback can't wait*, as folios are locked. Where no promise is to be had its conversion goes
-//!   without, and may use all that is not promised to others: the rest of the pool, which a split here
-//!   and there does not use up.
+//!   without, and may use all that is not promised to others. An eighth of the pool is never promised, so
+//!   there is something left however many direct writes are outstanding, and a split here and there does
+//!   not use it up.
 //! - *Nobody is outstanding, no block is about to be freed, and still there are not enough.* Then
 //!   waiting would not help, and the writer is told `ENOSPC`, before it has submitted anything. This
 //!   takes a disk that was filled to the last block by another file system driver, or a pool that

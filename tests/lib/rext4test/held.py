@@ -37,9 +37,9 @@ class Held(Mapped):
                 self.let_go()
                 raise
 
-    def hold(self) -> None:
-        """No data comes to the device from now on."""
-        self.load(*slowly(self._disk, self._journal, _NEVER))
+    def hold(self, *but: tuple[int, int]) -> None:
+        """No data comes to the device from now on, but to these sectors: starts and ends."""
+        self.load(*slowly(self._disk, sorted([*self._journal, *but]), _NEVER))
 
     def let_go(self) -> None:
         """What was held back is written, and all that comes."""

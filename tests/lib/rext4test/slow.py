@@ -10,10 +10,11 @@ from .filesystem import Filesystem
 from .mapper import linear, sectors
 
 
-def slowly(device: str, journal: list[tuple[int, int]], delay: int) -> list[str]:
-    """A table for a device whose writes take so many ms, but for those to the journal."""
+def slowly(device: str, quick: list[tuple[int, int]], delay: int) -> list[str]:
+    """A table for a device whose writes take so many ms, but for those to some sectors (starts and ends, in order),
+    such as the journal's."""
     table, at = [], 0
-    for start, end in [*journal, (sectors(device), 0)]:
+    for start, end in [*quick, (sectors(device), 0)]:
         if at < start:
             place = f"{device} {at}"
             table.append(f"{at} {start - at} delay {place} 0 {place} {delay} {place} 0")

@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -81,6 +82,17 @@ class Background:
                         and task_state(task / "stat") == "S"):
                     return True
         return False
+
+    def is_stuck(self) -> bool:
+        """Whether one of its threads waits for a lock of the kernel, or for a device, and not just for a moment."""
+        def stuck(task: Path) -> bool:
+            for _ in range(5):
+                if task_state(task / "stat") != "D":
+                    return False
+                time.sleep(0.1)
+            return True
+
+        return any(stuck(task) for task in Path(f"/proc/{self.process_id}/task").iterdir())
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
