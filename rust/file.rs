@@ -37,6 +37,10 @@ impl FileOperations for Rext4 {
         Ok(())
     }
 
+    fn note_stores(inode: &Inode<Self>) {
+        inode.data().note_stores();
+    }
+
     fn check_access(inode: &Inode<Self>) -> Result {
         let up = inode.super_block().data().must_be_up();
         up.map_err(|e| Filesystem::errno(inode, "open", e))

@@ -115,6 +115,8 @@ pub(crate) struct InodeData {
     /// Whether the file was cut to nothing, and what is written to it now is to be written back when
     /// it is closed.
     flush_at_close: AtomicBool,
+    /// Whether there was a mapping to store through since the inode is in memory.
+    stores: AtomicBool,
     /// The direct writes that wait to be completed.
     #[pin]
     pub(crate) done: DoneQueue,
@@ -156,6 +158,7 @@ impl InodeData {
             ioends <- IoendQueue::new::<Rext4>(),
             delayed_blocks: AtomicU32::new(0),
             flush_at_close: AtomicBool::new(false),
+            stores: AtomicBool::new(false),
             done <- DoneQueue::new::<Rext4>(),
             appends: Appends::new(),
             ahead: Ahead::new(),
@@ -242,6 +245,16 @@ impl InodeData {
     pub(crate) fn take_flush_at_close(&self) -> bool {
         self.flush_at_close.load(Ordering::Relaxed)
             && self.flush_at_close.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes that there is a mapping to store through.
+    pub(crate) fn note_stores(&self) {
+        self.stores.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody may have stored something behind the end of the file.
+    fn has_stores(&self) -> bool {
+        self.stores.load(Ordering::Relaxed)
     }
 
     /// Whether direct reads have to take the inode's lock. Asked by a reader that has announced

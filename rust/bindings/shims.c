@@ -573,6 +573,17 @@ ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes)
 	return generic_write_sync(iocb, bytes);
 }
 
+/* Unlike filemap_write_and_wait_range(), does not return an error that another range had before. */
+int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last)
+{
+	struct address_space *mapping = inode->i_mapping;
+	errseq_t before = filemap_sample_wb_err(mapping);
+	int result = filemap_fdatawrite_range(mapping, first, last);
+
+	filemap_fdatawait_range_keep_errors(mapping, first, last);
+	return result ? result : filemap_check_wb_err(mapping, before);
+}
+
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);
@@ -830,6 +841,11 @@ struct super_block *rext4_shim_background_sb(struct work_struct *work)
 void rext4_shim_background_again(struct work_struct *work, unsigned long pause)
 {
 	queue_delayed_work(system_freezable_wq, to_delayed_work(work), pause);
+}
+
+bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc)
+{
+	return vma_desc_test_all(desc, VMA_SHARED_BIT, VMA_MAYWRITE_BIT);
 }
 
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,

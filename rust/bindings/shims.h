@@ -361,6 +361,7 @@ void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
 
 /* Files and requests. */
 /* What a page fault that wants to write has to do around the file system. */
+bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc);
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops);
 struct inode *rext4_shim_file_inode(const struct file *file);
@@ -373,6 +374,7 @@ void rext4_shim_file_can_odirect(struct file *file);
 void rext4_shim_file_accessed(struct file *file);
 bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);
 ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);
+int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last);
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
 
 /* Direct I/O: what get_block answers. */

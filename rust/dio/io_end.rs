@@ -172,11 +172,13 @@ pub(crate) fn end_io(
     let Some(lock) = growing else {
         return converted;
     };
-    if result.is_err() && inode.size() > offset - i64::from(block_size.bytes()) {
+    let cleared = if result.is_err() && inode.size() > offset - i64::from(block_size.bytes()) {
         // Some of it may be on the device, in a block that was written before: behind the end there are
         // to be zeros.
-        size::clear_behind_end(inode, lock, i64::MAX)?;
-    }
+        size::clear_behind_end(inode, lock, i64::MAX)
+    } else {
+        Ok(())
+    };
     if converted.is_ok() && end > inode.size() {
         inode.grow(lock, offset, end);
     }
@@ -192,7 +194,7 @@ pub(crate) fn end_io(
     if given_back.is_err() {
         ahead::forget(inode);
     }
-    converted.and(given_back)
+    converted.and(cleared).and(given_back)
 }
 
 /// The end of a write beyond the end of the file: it loses what was allocated but not written.

@@ -5,7 +5,8 @@
 //! The order matters for a crash in between. To shrink: first the rest of the last block is zeros on
 //! disk, then the size is smaller and the inode is on the list of orphans, in one transaction; then
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
-//! of the old last block is zeros in the page cache, then the size is larger.
+//! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
+//! then the size is larger.
 
 use super::{check_supported, delayed, orphan, store, truncate, Alone, DataKind};
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) fn set_size(
     if new > max_bytes(inode) {
         return Err(FsError::Kernel(code::EFBIG));
     }
+    // Once the smaller size is stored, recovery has to know of it.
+    let room = orphan::Room::new()?;
     let alone = Alone::new(inode, lock);
     let old = inode.size();
     // Keeps page faults from bringing pages back that are beyond the new end.
@@ -47,10 +50,15 @@ pub(crate) fn set_size(
     } else {
         let rest = rest_of_block(inode, new);
         if rest != 0 {
+            // If the block can't be read the file stays as it was.
             iomap::zero_range(inode, lock, new, rest.min(old - new))?;
-            inode.write_back(new, new + rest - 1)?;
         }
         inode.truncate_page_cache(lock, new);
+        if rest != 0 {
+            // Only now, when it writes zeros for what a mapping stores behind the new end. The file has lost its
+            // end already, so an error is for `fsync` to tell, as any of writeback; it may be another page's.
+            let _ = inode.write_back(new, new + rest - 1);
+        }
         let size = sb.data().layout.block_size();
         // Within the limit that was checked above.
         let first = u32::try_from(size.blocks_for(new as u64)).unwrap_or(u32::MAX);
@@ -66,7 +74,7 @@ pub(crate) fn set_size(
     inode.data().sync_point.note(&handle, Change::Data);
     drop(root);
     if new < old {
-        orphan::add(inode, &handle)?;
+        orphan::add_within(inode, &handle, room)?;
     }
     handle.stop()?;
     if new <= old {
@@ -79,8 +87,8 @@ pub(crate) fn set_size(
     Ok(old)
 }
 
-/// Fills the last block of a file behind its end with zeros, in the page cache, before the file
-/// grows to `new` bytes: what a mapping has left there must not come to light.
+/// Fills the last block of a file behind its end with zeros before the file grows to `new` bytes: what a
+/// mapping has left there must not come to light, nor may it after a crash.
 ///
 /// Waits for direct I/O: what is on its way to that block would be written over with what was there before.
 pub(crate) fn clear_to_block_end(
@@ -100,9 +108,14 @@ pub(crate) fn clear_behind_end(
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,
 ) -> FsResult {
-    let rest = rest_behind_end(inode, new);
+    let (end, rest) = (inode.size(), rest_behind_end(inode, new));
     if rest > 0 {
-        iomap::zero_range(inode, lock, inode.size(), rest)?;
+        iomap::zero_range(inode, lock, end, rest)?;
+        if inode.data().has_stores() {
+            // Writeback writes zeros behind the end, but what is stored while it does may get there; and the
+            // larger size may be on disk before what is dirty.
+            inode.write_back(end, end + rest - 1)?;
+        }
     }
     Ok(())
 }

@@ -24,6 +24,11 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Called when a file is mapped in such a way that it can be stored to.
+    fn note_stores(inode: &Inode<Self>)
+    where
+        Self: FileSystem;
+
     /// Called before a file is mapped into memory or spliced from, which does not come through
     /// [`Self::read`]; an error refuses it.
     fn check_access(inode: &Inode<Self>) -> Result

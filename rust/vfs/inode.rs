@@ -439,11 +439,13 @@ impl<T: FileSystem> Inode<T> {
     }
 
     /// Writes a range of the page cache out, first and last byte, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of writeback since it began. `fsync` tells them once more.
     pub fn write_back(&self, first: i64, last: i64) -> Result {
         // SAFETY: the inode and its mapping are valid.
-        kernel::error::to_result(unsafe {
-            bindings::filemap_write_and_wait_range((*self.as_ptr()).i_mapping, first, last)
-        })
+        to_result(unsafe { bindings::rext4_shim_write_back(self.as_ptr(), first, last) })
     }
 
     /// Begins to write the page cache out.

@@ -60,6 +60,10 @@ pub(super) unsafe extern "C" fn prepare<T: FileSystem>(desc: *mut bindings::vm_a
     if let Err(e) = T::check_access(inode) {
         return e.to_errno();
     }
+    // SAFETY: the VFS passes a valid description.
+    if unsafe { bindings::rext4_shim_may_be_stored_through(desc) } {
+        T::note_stores(inode);
+    }
     // SAFETY: the VFS passes a valid description, whose operations are for us to set.
     unsafe {
         bindings::rext4_shim_file_accessed((*desc).file);

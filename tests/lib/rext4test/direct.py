@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import Iterable, Iterator
 
@@ -59,6 +60,11 @@ def start_writeback(descriptor: int) -> None:
     """Of all dirty pages of a file, without waiting for the device."""
     if _libc.sync_file_range(descriptor, ctypes.c_long(0), ctypes.c_long(0), 2) != 0:
         raise OSError(ctypes.get_errno(), "sync_file_range")
+
+
+def under_writeback() -> bool:
+    """Whether any page is on its way to a device."""
+    return re.search(r"^Writeback: +0 kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE) is None
 
 
 def cached_pages(path: Path) -> int:
