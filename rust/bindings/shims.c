@@ -584,6 +584,11 @@ int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last)
 	return result ? result : filemap_check_wb_err(mapping, before);
 }
 
+void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count)
+{
+	iov_iter_truncate(iter, count);
+}
+
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);

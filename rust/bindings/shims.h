@@ -374,6 +374,7 @@ void rext4_shim_file_can_odirect(struct file *file);
 void rext4_shim_file_accessed(struct file *file);
 bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);
 ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);
+void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count);
 int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last);
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
 

@@ -13,6 +13,7 @@ use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
     extent::credits::CONVERT_NEW_MAX,
+    file::max_bytes,
     group::ConversionReserve,
     inode::{
         allocate, check_supported, convert, delayed,
@@ -51,6 +52,9 @@ pub(crate) fn fallocate(
     let range = ByteRange::new(offset, bytes, fs.layout.block_size())
         .ok_or(FsError::Kernel(code::EFBIG))?;
     let end = offset.saturating_add(len);
+    if mode != FallocateMode::PunchHole && end > max_bytes(inode) {
+        return Err(FsError::Kernel(code::EFBIG));
+    }
     if mode == FallocateMode::WriteZeroes {
         write_zeroes::check_supported(inode)?;
     }

@@ -301,13 +301,23 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
 
     /// Checks a write against limits and, with `O_APPEND`, moves it to the end of the file; returns
     /// how many bytes may be written. The inode has to be locked, at least shared. `EPERM` if the
-    /// file became immutable after it was opened.
+    /// file became immutable after it was opened, `EFBIG` behind [`FileOperations::max_bytes`].
     pub fn write_checks(&mut self, memory: &mut IovIter<'_>) -> Result<usize> {
         if self.inode.is_immutable() {
             return Err(code::EPERM);
         }
         // SAFETY: by the type invariant.
-        count(unsafe { bindings::generic_write_checks(self.raw, memory.as_ptr()) })
+        let bytes = count(unsafe { bindings::generic_write_checks(self.raw, memory.as_ptr()) })?;
+        // The VFS knows the limit of the file system alone.
+        let room = T::max_bytes(self.inode).saturating_sub(self.position());
+        match usize::try_from(room) {
+            _ if bytes == 0 => Ok(0),
+            Ok(room) if room > 0 => {
+                memory.truncate(room);
+                Ok(bytes.min(room))
+            }
+            _ => Err(code::EFBIG),
+        }
     }
 
     /// Takes privileges away and updates the times, as a write has to.
@@ -355,6 +365,12 @@ impl IovIter<'_> {
     pub fn len(&self) -> usize {
         // SAFETY: by the type invariant.
         unsafe { bindings::rext4_shim_iov_iter_count(self.raw) }
+    }
+
+    /// Leaves only the first `bytes`, if there are more.
+    pub fn truncate(&mut self, bytes: usize) {
+        // SAFETY: by the type invariant.
+        unsafe { bindings::rext4_shim_iov_iter_truncate(self.raw, bytes as u64) };
     }
 
     /// Brings the memory in that the next `bytes` are read from. It may be gone again when it is
