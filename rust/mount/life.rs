@@ -535,6 +535,8 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     };
     let errors = fs.primary.with(|superblock| superblock.error_history())?;
     let mut unloaded = UnloadedJournal::of(inode).map_err(failed)?;
+    // Before anything is recovered.
+    unloaded.configure(settings(&fs.options()));
     if !needs_recovery {
         // What is in it is older than the file system, which says that it was left clean.
         unloaded.wipe(!sb.is_read_only()).map_err(failed)?;
@@ -555,7 +557,6 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         checksums: fs.seed.is_some(),
         wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
     })?;
-    journal.configure(settings(&fs.options()));
     if failed_before.is_err() {
         pr_warn!(
             "({}): warning: the journal was given up in an earlier mount, running e2fsck is \

@@ -83,6 +83,12 @@ impl UnloadedJournal {
         to_result(unsafe { bindings::jbd2_journal_wipe(self.0.as_ptr(), on_disk.into()) })
     }
 
+    /// Changes the settings. Recovery heeds them: without barriers it may forget the log before what was in it is
+    /// durable in its place.
+    pub(crate) fn configure(&self, settings: Settings) {
+        self.0.configure(settings);
+    }
+
     /// Recovers: writes the blocks of committed transactions to their places; then starts up.
     ///
     /// Every buffer that was read before may be out of date after this.
@@ -149,11 +155,13 @@ impl Journal {
         ];
         let set = wanted.iter().filter(|(on, _)| *on).map(|(_, bit)| bit);
         let incompat = set.fold(0, |all, bit| all | *bit);
+        // Version 2, which kernels before 3.18 wrote, is not to be there beside version 3.
         let clear = bindings::JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT
+            | bindings::JBD2_FEATURE_INCOMPAT_CSUM_V2
             | if features.checksums {
                 0
             } else {
-                bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3 | bindings::JBD2_FEATURE_INCOMPAT_CSUM_V2
+                bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3
             };
         // SAFETY: the journal is valid, and as it is borrowed mutably there is no handle.
         unsafe {
