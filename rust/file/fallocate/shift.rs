@@ -89,8 +89,11 @@ pub(super) fn shift(
         split(inode, blocks.start, Rights::of(spare.as_mut()))?;
         let mut end = LOGICAL_END;
         while let Progress::More(next) = step(inode, |tree, limit| {
+            // Whatever comes of it, nothing that moves is behind the end.
+            inode.data().set_disk_size(new);
+            inode.set_size(lock, new);
             let progress = extent::shift_up(tree, blocks.start, end, by, limit)?;
-            Ok((progress, Some(new)))
+            Ok((progress, None))
         })? {
             end = next;
         }
