@@ -10,7 +10,7 @@ use crate::{
     dio::{self, claim::Waiting},
     disk::{features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, delayed, map, size, window, DataKind},
+    inode::{self, convert, delayed, map, size, window, DataKind},
     mount::Filesystem,
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
@@ -95,8 +95,13 @@ impl FileOperations for Rext4 {
     }
 
     fn fsync(file: &OpenFile<'_, Self>, start: i64, end: i64, data_only: bool) -> Result {
-        file.write_and_wait(start, end)?;
         let inode = file.inode();
+        let below = inode.size().min(end.saturating_add(1));
+        file.write_and_wait(start, end)?;
+        if inode.is_regular() && inode.data().kind() == DataKind::Extents {
+            convert::catch_up_on_disk(inode, below)
+                .map_err(|e| Filesystem::errno(inode, "fsync", e))?;
+        }
         sync(inode, data_only).map_err(|e| Filesystem::errno(inode, "fsync", e))?;
         file.check_writeback_error()
     }

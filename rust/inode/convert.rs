@@ -223,13 +223,28 @@ pub(crate) fn unwrite(
 /// Moves the size on disk up to `end`, in bytes, if it is less. All data below is on disk and
 /// converted.
 pub(crate) fn grow_on_disk(inode: &Inode<Rext4>, end: i64) -> FsResult {
-    if end <= inode.data().disk_size() {
+    grow_on_disk_to(inode, || end)
+}
+
+/// Moves the size on disk up to `end`, in bytes, if it is less and the file has not been cut below that meanwhile:
+/// for who does not keep others from cutting it.
+///
+/// No page below is dirty. If the size on disk is less all the same, writing a page back has failed, which was said
+/// then. Who has mended that with a direct write over written blocks has nothing to be converted.
+pub(crate) fn catch_up_on_disk(inode: &Inode<Rext4>, end: i64) -> FsResult {
+    grow_on_disk_to(inode, || end.min(inode.size()))
+}
+
+/// The same, to an end that is asked for again with the tree's lock held.
+fn grow_on_disk_to(inode: &Inode<Rext4>, end: impl Fn() -> i64) -> FsResult {
+    if end() <= inode.data().disk_size() {
         return Ok(());
     }
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let handle = journal.start(Credits::new(credits::INODE))?;
     let root = inode.data().tree.write();
+    let end = end();
     if end > inode.data().disk_size() {
         inode.data().set_disk_size(end);
     }
