@@ -234,7 +234,10 @@ impl Groups {
         }
         let free = |group| Ok(descriptors.summary(layout, group)?.free_blocks);
         let longest = Longest::new(layout.groups().map(free))?;
-        let ledger = Ledger::new(layout.blocks_count(), free_blocks, root_reserved);
+        // With `bigalloc`, which is read-only, all of these are clusters.
+        let per_cluster = u64::from(layout.blocks_per_cluster());
+        let clusters = layout.blocks_count() / per_cluster;
+        let ledger = Ledger::new(clusters, free_blocks, root_reserved / per_cluster);
         let mut groups = Self {
             layout: layout.clone(),
             descriptors,

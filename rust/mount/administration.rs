@@ -86,6 +86,10 @@ impl Administration for Rext4 {
 }
 
 /// Tells what the device is used for. Who has the blocks of files is not known.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` with a feature that forbids writing: bits of a bitmap may stand for something else then.
 fn space_map(
     sb: &SuperBlock<Rext4>,
     bytes: Range<u64>,
@@ -93,6 +97,9 @@ fn space_map(
 ) -> FsResult {
     let fs = sb.data();
     fs.must_be_up()?;
+    if !fs.features.forbid_writing().is_empty() {
+        return Err(FsError::unsupported());
+    }
     let bits = fs.layout.block_size().bits();
     let end = PhysicalBlock(bytes.end >> bits).min(PhysicalBlock(fs.layout.blocks_count()));
     let start = PhysicalBlock(bytes.start >> bits);

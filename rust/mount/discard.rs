@@ -72,12 +72,15 @@ impl Filesystem {
 ///
 /// As C ext4: `EINVAL` for a range that begins behind the end or is shorter than a block, and for a
 /// shortest run that is longer than a group; `EROFS` with `noload`, where bitmaps may be out of
-/// date.
+/// date. `EOPNOTSUPP` with a feature that forbids writing: their bits may stand for something else.
 pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     let fs = sb.data();
     fs.must_be_up()?;
     if fs.options().noload {
         return Err(FsError::Kernel(code::EROFS));
+    }
+    if !fs.features.forbid_writing().is_empty() {
+        return Err(FsError::unsupported());
     }
     let layout = &fs.layout;
     let size = layout.block_size();

@@ -173,6 +173,7 @@ impl FileSystem for Rext4 {
         let statfs = || -> FsResult<StatFs> {
             let groups = fs.groups()?;
             let free = groups.free_space();
+            let per_cluster = u64::from(fs.layout.blocks_per_cluster());
             let overhead = if fs.options().minixdf {
                 0
             } else {
@@ -181,8 +182,8 @@ impl FileSystem for Rext4 {
             Ok(StatFs {
                 block_size: fs.layout.block_size().bytes(),
                 blocks: fs.layout.blocks_count().saturating_sub(overhead),
-                free: free.blocks,
-                available: free.blocks_for_all,
+                free: free.blocks * per_cluster,
+                available: free.blocks_for_all * per_cluster,
                 inodes: u64::from(fs.layout.inodes_count()),
                 free_inodes: free.inodes,
                 id: fs.id,
@@ -624,7 +625,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         .with(|superblock| superblock.overhead_clusters())?;
     let overhead = match noted {
         0 => groups.system().blocks(),
-        noted => u64::from(noted),
+        noted => u64::from(noted) * u64::from(fs.layout.blocks_per_cluster()),
     };
     fs.overhead.store(overhead, Ordering::Relaxed);
     fs.set_discard(&groups, fs.options().discard);
