@@ -449,12 +449,13 @@ impl Superblock {
         State(self.state.get())
     }
 
-    /// What to do when corruption is found. An unknown value means to go on, as in C ext4.
+    /// What to do when corruption is found. An unknown value means to write nothing more, as in
+    /// C ext4.
     pub fn on_error(&self) -> OnError {
         match self.errors.get() {
-            2 => OnError::RemountReadOnly,
+            1 => OnError::Continue,
             3 => OnError::Panic,
-            _ => OnError::Continue,
+            _ => OnError::RemountReadOnly,
         }
     }
 

@@ -158,7 +158,8 @@ impl Filesystem {
     /// Does what a policy says, and notes in the super block that there is something for e2fsck to do.
     fn apply(&self, sb: &SuperBlock<Rext4>, policy: OnDamage, record: Option<&ErrorRecord<'_>>) {
         let record = record.filter(|_| !sb.is_read_only() && !sb.device().is_read_only());
-        if policy == OnDamage::RemountReadOnly {
+        // Before a panic, too: what is written to the super block is not to meet the journal there.
+        if policy != OnDamage::Continue {
             self.stop(sb, code::EIO);
         }
         let written = record.map_or(Ok(()), |record| self.record(policy, record));
