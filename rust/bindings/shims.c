@@ -6,6 +6,7 @@
 #include <linux/compat.h>
 #include <linux/crc32.h>
 #include <linux/fs.h>
+#include <linux/freezer.h>
 #include <linux/fs_context.h>
 #include <linux/fserror.h>
 #include <linux/iomap.h>
@@ -685,6 +686,11 @@ bool rext4_shim_pause(void)
 {
 	cond_resched();
 	return fatal_signal_pending(current);
+}
+
+bool rext4_shim_freezing(void)
+{
+	return freezing(current);
 }
 
 void rext4_shim_task_name(char *name)

@@ -412,6 +412,7 @@ bool rext4_shim_dir_emit(struct dir_context *context, const char *name, int len,
 			 u64 ino, unsigned int type);
 /* Lets others run; true when the task is being killed. Sleeps. */
 bool rext4_shim_pause(void);
+bool rext4_shim_freezing(void);
 
 /* Extended attributes and ACLs, for vfs/xattr.rs and vfs/posix_acl.rs. */
 bool rext4_shim_may_list_trusted(void);

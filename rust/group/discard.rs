@@ -22,6 +22,7 @@ use crate::{
         block_device::BlockDevice,
         jbd2::{Journal, Tid},
         readdir::pause,
+        task::is_freezing,
     },
 };
 use core::{ops::Range, sync::atomic::Ordering};
@@ -88,7 +89,8 @@ impl Groups {
     /// Discards the free runs of at least `least` blocks in `blocks`; returns how many blocks.
     ///
     /// A group that was trimmed before, and in which nothing was freed since, is passed over.
-    /// Called without locks and without a handle. Ends early if the process is being killed.
+    /// Called without locks and without a handle. Ends early if the process is being killed, or the
+    /// machine suspended.
     ///
     /// # Errors
     ///
@@ -119,7 +121,7 @@ impl Groups {
                 .map_or(in_group, |left| in_group.min(first.saturating_add(left)));
             trimmed += self.trim_group(device, group, first..end, least, &mut unused)?;
             at = PhysicalBlock(self.layout.first_block(group).0 + u64::from(in_group));
-            if pause().is_err() {
+            if pause().is_err() || is_freezing() {
                 break;
             }
         }
@@ -175,7 +177,7 @@ impl Groups {
             drop(state);
             *trimmed += u64::from(run.end - run.start);
             at = run.end;
-            if pause().is_err() {
+            if pause().is_err() || is_freezing() {
                 return Ok(false);
             }
         }

@@ -32,6 +32,13 @@ pub(crate) fn current_id() -> i32 {
     current!().pid()
 }
 
+/// Whether the calling task is to stand still, since the machine is being suspended. What takes long has to end
+/// early then.
+pub(crate) fn is_freezing() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { bindings::rext4_shim_freezing() }
+}
+
 /// Seconds since the machine was started.
 pub(crate) fn seconds_since_boot() -> i64 {
     // SAFETY: no preconditions.
