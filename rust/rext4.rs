@@ -41,6 +41,7 @@ mod file;
 mod group;
 mod inode;
 mod journal;
+mod memory;
 mod mount;
 mod namespace;
 // What is `pub` in it is for any file system, so not all of it is used by this one.

@@ -23,6 +23,7 @@ use crate::{
         delayed::{self, Reserved},
         map, size, Alone,
     },
+    memory::insist,
     mount::{counters::Count, Filesystem},
     vfs::{
         file::{IovIter, Kiocb},
@@ -221,10 +222,8 @@ impl Writeback for Rext4 {
         let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
         // Folios are locked, and under writeback without being submitted.
         let _no_fs = NoFs::new();
-        Ok(Some(KBox::new(
-            Completion { reserve, ioends: 1 },
-            GFP_KERNEL,
-        )?))
+        let place = insist(|| Ok(KBox::new_uninit(GFP_KERNEL)?))?;
+        Ok(Some(KBox::write(place, Completion { reserve, ioends: 1 })))
     }
 
     fn merge(completion: &mut Completion, other: KBox<Completion>) {

@@ -11,6 +11,7 @@ use crate::{
         Corrupt,
     },
     error::{FsError, FsResult},
+    memory::insist,
     vfs::jbd2::Handle,
 };
 use core::ops::Range;
@@ -29,8 +30,7 @@ impl Groups {
     /// # Errors
     ///
     /// [`Corrupt`] if they do not all exist, are not all in use, or are the file system's own. In
-    /// the group where that is found nothing is changed. `ENOMEM`, with nothing changed in the group
-    /// where it happened either. Errors of [`Handle::write`].
+    /// the group where that is found nothing is changed. Errors of reading a bitmap, and of [`Handle::write`].
     pub(crate) fn free(&self, handle: &Handle<'_>, start: PhysicalBlock, len: u32) -> FsResult {
         self.free_by(handle, start, len, false)
     }
@@ -122,9 +122,10 @@ impl Groups {
         let tid = handle.tid().ok_or(FsError::from(EROFS))?;
         let pinned = match &mut state.pinned {
             Some(pinned) => pinned,
-            none => none.insert(KBox::new(Pinned::default(), GFP_KERNEL)?),
+            none => none.insert(insist(|| Ok(KBox::new(Pinned::default(), GFP_KERNEL)?))?),
         };
-        pinned.prepare(tid, bitmap.size())?;
+        // Whoever had them has lost them by now.
+        insist(|| Ok(pinned.prepare(tid, bitmap.size())?))?;
         self.set_blocks(handle, group, &bitmap, range.clone(), false)?;
         pinned.add(range);
         self.space.update(|ledger| ledger.freed(count));

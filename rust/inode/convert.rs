@@ -14,6 +14,7 @@ use crate::{
     extent::{self, Progress},
     group::{ConversionReserve, Rights},
     journal::{credits, sync_point::Change},
+    memory::insist,
     vfs::{
         inode::Inode,
         jbd2::{Credits, Handle},
@@ -115,7 +116,9 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
         // To put something into the tree takes less.
         let step = credits::convert(depth, STEP);
         let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
-        let handle = journal.start(step.with_revokes(step.revokes.saturating_mul(steps)))?;
+        let credits = step.with_revokes(step.revokes.saturating_mul(steps));
+        // The data is there already.
+        let handle = insist(|| journal.start(credits))?;
         let mut root = inode.data().tree.write();
         // Before the size on disk can be seen to grow.
         inode.data().sync_point.note(&handle, Change::Data);
@@ -242,7 +245,7 @@ fn grow_on_disk_to(inode: &Inode<Rext4>, end: impl Fn() -> i64) -> FsResult {
     }
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let handle = journal.start(Credits::new(credits::INODE))?;
+    let handle = insist(|| journal.start(Credits::new(credits::INODE)))?;
     let root = inode.data().tree.write();
     let end = end();
     if end > inode.data().disk_size() {

@@ -75,6 +75,7 @@ use crate::{
     extent::{self, Mapping, Spot, TreeError},
     group::{DelayedReserve, Groups, Rights, Wanted},
     journal::credits,
+    memory::insist,
     vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
     Rext4,
 };
@@ -333,7 +334,8 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
     let size = inode.super_block().data().layout.block_size();
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-        let handle = journal.start(credits::insert(depth))?;
+        // Without it the data is lost.
+        let handle = insist(|| journal.start(credits::insert(depth)))?;
         let mut blocks = inode.data().tree.write();
         let Blocks { root, delayed } = &mut *blocks;
         let tree = ReadTree::new(inode, root);
