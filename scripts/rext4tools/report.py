@@ -14,6 +14,14 @@ def _indent(text: str) -> str:
     return "".join(f"    | {line}\n" for line in text.rstrip().splitlines())
 
 
+def _excerpt(output: str) -> str:
+    """What of an output says why it failed: each case that did, with what came just before, or else the end."""
+    lines = output.rstrip().splitlines()
+    ends = [number + 1 for number, line in enumerate(lines) if "FAILED" in line] or [len(lines)]
+    chosen = sorted({number for end in ends[:4] for number in range(max(0, end - 12), end)})
+    return "\n".join(lines[number] for number in chosen)
+
+
 @dataclasses.dataclass
 class Report:
     """Counts of cases; a group of tests may stand for many cases."""
@@ -21,7 +29,7 @@ class Report:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    failures: list[str] = dataclasses.field(default_factory=list)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)  # by name, with an excerpt
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def add(
@@ -54,7 +62,7 @@ class Report:
             passed, failed, skipped = (int(outcome == each) for each in (PASS, FAIL, SKIP))
         if outcome == FAIL:
             failed = max(failed, 1)
-            self.failures.append(name)
+            self.failures[name] = _excerpt(output)
         self.passed += passed
         self.failed += failed
         self.skipped += skipped
@@ -71,6 +79,10 @@ class Report:
 
     def finish(self) -> int:
         """The last line, as promised to readers and programs; the exit status."""
+        # Once more, where it is found without going through all that came after.
+        for name, excerpt in self.failures.items():
+            print(f"{name}:")
+            sys.stdout.write(_indent(excerpt))
         if self.failures:
             print(f"failed: {' '.join(self.failures)}")
         skipped = f", {self.skipped} skipped" if self.skipped else ""
