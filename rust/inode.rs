@@ -253,7 +253,7 @@ impl InodeData {
     }
 
     /// Whether somebody may have stored something behind the end of the file.
-    fn has_stores(&self) -> bool {
+    pub(crate) fn has_stores(&self) -> bool {
         self.stores.load(Ordering::Relaxed)
     }
 

@@ -9,7 +9,8 @@
 //! | has to take privileges away | exclusive |
 //!
 //! One that goes beyond the end holds the lock until it is complete, unless it is asynchronous, of whole
-//! blocks, and begins where the file or the one before it ends: see [`direct_io::append`].
+//! blocks, and begins where the file or the one before it ends: see [`direct_io::append`]. If it begins in a page
+//! that others may store to through a mapping, it goes through the page cache.
 //!
 //! Besides, it claims the blocks that are not written yet: who covers a part of such a block is alone
 //! in it. See [`super::claim`].
@@ -32,7 +33,7 @@ use crate::{
     },
     Rext4,
 };
-use kernel::{error::code, prelude::*};
+use kernel::{error::code, page::PAGE_SIZE, prelude::*};
 
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
@@ -40,6 +41,10 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     };
     let inode = request.inode();
+    if meets_stores(request, bytes) {
+        drop(lock);
+        return through_the_page_cache(request, memory);
+    }
     let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     let mut appends = false;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
@@ -154,6 +159,18 @@ fn prepare<'a>(
 /// Whether a write of `bytes` bytes goes beyond the end of the file.
 fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
+}
+
+/// Whether the write is one beyond the end of the file that begins in the page which holds the end, and somebody may
+/// store to that page. A store makes all blocks of the page dirty, and if it comes while the write is under way, those
+/// behind the old end are written back over it.
+fn meets_stores(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
+    let inode = request.inode();
+    let page = PAGE_SIZE as i64;
+    inode.data().has_stores()
+        && grows(request, bytes)
+        && inode.size() % page != 0
+        && request.position() / page <= inode.size() / page
 }
 
 /// Whether iomap would fill the rest of the last block with zeros, as it does at the end of the file. In a

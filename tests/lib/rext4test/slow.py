@@ -7,7 +7,7 @@ import re
 
 from .base import check
 from .filesystem import Filesystem
-from .mapper import linear, sectors
+from .mapper import SECTOR, linear, sectors
 
 
 def slowly(device: str, quick: list[tuple[int, int]], delay: int) -> list[str]:
@@ -28,4 +28,5 @@ def journal_places(filesystem: Filesystem) -> list[tuple[int, int]]:
     """Where the journal is, in sectors: starts and ends, in order."""
     extents = re.findall(r"(\d+) -\s*(\d+)\s+\d+\s*$", filesystem.dump("dump_extents <8>"), re.MULTILINE)
     check(extents, "the journal has no blocks")
-    return sorted((int(first) * 8, (int(last) + 1) * 8) for first, last in extents)
+    in_block = int(filesystem.super_block()["Block size"]) // SECTOR
+    return sorted((int(first) * in_block, (int(last) + 1) * in_block) for first, last in extents)
