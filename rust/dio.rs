@@ -77,6 +77,12 @@ impl DirectIo for Rext4 {
             .map_err(|e| Filesystem::errno(inode, "direct read", e))
     }
 
+    fn is_durable(inode: &Inode<Self>, end: i64) -> bool {
+        let journal = inode.super_block().data().journal.get();
+        end <= inode.data().disk_size()
+            && journal.is_some_and(|journal| inode.data().sync_point.is_reached(journal))
+    }
+
     fn map_write(
         inode: &Inode<Self>,
         block: u64,

@@ -45,6 +45,7 @@ static const int REXT4_IOCB_APPEND = (__force int)IOCB_APPEND;
 static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
 static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;
 static const unsigned int REXT4_I_CTIME_QUERIED = I_CTIME_QUERIED;
+static const unsigned int REXT4_IOMAP_F_DIRTY = IOMAP_F_DIRTY;
 static const unsigned int REXT4_IOMAP_ZERO = IOMAP_ZERO;
 static const unsigned int REXT4_IOMAP_WRITE = IOMAP_WRITE;
 static const unsigned int REXT4_IOMAP_FAULT = IOMAP_FAULT;

@@ -50,6 +50,11 @@ pub(crate) fn map_read(inode: &Inode<Rext4>, block: u64, max: u32) -> FsResult<R
 
 /// Where a block and up to `max - 1` after it are to be written to. Allocates them if need be.
 ///
+/// Written blocks are given one by one. The kernel's direct I/O by blocks takes the memory in portions, and if
+/// that fails in the middle of what it was given here (the task is being killed, or the memory is a device's), it
+/// writes zeros to the rest of that, and fails then: over written blocks these would take the place of data. New
+/// ones stay new.
+///
 /// The inode's lock is held, exclusively if the blocks are beyond the end of the file.
 pub(crate) fn map_write(
     inode: &Inode<Rext4>,
@@ -59,10 +64,10 @@ pub(crate) fn map_write(
 ) -> FsResult<WriteMapping> {
     let block = logical(block)?;
     let found = map::find(inode, block)?;
-    if let Found::Written { start, len } = found {
+    if let Found::Written { start, .. } = found {
         return Ok(WriteMapping::Written {
             block: start.0,
-            len: len.min(max),
+            len: 1,
         });
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
@@ -90,9 +95,9 @@ pub(crate) fn map_write(
         found => found,
     };
     Ok(match found {
-        Found::Written { start, len } => WriteMapping::Written {
+        Found::Written { start, .. } => WriteMapping::Written {
             block: start.0,
-            len: len.min(max),
+            len: 1,
         },
         Found::Unwritten { start, len } => WriteMapping::Unwritten {
             block: start.0,

@@ -56,17 +56,15 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     let is_plain = claim.is_none()
         && !grows(request, bytes)
-        && !request.is_dsync()
         && direct_io::is_aligned(request, memory)
         && !clears_behind(request, bytes);
     if !is_plain {
-        // The kernel's direct I/O by blocks writes zeros in place of memory that is not there, and fails
-        // then: over written blocks these would take the place of data.
+        // Memory that is not there is found out before anything is done.
         memory.fault_in(memory.len())?;
     }
     request.modified()?;
     if is_plain {
-        // All of it is over written blocks.
+        // All of it is over written blocks. What is to be durable is when this has ended.
         return match direct_io::transfer(request, memory) {
             Err(e) if e == direct_io::must_go_through_cache() => {
                 drop(lock);
@@ -161,16 +159,16 @@ fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
 }
 
-/// Whether the write is one beyond the end of the file that begins in the page which holds the end, and somebody may
-/// store to that page. A store makes all blocks of the page dirty, and if it comes while the write is under way, those
-/// behind the old end are written back over it.
+/// Whether the write goes beyond the end of the file in a page that has something of the file before that, or will
+/// have when others at the end are done, and somebody may store to that page. A store makes all blocks of the page
+/// dirty, and if it comes while the write is under way, those behind the old end are written back over it.
 fn meets_stores(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     let inode = request.inode();
     let page = PAGE_SIZE as i64;
+    let (start, end) = (request.position(), inode.size());
     inode.data().has_stores()
         && grows(request, bytes)
-        && inode.size() % page != 0
-        && request.position() / page <= inode.size() / page
+        && (start % page != 0 || (start < end && end % page != 0))
 }
 
 /// Whether iomap would fill the rest of the last block with zeros, as it does at the end of the file. In a

@@ -61,6 +61,11 @@ impl SyncPoint {
         Tid::from_raw(tid.load(Relaxed))
     }
 
+    /// Whether data can be read back without a commit: all that it takes is on disk.
+    pub(crate) fn is_reached(&self, journal: &Journal) -> bool {
+        journal.is_committed(self.tid(true))
+    }
+
     /// Makes the inode's changes durable, and all data that the device had acknowledged before.
     ///
     /// With `data_only` as for `fdatasync`. See [`Journal::commit_and_flush`] for errors.

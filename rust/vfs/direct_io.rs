@@ -120,6 +120,10 @@ pub trait DirectIo: FileSystem {
     /// Where block `block` of the file and up to `max - 1` after it are.
     fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping>;
 
+    /// Whether all that it takes to read the bytes of a file up to `end` back is on disk, if they are in written
+    /// blocks.
+    fn is_durable(inode: &Inode<Self>, end: i64) -> bool;
+
     /// Where block `block` of the file and up to `max - 1` after it are to be written.
     ///
     /// `io_end` is the request's own; it has to be there when `Unwritten` is returned.

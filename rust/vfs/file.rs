@@ -374,7 +374,7 @@ impl IovIter<'_> {
     }
 
     /// Brings the memory in that the next `bytes` are read from. It may be gone again when it is
-    /// used, but that takes somebody who unmaps it meanwhile.
+    /// used, and direct I/O can't use all that can be read.
     ///
     /// # Errors
     ///

@@ -59,7 +59,14 @@ impl<T: DirectIo> Table<T> {
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.
-        unsafe { answer(inode, out, find) }
+        let result = unsafe { answer(inode, out, find) };
+        // SAFETY: as above.
+        let (inode, out) = unsafe { (Inode::<T>::from_raw(inode), &mut *out) };
+        if flags & bindings::REXT4_IOMAP_WRITE != 0 && !T::is_durable(inode, offset + len) {
+            // To be durable it takes `fsync`, and not just a write that goes past the device's cache.
+            out.flags |= bindings::REXT4_IOMAP_F_DIRTY as u16;
+        }
+        result
     }
 }
 
@@ -76,7 +83,7 @@ pub(crate) fn is_aligned<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'
 ///
 /// Pages of the range are written back before, and dropped if it is a write: who writes holds the
 /// inode's lock, so that no block becomes unwritten before this has counted itself as direct I/O. It takes no lock.
-/// The request [is aligned](is_aligned). A write does not end within a block at the end of the file, whose rest
+/// The request [is aligned](is_aligned). One that is to be durable is so when it is complete. A write does not end within a block at the end of the file, whose rest
 /// would be filled with zeros.
 ///
 /// # Errors
