@@ -141,6 +141,12 @@ pub(crate) struct InodeData {
     /// inode or in the block, for reading while they are looked at.
     #[pin]
     pub(crate) xattr_block: RwSemaphore<Option<PhysicalBlock>>,
+    /// What of the inode on disk are fields behind its first 128 bytes, in bytes. Changed with
+    /// [`Self::xattr_block`] held for writing.
+    extra_size: AtomicU32,
+    /// Whether more room for them was wanted and not to be had. Changed like it.
+    no_more_room: AtomicBool,
+    /// Set when the inode gets room for a time of creation, too.
     birth_seconds: AtomicI64,
     /// `u32::MAX` if the inode has no time of creation.
     birth_nanoseconds: AtomicU32,
@@ -170,6 +176,8 @@ impl InodeData {
             flags: AtomicU32::new(0),
             kind: AtomicU8::new(0),
             xattr_block <- new_rw_semaphore!(None, c"rext4_xattrs"),
+            extra_size: AtomicU32::new(0),
+            no_more_room: AtomicBool::new(false),
             birth_seconds: AtomicI64::new(0),
             birth_nanoseconds: AtomicU32::new(u32::MAX),
         }? Error)
@@ -200,6 +208,35 @@ impl InodeData {
                 nanoseconds,
             )),
         }
+    }
+
+    /// Notes the time of creation that the inode has on disk.
+    pub(crate) fn note_birth(&self, birth: Option<format::Timestamp>) {
+        if let Some(birth) = birth {
+            self.birth_seconds.store(birth.seconds, Ordering::Relaxed);
+            self.birth_nanoseconds
+                .store(birth.nanoseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// How many bytes behind its first 128 the inode on disk has for fields.
+    pub(crate) fn extra_size(&self) -> u32 {
+        self.extra_size.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many that are.
+    pub(crate) fn note_extra_size(&self, bytes: u32) {
+        self.extra_size.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the inode has less room for fields than it should, and can't have more.
+    pub(crate) fn has_no_more_room(&self) -> bool {
+        self.no_more_room.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it is so.
+    pub(crate) fn note_no_more_room(&self, so: bool) {
+        self.no_more_room.store(so, Ordering::Relaxed);
     }
 
     /// The size in bytes that the disk has or gets with the running transaction.

@@ -56,7 +56,7 @@ use crate::{
     },
     Rext4,
 };
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use counters::Counters;
 use kernel::{
     error::code,
@@ -121,6 +121,8 @@ pub(crate) struct Filesystem {
     options: SpinLock<Options>,
     /// The same as in `options`, for the read path.
     dioread_nolock: AtomicBool,
+    /// What inodes should have for fields behind the first 128 bytes.
+    wanted_extra_size: AtomicU32,
     /// What the super block says about `errors=`.
     default_on_damage: OnDamage,
     /// Set once damage was found and nothing may be written any more.
@@ -138,6 +140,8 @@ pub(crate) struct Filesystem {
     resizing: Mutex<()>,
     /// When it was last said that unaligned direct writes wait.
     pub(crate) unaligned_warning: DailyWarning,
+    /// When it was last said that an inode has no room for its fields.
+    pub(crate) room_warning: DailyWarning,
     /// The last inode that was warned of.
     warned: AtomicU64,
     /// Blocks that can't hold data.
@@ -163,6 +167,11 @@ impl Filesystem {
         self.dioread_nolock.load(Ordering::Relaxed)
     }
 
+    /// How many bytes behind its first 128 an inode should have for fields.
+    pub(crate) fn wanted_extra_size(&self) -> u32 {
+        self.wanted_extra_size.load(Ordering::Relaxed)
+    }
+
     /// What to do when damage is found: as mounted, or as the super block says.
     pub(crate) fn on_damage(&self) -> OnDamage {
         self.options().errors.unwrap_or(self.default_on_damage)
@@ -172,6 +181,8 @@ impl Filesystem {
         *self.options.lock() = options;
         self.dioread_nolock
             .store(options.dioread_nolock, Ordering::Relaxed);
+        self.wanted_extra_size
+            .store(options.wanted_extra_size(&self.layout), Ordering::Relaxed);
         if let Some(groups) = self.groups.as_ref() {
             self.set_discard(groups, options.discard && !self.is_down());
         }

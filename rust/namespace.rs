@@ -37,6 +37,7 @@ use crate::{
         namespace::{Creation, Directory, NameSpace, Rename, RenameKind},
         new_inode::NewInode,
     },
+    xattr::room,
     Rext4,
 };
 use kernel::{error::Error, prelude::*};
@@ -132,6 +133,7 @@ fn depth(dir: &Inode<Rext4>) -> FsResult<u16> {
 
 /// Writes an inode whose links or times have changed. Needs credits for one block.
 fn store(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+    room::make_within(inode, handle)?;
     let root = inode.data().tree.read();
     store::store(inode, handle, &root)?;
     // Of a directory, what is in it is data.

@@ -4,13 +4,15 @@
 //!
 //! An inode has them in two places: behind its own fields in the inode table, and in a block,
 //! which inodes with the same attributes may share. The former is looked at first. The format is
-//! in [`crate::disk::xattr`], ACLs are in [`acl`], changes in [`mod@change`] and [`release`].
+//! in [`crate::disk::xattr`], ACLs are in [`acl`], changes in [`mod@change`] and [`release`], and in [`room`]
+//! how they make room for the inode's fields.
 //!
 //! Both places of an inode are covered by [`InodeData::xattr_block`](inode::InodeData::xattr_block).
 
 mod acl;
 mod change;
 mod release;
+pub(crate) mod room;
 // What `kunit_tests` makes is not safe code.
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]

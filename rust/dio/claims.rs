@@ -254,7 +254,7 @@ impl DailyWarning {
     }
 
     /// Whether a warning is due at this time, in seconds. If so, it is counted as given.
-    fn is_due(&self, now: i64) -> bool {
+    pub(crate) fn is_due(&self, now: i64) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         (last == Self::NEVER || now - last >= DAY)
             && self

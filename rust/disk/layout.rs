@@ -68,8 +68,10 @@ pub struct Layout {
     pub(super) inodes_count: u32,
     pub(super) first_inode: u32,
     pub(super) inode_size: u16,
-    /// What new inodes have behind the first 128 bytes before their attributes.
+    /// What inodes should have behind the first 128 bytes before their attributes.
     pub(super) inode_extra_size: u16,
+    /// What they should have at least.
+    pub(super) inode_min_extra_size: u16,
     pub(super) descriptor_size: u16,
     pub(super) group_count: u32,
     /// The first block of descriptors that lies in the groups it describes. Without `meta_bg`
@@ -204,10 +206,16 @@ impl Layout {
         self.inode_size as u32
     }
 
-    /// What a new inode keeps for fields behind the first 128 bytes, in bytes: what
-    /// `s_want_extra_isize` asks for, if it is more than is known; zero if inodes have no room.
+    /// What an inode should keep for fields behind the first 128 bytes, in bytes: what
+    /// `s_want_extra_isize` asks for, if it is more than is known; zero if inodes have no room. New
+    /// ones do.
     pub const fn inode_extra_size(&self) -> u32 {
         self.inode_extra_size as u32
+    }
+
+    /// The same for an inode that has no room for so much: what `s_min_extra_isize` asks for, or zero.
+    pub const fn inode_min_extra_size(&self) -> u32 {
+        self.inode_min_extra_size as u32
     }
 
     /// The number of inodes that a block of the inode table holds.

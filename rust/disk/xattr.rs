@@ -4,10 +4,12 @@
 //!
 //! Both are a header, entries from the front, four zero bytes, and values from the back. An entry
 //! has 16 bytes and the name, rounded up to 4. Where a value lies is counted from the start of the
-//! block, or in an inode from the first entry. This file reads them, `edit` writes them. Source:
+//! block, or in an inode from the first entry. This file reads them, `edit` writes them, `grow` has those
+//! in an inode do with less room. Source:
 //! `Documentation/filesystems/ext4/attributes.rst`.
 
 mod edit;
+mod grow;
 
 use super::checksum::FsSeed;
 use super::error::ChecksumMismatch;
@@ -18,6 +20,7 @@ use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub use edit::{compose_block, compose_in_inode, Change, ComposeError};
+pub use grow::{fits, shrink, GrowError};
 
 /// What both headers begin with.
 const MAGIC: u32 = 0xea02_0000;

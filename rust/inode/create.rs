@@ -142,9 +142,7 @@ fn fill(
 
     data.kind.store(holds as u8, Ordering::Relaxed);
     data.flags.store(flags.0, Ordering::Relaxed);
-    data.birth_seconds.store(birth.seconds, Ordering::Relaxed);
-    data.birth_nanoseconds
-        .store(birth.nanoseconds, Ordering::Relaxed);
+    data.note_birth(Some(store::to_disk(birth)));
     let root = {
         let mut root = data.tree.write();
         root.root = area;
@@ -169,6 +167,7 @@ fn store_new(
 ) -> FsResult {
     let sb = inode.super_block();
     let layout = &sb.data().layout;
+    let wanted = sb.data().wanted_extra_size();
     let (buffer, place) = load::own_table_block(inode)?;
     let start = place.offset as usize;
     let end = start + layout.inode_size() as usize;
@@ -176,7 +175,9 @@ fn store_new(
     handle.write(&buffer)?.edit(|block| -> FsResult {
         let bytes = block.get_mut(start..end).unwrap_or_default();
         let mut raw = format::Inode::create(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
-        raw.keep_for_fields(layout.inode_extra_size());
+        if raw.set_extra_size(wanted) {
+            inode.data().note_extra_size(wanted);
+        }
         raw.set_generation(inode.generation());
         raw.set_flags(flags);
         if let Some(birth) = birth {

@@ -19,6 +19,7 @@ use crate::{
         inode::{ExclusiveLock, Inode},
         jbd2::Credits,
     },
+    xattr::room,
     Rext4,
 };
 use core::sync::atomic::Ordering;
@@ -158,7 +159,13 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         let _alone = Alone::new(inode, lock);
         inode.write_back(0, i64::MAX)?;
     }
-    let handle = journal.start(Credits::new(credits::INODE))?;
+    let own = Credits::new(credits::INODE);
+    let handle = if old_project == wanted.project {
+        journal.start(own)?
+    } else {
+        // Inodes of old have no room for it.
+        room::start(inode, journal, own)?
+    };
     if inode.is_sync() {
         handle.set_sync();
     }

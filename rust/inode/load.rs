@@ -165,11 +165,9 @@ fn take(raw: &format::Inode<&[u8]>, data: &InodeData, sb: &SuperBlock<Rext4>) ->
     data.kind.store(kind as u8, Ordering::Relaxed);
     data.flags.store(flags.0, Ordering::Relaxed);
     data.disk_size.store(size as i64, Ordering::Relaxed);
-    if let Some(birth) = raw.crtime() {
-        data.birth_seconds.store(birth.seconds, Ordering::Relaxed);
-        data.birth_nanoseconds
-            .store(birth.nanoseconds, Ordering::Relaxed);
-    }
+    // An inode is not larger than a block.
+    data.note_extra_size(raw.extra_size() as u32);
+    data.note_birth(raw.crtime());
     Ok(Common {
         mode: raw.mode(),
         uid: raw.uid(),

@@ -12,6 +12,7 @@ use crate::{
         jbd2::{Credits, Handle},
         stat::Timestamp,
     },
+    xattr::room,
     Rext4,
 };
 use core::sync::atomic::Ordering;
@@ -24,7 +25,7 @@ pub(crate) fn write_inode(inode: &Inode<Rext4>, wait: bool) -> FsResult {
     let Some(journal) = fs.journal_for_writing(inode.super_block())? else {
         return Ok(());
     };
-    let handle = journal.start(Credits::new(credits::INODE))?;
+    let handle = room::start(inode, journal, Credits::new(credits::INODE))?;
     let root = inode.data().tree.read();
     store(inode, &handle, &root)?;
     drop(root);

@@ -58,7 +58,7 @@ const FREE_BLOCK: u32 = GROUP;
 /// the inode.
 pub(crate) const RELEASE_XATTRS: Credits = Credits::new(1 + FREE_BLOCK + INODE).with_revokes(1);
 
-/// Changing one attribute.
+/// Changing one attribute, or moving some from the inode to the block.
 ///
 /// At worst it is in a block that others use, or used a moment ago: that is given up, and a new one
 /// is allocated and filled. Beside that there are the inode, which holds the attributes that are

@@ -45,7 +45,7 @@ use crate::{
     },
     Rext4,
 };
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::{
     error::{code, Error},
     new_mutex, new_spinlock,
@@ -292,6 +292,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     }
     let defaults = primary.with(Defaults::of)?;
     let options = asked.over(sb, &defaults)?;
+    options.check(sb.id(), &layout)?;
     let device_blocks = sb.device().bytes() >> layout.block_size().bits();
     if layout.blocks_count() > device_blocks {
         pr_err!(
@@ -325,6 +326,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     // As C ext4 makes it: both halves of the UUID, one over the other.
     let id = word(0) ^ word(8);
     let nolock = options.dioread_nolock;
+    let extra_size = options.wanted_extra_size(&layout);
     let fs = KBox::try_pin_init(
         try_pin_init!(Filesystem {
             layout: Arc::new(layout, GFP_KERNEL)?,
@@ -346,6 +348,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             descriptor_checksum: superblock.descriptor_checksum,
             options <- new_spinlock!(options, "rext4_options"),
             dioread_nolock: AtomicBool::new(nolock),
+            wanted_extra_size: AtomicU32::new(extra_size),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),
             down: AtomicBool::new(false),
@@ -354,6 +357,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             shared_xattrs <- new_mutex!((), "rext4_shared_xattrs"),
             resizing <- new_mutex!((), "rext4_resizing"),
             unaligned_warning: DailyWarning::new(),
+            room_warning: DailyWarning::new(),
             warned: AtomicU64::new(0),
             overhead: AtomicU64::new(0),
             mount_point: SetOnce::new(),
@@ -764,6 +768,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
         return Err(FsError::Kernel(code::EINVAL));
     }
+    options.check(sb.id(), &fs.layout)?;
     if fs.is_down() && read_only != sb.is_read_only() {
         return Err(FsError::Kernel(code::EROFS));
     }

@@ -7,10 +7,12 @@
 //! options that lost their meaning, or it is refused with the reason. None is silently unknown.
 
 use crate::{
+    disk::{inode::BASE_SIZE, layout::Layout},
+    error::{FsError, FsResult},
     vfs::{fs_context::Refused, super_block::SuperBlock},
     Rext4,
 };
-use kernel::{prelude::*, seq_file::SeqFile, seq_print};
+use kernel::{error::code, prelude::*, seq_file::SeqFile, seq_print};
 
 /// What to do when damage is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,9 @@ pub(crate) struct Options {
     /// `init_itable=`: after a part of an inode table was zeroed, so many times as long as that took
     /// nothing is done; `None` if they are not zeroed.
     pub(crate) init_itable: Option<u32>,
+    /// `debug_want_extra_isize=`: what inodes should have for fields behind the first 128 bytes, if not
+    /// what the super block asks for. Not zero.
+    pub(crate) want_extra_isize: Option<u32>,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
@@ -146,10 +151,6 @@ const REFUSED: &[(&str, &CStr)] = &[
     ("test_dummy_encryption", c"encryption is not supported"),
     ("inlinecrypt", c"encryption is not supported"),
     (
-        "debug_want_extra_isize",
-        c"the super block says how large new inodes are",
-    ),
-    (
         "max_dir_size_kb",
         c"the size of directories can't be limited",
     ),
@@ -192,9 +193,34 @@ impl Options {
         noload: false,
         discard: false,
         init_itable: Some(INIT_ITABLE),
+        want_extra_isize: None,
         reserved_uid: 0,
         reserved_gid: 0,
     };
+
+    /// What inodes should have for fields behind the first 128 bytes.
+    pub(super) fn wanted_extra_size(&self, layout: &Layout) -> u32 {
+        self.want_extra_isize.unwrap_or(layout.inode_extra_size())
+    }
+
+    /// Refuses, with a message, what does not fit the file system.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(super) fn check(&self, id: &CStr, layout: &Layout) -> FsResult {
+        let most = layout.inode_size() - BASE_SIZE as u32;
+        if self.wanted_extra_size(layout) <= most {
+            return Ok(());
+        }
+        pr_err!(
+            "({}): error: debug_want_extra_isize can be {} at most, which is what inodes have behind \
+             their first 128 bytes\n",
+            id,
+            most
+        );
+        Err(FsError::Kernel(code::EINVAL))
+    }
 
     /// Takes words like `key` and `key=value` with a separator between them.
     pub(super) fn parse_words(
@@ -272,6 +298,16 @@ impl Options {
             ("init_itable", None) => self.init_itable = Some(INIT_ITABLE),
             ("init_itable", value) => self.init_itable = Some(number(value)?),
             ("noinit_itable", None) => self.init_itable = None,
+            ("debug_want_extra_isize", value) => {
+                let size = number(value)?;
+                if size < 4 || size % 2 != 0 {
+                    return Err(Refused::Because(
+                        c"wants an even number of bytes, at least 4",
+                    ));
+                }
+                // Attributes begin at a multiple of 4.
+                self.want_extra_isize = Some(size & !3);
+            }
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
             ("debug" | "nodebug", None) => {}
@@ -338,6 +374,10 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     }
     let numbers = [
         ("commit", options.commit_seconds),
+        (
+            "debug_want_extra_isize",
+            options.want_extra_isize.unwrap_or(0),
+        ),
         ("resuid", options.reserved_uid),
         ("resgid", options.reserved_gid),
     ];

@@ -68,6 +68,7 @@ pub(crate) fn set_acl(
         };
         inode.set_mode(lock, mode);
         inode.note_change();
+        super::room::make_within(inode, handle)?;
         super::change::store_fields(inode, handle)
     })
 }

@@ -99,7 +99,8 @@ pub(super) fn change_within(
 ) -> FsResult<Outcome> {
     let fs = inode.super_block().data();
     let mut place = inode.data().xattr_block.write();
-    let area = area_of(inode, handle)?;
+    use_area(inode, handle)?;
+    let area = area(inode)?;
     let in_inode = Xattrs::in_inode(&area).map_err(Corrupt::from)?;
     let buffer = read_block(inode, *place)?;
     let block = buffer.as_ref().map(bytes_of).transpose()?;
@@ -126,7 +127,8 @@ pub(super) fn change_within(
         fs.note_feature(handle, Feature::EXT_ATTR)?;
     }
     if let Some(new) = &new_block {
-        replace_block(inode, handle, &mut place, buffer, new)?;
+        let bytes = (new.count != 0).then_some(&*new.bytes);
+        replace_block(inode, handle, &mut place, buffer, bytes)?;
     }
     store::edit(inode, handle, |raw| {
         let area = raw.xattr_area_mut().unwrap_or_default();
@@ -136,6 +138,7 @@ pub(super) fn change_within(
         raw.set_xattr_block(*place);
     })?;
     inode.note_change();
+    inode.data().note_no_more_room(false);
     store_fields(inode, handle)?;
     Ok(Outcome::Changed)
 }
@@ -221,22 +224,27 @@ pub(super) fn store_fields(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResul
     Ok(())
 }
 
-fn copy(from: &[u8], to: &mut [u8]) {
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
     }
 }
 
-/// The bytes of the inode that hold attributes, or can; none if it is too small for that.
-fn area_of(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult<KVec<u8>> {
-    let corrupt = |e: format::InodeError| FsError::Corrupt(e.into());
-    let has_fields = inode::with_raw(inode, |bytes| {
-        format::Inode::from_bytes(bytes).map(|raw| raw.extra_size() != 0)
-    })?;
-    if !has_fields.map_err(corrupt)? {
-        // Made by a file system that knew of no fields behind the first 128 bytes.
-        store::edit(inode, handle, |raw| raw.use_extra_space())?;
+/// Has an inode that was made by a file system that knew of no fields behind the first 128 bytes use
+/// these, as far as it has them.
+fn use_area(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+    let wanted = inode.super_block().data().wanted_extra_size();
+    if inode.data().extra_size() == 0
+        && store::edit(inode, handle, |raw| raw.set_extra_size(wanted))?
+    {
+        inode.data().note_extra_size(wanted);
     }
+    Ok(())
+}
+
+/// The bytes of the inode that hold attributes, or can; none if it is too small for that, or does not
+/// use them.
+pub(super) fn area(inode: &Inode<Rext4>) -> FsResult<KVec<u8>> {
     // Allocated first: under the byte lock nothing can be.
     let size = inode.super_block().data().layout.inode_size();
     let mut area = KVec::with_capacity(size as usize, GFP_KERNEL)?;
@@ -247,12 +255,12 @@ fn area_of(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult<KVec<u8>> {
         }
         Ok(())
     })?
-    .map_err(corrupt)?;
+    .map_err(|e: format::InodeError| FsError::Corrupt(e.into()))?;
     Ok(area)
 }
 
 /// A copy of a block.
-fn bytes_of(buffer: &Buffer) -> FsResult<KVec<u8>> {
+pub(super) fn bytes_of(buffer: &Buffer) -> FsResult<KVec<u8>> {
     let mut block = KVec::from_elem(0, buffer.size(), GFP_KERNEL)?;
     buffer.with(|bytes| copy(bytes, &mut block));
     Ok(block)
@@ -279,24 +287,26 @@ fn compose(
     }
 }
 
-/// Has the inode's block hold what is in `new`, or the inode have no block if that is nothing.
-fn replace_block(
+/// Has the inode's block hold `new`, or the inode have no block if that is nothing. Needs
+/// [`credits::CHANGE_XATTR`], but for those for the inode, which the caller stores.
+///
+/// # Errors
+///
+/// `ENOSPC`, with nothing changed; damage, errors of the journal.
+pub(super) fn replace_block(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     place: &mut Option<PhysicalBlock>,
     old: Option<Buffer>,
-    new: &Composed,
+    new: Option<&[u8]>,
 ) -> FsResult {
-    if let Some(old) = &old {
+    if let (Some(old), Some(new)) = (&old, new) {
         let users = old.with(disk::block_references).map_err(Corrupt::from)?;
-        if users == 1 && new.count != 0 {
+        if users == 1 {
             return write_block(inode, handle, old, new);
         }
     }
-    let made = match new.count {
-        0 => None,
-        _ => Some(make_block(inode, handle, new)?),
-    };
+    let made = new.map(|new| make_block(inode, handle, new)).transpose()?;
     if let Some(old) = old {
         drop_user(inode, handle, old)?;
     }
@@ -305,11 +315,7 @@ fn replace_block(
 }
 
 /// Allocates a block and fills it.
-fn make_block(
-    inode: &Inode<Rext4>,
-    handle: &Handle<'_>,
-    new: &Composed,
-) -> FsResult<PhysicalBlock> {
+fn make_block(inode: &Inode<Rext4>, handle: &Handle<'_>, new: &[u8]) -> FsResult<PhysicalBlock> {
     let sb = inode.super_block();
     let fs = sb.data();
     let size = fs.layout.block_size().bytes();
@@ -328,18 +334,13 @@ fn make_block(
     Ok(run.start)
 }
 
-fn write_block(
-    inode: &Inode<Rext4>,
-    handle: &Handle<'_>,
-    buffer: &Buffer,
-    new: &Composed,
-) -> FsResult {
+fn write_block(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: &Buffer, new: &[u8]) -> FsResult {
     let seed = inode.super_block().data().seed;
     let at = PhysicalBlock(buffer.block());
     handle
         .write(buffer)?
         .edit(|bytes| {
-            copy(&new.bytes, bytes);
+            copy(new, bytes);
             seed.map_or(Ok(()), |seed| disk::update_checksum(bytes, at, seed))
         })?
         .map_err(|e| FsError::Corrupt(e.into()))

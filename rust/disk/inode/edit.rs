@@ -24,35 +24,26 @@ impl<'a> Inode<&'a mut [u8]> {
     pub fn create(bytes: &'a mut [u8]) -> Result<Self, InodeError> {
         bytes.fill(0);
         let mut inode = Self::from_bytes(bytes)?;
-        inode.use_extra_space();
+        inode.set_extra_size(EXTRA_SIZE as u32);
         Ok(inode)
     }
 }
 
 impl<B: SplitByteSliceMut> Inode<B> {
-    /// Makes room for all known fields in an inode that is large enough and has none of them yet.
+    /// Has the fields behind the first 128 bytes take `size` bytes, and says whether the inode can: the
+    /// size is a multiple of 4, not zero, and the inode is large enough.
     ///
-    /// Their bytes, and the first that would be taken for an extended attribute, become zero.
-    /// An inode that has some but not all of the known fields is left as it is: behind them lie
-    /// its extended attributes.
-    pub fn use_extra_space(&mut self) {
-        if self.extra_size != 0 || self.extra.len() < EXTRA_SIZE {
-            return;
-        }
-        self.extra.fill(0);
-        self.extra_size = EXTRA_SIZE;
-        self.set_field(ExtraField::EXTRA_ISIZE, &(EXTRA_SIZE as u16).to_le_bytes());
-    }
-
-    /// Keeps `size` bytes, a multiple of 4, for fields, if that is more than are known. Only for a new
-    /// inode: what lies behind the known fields are its attributes later.
-    pub fn keep_for_fields(&mut self, size: u32) {
+    /// New fields, and all that lies behind the fields, become zero: attributes have to be written anew.
+    pub fn set_extra_size(&mut self, size: u32) -> bool {
         let size = size as usize;
-        if size > self.extra_size && size <= self.extra.len() && size % 4 == 0 {
-            self.extra_size = size;
-            // An inode is not larger than a block.
-            self.set_field(ExtraField::EXTRA_ISIZE, &(size as u16).to_le_bytes());
+        if size == 0 || size > self.extra.len() || size % 4 != 0 {
+            return false;
         }
+        let kept = self.extra_size.min(size);
+        self.extra.get_mut(kept..).unwrap_or_default().fill(0);
+        self.extra_size = size;
+        // An inode is not larger than a block.
+        self.set_field(ExtraField::EXTRA_ISIZE, &(size as u16).to_le_bytes())
     }
 
     /// Makes the checksum that of the present content. `seed` is that of [`Inode::seed`].

@@ -114,6 +114,7 @@ impl Superblock {
             first_inode,
             inode_size,
             inode_extra_size: self.inode_extra_size(inode_size),
+            inode_min_extra_size: self.inode_min_extra_size(inode_size),
             descriptor_size,
             group_count,
             first_meta_group,
@@ -191,7 +192,7 @@ impl Superblock {
         Ok((size, first))
     }
 
-    /// What new inodes keep for fields behind the first 128 bytes. The sizes were checked.
+    /// What inodes should keep for fields behind the first 128 bytes. The sizes were checked.
     fn inode_extra_size(&self, inode_size: u16) -> u16 {
         if inode_size == OLD_INODE_SIZE {
             return 0;
@@ -203,6 +204,14 @@ impl Superblock {
         let asked = self.want_extra_isize.get().max(self.min_extra_isize.get());
         // Attributes begin at a multiple of 4.
         known.max(asked & !3)
+    }
+
+    /// What they should keep at least.
+    fn inode_min_extra_size(&self, inode_size: u16) -> u16 {
+        if inode_size == OLD_INODE_SIZE || !self.features().has(Feature::EXTRA_ISIZE) {
+            return 0;
+        }
+        self.min_extra_isize.get() & !3
     }
 
     fn checked_blocks_per_group(&self, size: BlockSize, cluster_bits: u32) -> Result<u32, Error> {

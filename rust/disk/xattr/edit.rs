@@ -49,8 +49,19 @@ struct Item<'a> {
 impl Item<'_> {
     /// The bytes that the value takes.
     const fn value_size(&self) -> usize {
-        self.value.len().next_multiple_of(ALIGN)
+        padded(self.value.len())
     }
+}
+
+/// The bytes that a value of `length` bytes takes.
+pub(super) const fn padded(length: usize) -> usize {
+    length.next_multiple_of(ALIGN)
+}
+
+/// Whether an attribute is kept when those beside it change. Nobody can ask for one without any name,
+/// and without a value it would be taken for the end.
+pub(super) fn is_kept(xattr: &Xattr<'_>) -> bool {
+    xattr.index.0 != 0 || !xattr.name.is_empty()
 }
 
 /// What blocks are sorted by.
@@ -59,6 +70,13 @@ fn sort_key(index: NameIndex, name: &[u8]) -> (u8, usize, &[u8]) {
 }
 
 impl<'a> Change<'a> {
+    /// None at all: what is there is written anew.
+    pub const NOTHING: Self = Self {
+        index: NameIndex(0),
+        name: b"",
+        value: None,
+    };
+
     fn is_of(&self, xattr: &Xattr<'_>) -> bool {
         xattr.index == self.index && xattr.name == self.name
     }
@@ -102,8 +120,7 @@ impl<'a> Change<'a> {
             if this.is_of(&xattr) {
                 return new;
             }
-            if xattr.index.0 == 0 && xattr.name.is_empty() {
-                // Nobody can ask for it, and without a value it would be taken for the end.
+            if !is_kept(&xattr) {
                 return None;
             }
             Some(Item {
@@ -182,7 +199,7 @@ fn write<'a>(
 }
 
 /// Copies `bytes` to a place that has room for them.
-fn copy(area: &mut [u8], at: usize, bytes: &[u8]) {
+pub(super) fn copy(area: &mut [u8], at: usize, bytes: &[u8]) {
     let room = area.get_mut(at..).unwrap_or_default();
     for (to, from) in room.iter_mut().zip(bytes) {
         *to = *from;

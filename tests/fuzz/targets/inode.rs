@@ -61,7 +61,12 @@ fuzz_target!(|data: &[u8]| {
     let Ok(mut inode) = Inode::from_bytes(&mut copy[..]) else {
         unreachable!("it was one before");
     };
-    inode.use_extra_space();
+    let wanted = inode.uid() % 256;
+    if inode.set_extra_size(wanted) {
+        assert_eq!(inode.extra_size(), wanted as usize);
+        let area = inode.xattr_area_mut().unwrap_or_default();
+        assert!(area.iter().all(|&byte| byte == 0));
+    }
     let time = Timestamp {
         seconds: i64::MIN,
         nanoseconds: u32::MAX,

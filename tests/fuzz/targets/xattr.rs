@@ -59,8 +59,46 @@ fn change(data: &[u8]) {
     }
 }
 
+/// The attributes of an inode that have to do with less room: none gets lost.
+fn shrink(data: &[u8]) {
+    let data = data.get(..data.len() & !3).unwrap_or_default();
+    let mut area = data.to_vec();
+    let Ok(Some(before)) = Xattrs::in_inode(data) else {
+        return;
+    };
+    let room = usize::from(data.last().copied().unwrap_or(0)) * 4;
+    if room > area.len() {
+        return;
+    }
+    let (mut block, mut scratch) = (vec![0; 1024], vec![0; area.len().max(1024)]);
+    let fits = xattr::fits(&area, room);
+    let Ok(moved) = xattr::shrink(&mut area, room, &mut block, &mut scratch) else {
+        return;
+    };
+    assert_eq!(fits, Ok(moved == 0));
+    assert!(area[room..].iter().all(|&byte| byte == 0));
+    let inside = Xattrs::in_inode(&area[..room]).expect("what was written is right");
+    let beyond = (moved > 0).then(|| Xattrs::in_block(&block).expect("what was written is right"));
+    for xattr in before.iter() {
+        if xattr.index == NameIndex(0) && xattr.name.is_empty() {
+            continue;
+        }
+        // The first one, if there are several.
+        let wanted = before
+            .find(xattr.index, xattr.name)
+            .map(|xattr| xattr.value);
+        let find = |xattrs: Option<Xattrs<'_>>| {
+            xattrs?
+                .find(xattr.index, xattr.name)
+                .map(|xattr| xattr.value == wanted.expect("it is there"))
+        };
+        assert_eq!(find(inside).or_else(|| find(beyond)), Some(true));
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     change(data);
+    shrink(data);
     read(Xattrs::in_inode(data), data.len());
     read(Xattrs::in_block(data).map(Some), data.len());
 

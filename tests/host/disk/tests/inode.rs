@@ -189,7 +189,6 @@ fn missing_fields() {
     bytes[128] = 8;
     bytes[136..].fill(0xee);
     let mut inode = Inode::from_bytes(&mut bytes[..]).unwrap();
-    inode.use_extra_space();
     assert_eq!(inode.extra_size(), 8);
     let time = Timestamp {
         seconds: 1 << 33,
@@ -210,10 +209,47 @@ fn missing_fields() {
     bytes[130..].fill(0xee);
     let mut inode = Inode::from_bytes(&mut bytes[..]).unwrap();
     assert_eq!(inode.xattr_area(), None);
-    inode.use_extra_space();
+    assert!(inode.set_extra_size(EXTRA_SIZE as u32));
     assert_eq!(inode.extra_size(), EXTRA_SIZE);
     assert_eq!(inode.project(), Some(0));
     assert!(inode.xattr_area().unwrap().iter().all(|&byte| byte == 0));
+}
+
+/// An inode whose fields get more room, or less, keeps those that it has; all behind them is zero.
+#[test]
+fn changed_extra_size() {
+    let time = Timestamp {
+        seconds: 1 << 33,
+        nanoseconds: 5,
+    };
+    for (size, is_right) in [
+        (0, false),
+        (2, false),
+        (33, false),
+        (132, false),
+        (u32::MAX, false),
+        (4, true),
+        (16, true),
+        (32, true),
+        (128, true),
+    ] {
+        let mut bytes = [0xee; 256];
+        // Up to the extra bits of the change time.
+        bytes[128..130].copy_from_slice(&[8, 0]);
+        let mut inode = Inode::from_bytes(&mut bytes[..]).unwrap();
+        inode.set_ctime(time);
+        let before = *inode.block_area();
+        assert_eq!(inode.set_extra_size(size), is_right);
+        let extra_size = if is_right { size as usize } else { 8 };
+        assert_eq!(inode.extra_size(), extra_size);
+        assert_eq!(inode.ctime() == time, extra_size >= 8);
+        assert_eq!(*inode.block_area(), before);
+        // What is written is read.
+        let inode = Inode::from_bytes(&bytes[..]).unwrap();
+        assert_eq!(inode.extra_size(), extra_size);
+        let behind = if is_right { extra_size.min(8) } else { 128 };
+        assert!(bytes[128 + behind.max(2)..].iter().all(|&byte| byte == 0));
+    }
 }
 
 #[test]

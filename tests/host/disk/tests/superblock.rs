@@ -70,6 +70,36 @@ fn the_sample_is_right() {
     assert_eq!(with, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81]);
 }
 
+/// What inodes should have for fields: at least what is known, unless they are too small.
+#[test]
+fn room_for_fields() {
+    // The sizes asked for, at least and otherwise; whether the feature is there; what follows.
+    for (min, want, has_feature, wanted) in [
+        (32, 32, true, (32, 32)),
+        (0, 0, true, (32, 0)),
+        (16, 28, true, (32, 16)),
+        (40, 96, true, (96, 40)),
+        (96, 40, true, (96, 96)),
+        (43, 127, true, (124, 40)),
+        (40, 96, false, (32, 0)),
+    ] {
+        let mut bytes = common::superblock();
+        common::put(&mut bytes, 0x15c, 2, min);
+        common::put(&mut bytes, 0x15e, 2, want);
+        if !has_feature {
+            common::put(&mut bytes, 0x64, 4, 0x042b);
+        }
+        let layout = open(&bytes).layout().unwrap();
+        let found = (layout.inode_extra_size(), layout.inode_min_extra_size());
+        assert_eq!(found, wanted, "{min} {want}");
+        common::put(&mut bytes, 0x58, 2, 128);
+        common::put(&mut bytes, 0x15c, 4, 0);
+        let layout = open(&bytes).layout().unwrap();
+        let found = (layout.inode_extra_size(), layout.inode_min_extra_size());
+        assert_eq!(found, (0, 0));
+    }
+}
+
 /// Each field that a geometry follows from, with a value that it must not have.
 #[test]
 fn damage() {
