@@ -7,6 +7,7 @@ import ctypes
 import os
 import random
 import stat
+import struct
 from pathlib import Path
 
 from .operations import Stream
@@ -38,6 +39,31 @@ def link_open_file(descriptor: int, name: Path | str) -> None:
 def unnamed(directory: Path | str) -> int:
     """A file without a name, open."""
     return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o640)
+
+
+def handle(path: Path) -> bytes:
+    """The handle of a file, as name_to_handle_at(2) gives it."""
+    buffer = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
+    mount = ctypes.c_int()
+    code = _libc.name_to_handle_at(_AT_FDCWD, os.fsencode(path), buffer, ctypes.byref(mount), 0)
+    _checked(code, "name_to_handle_at")
+    return buffer.raw
+
+
+def handle_of(number: int, generation: int = 0) -> bytes:
+    """A handle made up: of an inode with this number, and if it is not 0, with this generation."""
+    return struct.pack("IiII", 8, 1, number, generation) + bytes(120)
+
+
+def open_handle(top: Path, wanted: bytes) -> int:
+    """Open a file of a mounted file system by its handle."""
+    mount = os.open(top, os.O_RDONLY)
+    try:
+        descriptor = _libc.open_by_handle_at(mount, ctypes.create_string_buffer(wanted), os.O_RDONLY)
+        _checked(min(descriptor, 0), "open_by_handle_at")
+        return descriptor
+    finally:
+        os.close(mount)
 
 
 class Operations(Stream):
