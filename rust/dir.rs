@@ -37,7 +37,9 @@ mod split;
 #[allow(unsafe_code)]
 mod tests;
 
-pub(crate) use change::{check, is_empty, parent, parent_unlocked, remove, replace, set_parent};
+pub(crate) use change::{
+    entry, entry_again, is_empty, parent_entry, parent_unlocked, remove, replace, set_parent,
+};
 pub(crate) use grow::{add_block, make_first};
 pub(crate) use insert::insert;
-pub(crate) use lookup::lookup;
+pub(crate) use lookup::{lookup, Found};

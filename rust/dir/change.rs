@@ -7,7 +7,7 @@
 
 use super::{
     block::{corrupt, Blocks, ROOT},
-    lookup::{find, Found},
+    lookup::{find, find_in, find_unkillable, Found},
 };
 use crate::{
     disk::{
@@ -23,59 +23,81 @@ use crate::{
 };
 use kernel::error::code;
 
-/// Finds `name`, which the VFS knows to stand for `expected`.
-fn find_known(blocks: &Blocks<'_>, name: &[u8], expected: InodeNumber) -> FsResult<LogicalBlock> {
-    let Found { block, inode } = find(blocks, name)?.ok_or(FsError::Kernel(code::ENOENT))?;
-    if inode != expected {
-        return Err(corrupt(block, DirectoryProblem::Inode(inode)));
+/// The entry `name`, which the VFS knows to stand for `expected`. It is looked for before anything is
+/// changed; [`remove`] and [`replace`] read no block then, and nothing but the journal can stop them.
+///
+/// # Errors
+///
+/// `ENOENT` if there is no such name, damage, `EINTR` when the task is being killed.
+pub(crate) fn entry(
+    dir: &Directory<'_, Rext4>,
+    name: &[u8],
+    expected: InodeNumber,
+) -> FsResult<Found> {
+    is_known(find(&Blocks::new(dir)?, name)?, expected)
+}
+
+/// The same entry after another name was added to the directory, to make room for which it may have
+/// been moved.
+///
+/// # Errors
+///
+/// Damage.
+pub(crate) fn entry_again(
+    dir: &Directory<'_, Rext4>,
+    name: &[u8],
+    before: Found,
+) -> FsResult<Found> {
+    let blocks = Blocks::new(dir)?;
+    let expected = before.inode;
+    let found = match find_in(&blocks, before.block, before.buffer, name)? {
+        None => find_unkillable(&blocks, name)?,
+        still_there => still_there,
+    };
+    is_known(found, expected)
+}
+
+fn is_known(found: Option<Found>, expected: InodeNumber) -> FsResult<Found> {
+    let found = found.ok_or(FsError::Kernel(code::ENOENT))?;
+    if found.inode != expected {
+        return Err(corrupt(found.block, DirectoryProblem::Inode(found.inode)));
     }
-    Ok(block)
+    Ok(found)
 }
 
-/// Checks that `name` stands for `expected`, before anything is changed.
+/// Removes the entry `name`.
 ///
 /// # Errors
 ///
-/// `ENOENT` if there is no such name, damage.
-pub(crate) fn check(dir: &Directory<'_, Rext4>, name: &[u8], expected: InodeNumber) -> FsResult {
-    find_known(&Blocks::new(dir)?, name, expected).map(|_| ())
-}
-
-/// Removes `name`, which stands for `expected`.
-///
-/// # Errors
-///
-/// As for [`check`], and those of the journal.
+/// Those of the journal.
 pub(crate) fn remove(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,
     name: &[u8],
-    expected: InodeNumber,
+    entry: &Found,
 ) -> FsResult {
     let blocks = Blocks::new(dir)?;
-    let number = find_known(&blocks, name, expected)?;
-    let buffer = blocks.linear(number)?;
-    let removed = blocks.edit_entries(handle, number, &buffer, |block| block.remove(name))?;
+    let removed = blocks.edit_entries(handle, entry.block, &entry.buffer, |block| {
+        block.remove(name)
+    })?;
     removed.then_some(()).ok_or(FsError::Kernel(code::ENOENT))
 }
 
-/// Has `name`, which stands for `expected`, stand for another inode.
+/// Has the entry `name` stand for another inode.
 ///
 /// # Errors
 ///
-/// As for [`remove`].
+/// Those of the journal.
 pub(crate) fn replace(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,
     name: &[u8],
-    expected: InodeNumber,
+    entry: &Found,
     by: &Inode<Rext4>,
 ) -> FsResult {
     let blocks = Blocks::new(dir)?;
-    let number = find_known(&blocks, name, expected)?;
-    let buffer = blocks.linear(number)?;
     let (inode, kind) = (inode::number(by), entry_type(&blocks, by));
-    let replaced = blocks.edit_entries(handle, number, &buffer, |block| {
+    let replaced = blocks.edit_entries(handle, entry.block, &entry.buffer, |block| {
         block.replace(name, inode, kind)
     })?;
     replaced.then_some(()).ok_or(FsError::Kernel(code::ENOENT))
@@ -87,40 +109,42 @@ pub(super) fn entry_type(blocks: &Blocks<'_>, inode: &Inode<Rext4>) -> Option<Fi
     FileType::of_mode(inode.mode()).filter(|_| has_types)
 }
 
-/// The directory that `..` of `dir` stands for.
+/// The entry `..` of `dir`.
 ///
 /// # Errors
 ///
 /// Damage, among it that there is no `..`.
-pub(crate) fn parent(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
+pub(crate) fn parent_entry(dir: &Inode<Rext4>) -> FsResult<Found> {
     let blocks = Blocks::new(dir)?;
-    let buffer = blocks.linear(ROOT)?;
-    let found = buffer.with(|bytes| {
-        let entry = blocks.entries_if_linear(ROOT, bytes).find(b"..")?;
-        Ok(entry.and_then(|entry| entry.inode))
-    });
-    found
-        .map_err(|e| corrupt(ROOT, DirectoryProblem::Entries(e)))?
+    find_in(&blocks, ROOT, blocks.linear(ROOT)?, b"..")?
         .ok_or_else(|| corrupt(ROOT, DirectoryProblem::Hole))
 }
 
-/// The same for a directory that is not locked: locks it.
-pub(crate) fn parent_unlocked(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
-    let _lock = dir.lock_shared();
-    parent(dir)
-}
-
-/// Has `..` of `dir`, which is being moved, stand for `parent`.
+/// The directory that `..` of `dir`, which is not locked, stands for: locks it.
 ///
 /// # Errors
 ///
-/// As for [`parent`], and those of the journal.
-pub(crate) fn set_parent(dir: &Inode<Rext4>, handle: &Handle<'_>, parent: InodeNumber) -> FsResult {
+/// As for [`parent_entry`].
+pub(crate) fn parent_unlocked(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
+    let _lock = dir.lock_shared();
+    Ok(parent_entry(dir)?.inode)
+}
+
+/// Has the entry `..` of `dir`, which is being moved, stand for `parent`.
+///
+/// # Errors
+///
+/// Those of the journal.
+pub(crate) fn set_parent(
+    dir: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    entry: &Found,
+    parent: InodeNumber,
+) -> FsResult {
     let blocks = Blocks::new(dir)?;
-    let buffer = blocks.linear(ROOT)?;
     let has_types = blocks.fs().features.has(Feature::FILETYPE);
     let kind = Some(FileType::Directory).filter(|_| has_types);
-    let replaced = blocks.edit_entries(handle, ROOT, &buffer, |block| {
+    let replaced = blocks.edit_entries(handle, entry.block, &entry.buffer, |block| {
         block.replace(b"..", parent, kind)
     })?;
     replaced

@@ -9,21 +9,26 @@ use super::{
 use crate::{
     disk::{
         directory::DirectoryProblem,
-        dirent::{DirBlock, DirError, MAX_NAME},
+        dirent::MAX_NAME,
         htree::{hash::Hasher, search::Path},
         units::{InodeNumber, LogicalBlock},
     },
     error::{FsError, FsResult},
     inode,
-    vfs::{inode::Inode, readdir::pause},
+    vfs::{buffer::Buffer, inode::Inode, readdir::pause},
     Rext4,
 };
-use kernel::{error::Error, sync::aref::ARef};
+use kernel::{
+    error::{Error, Result},
+    sync::aref::ARef,
+};
 
 /// Where a name was found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The block of the directory.
     pub(super) block: LogicalBlock,
+    /// The block itself: who has it need not read it again, which could fail.
+    pub(super) buffer: Buffer,
     /// The inode that it stands for.
     pub(super) inode: InodeNumber,
 }
@@ -39,7 +44,7 @@ pub(crate) fn lookup(dir: &Inode<Rext4>, name: &[u8]) -> FsResult<Option<ARef<In
         return Err(errno(crate::bindings::ENAMETOOLONG));
     }
     let blocks = Blocks::new(dir)?;
-    let Some(Found { block, inode }) = find(&blocks, name)? else {
+    let Some(Found { block, inode, .. }) = find(&blocks, name)? else {
         return Ok(None);
     };
     // What leads to the directory itself would make a loop.
@@ -60,60 +65,81 @@ fn errno(number: u32) -> FsError {
 }
 
 /// Where a name is.
+///
+/// # Errors
+///
+/// Damage; `EINTR` when the task is being killed, so not for the middle of a change.
 pub(super) fn find(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
+    search(blocks, name, pause)
+}
+
+/// The same in the middle of a change, which must not be left half done: who is being killed does not
+/// notice it here.
+pub(super) fn find_unkillable(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
+    search(blocks, name, || {
+        let _ = pause();
+        Ok(())
+    })
+}
+
+/// `pause` is called after each block.
+fn search(blocks: &Blocks<'_>, name: &[u8], pause: impl Fn() -> Result) -> FsResult<Option<Found>> {
     match Order::of(blocks)? {
-        Order::Indexed(hasher) => find_indexed(blocks, &hasher, name),
-        Order::OneBlock(_) => {
-            let block = blocks.leaf(ROOT)?;
-            found(
-                ROOT,
-                block.with(|bytes| find_in(blocks.entries(bytes), name)),
-            )
-        }
-        Order::Linear => find_linear(blocks, name),
+        Order::Indexed(hasher) => search_indexed(blocks, &hasher, name, pause),
+        Order::OneBlock(_) => find_in(blocks, ROOT, blocks.leaf(ROOT)?, name),
+        Order::Linear => search_linear(blocks, name, pause),
     }
 }
 
-fn find_linear(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Option<Found>> {
+fn search_linear(
+    blocks: &Blocks<'_>,
+    name: &[u8],
+    pause: impl Fn() -> Result,
+) -> FsResult<Option<Found>> {
     for number in (0..blocks.count()).map(LogicalBlock) {
-        let block = blocks.linear(number)?;
-        let entry = block.with(|bytes| find_in(blocks.entries_if_linear(number, bytes), name));
-        if let Some(found) = found(number, entry)? {
-            return Ok(Some(found));
+        let found = find_in(blocks, number, blocks.linear(number)?, name)?;
+        if found.is_some() {
+            return Ok(found);
         }
         pause()?;
     }
     Ok(None)
 }
 
-fn find_indexed(blocks: &Blocks<'_>, hasher: &Hasher, name: &[u8]) -> FsResult<Option<Found>> {
+fn search_indexed(
+    blocks: &Blocks<'_>,
+    hasher: &Hasher,
+    name: &[u8],
+    pause: impl Fn() -> Result,
+) -> FsResult<Option<Found>> {
     let hash = hasher.hash(name);
     let mut path = Path::to_hash(blocks, blocks.index_format(), hash)?;
     loop {
         let number = path.leaf();
-        let leaf = blocks.leaf(number)?;
-        let entry = leaf.with(|bytes| find_in(blocks.entries(bytes), name));
-        if let Some(found) = found(number, entry)? {
-            return Ok(Some(found));
-        }
+        let found = find_in(blocks, number, blocks.leaf(number)?, name)?;
         // Other names with the same hash may have pushed this one into the next leaf.
-        if !path.next_with_hash(blocks, hash)? {
-            return Ok(None);
+        if found.is_some() || !path.next_with_hash(blocks, hash)? {
+            return Ok(found);
         }
         pause()?;
     }
 }
 
-fn find_in(entries: DirBlock<'_>, name: &[u8]) -> Result<Option<InodeNumber>, DirError> {
-    Ok(entries.find(name)?.and_then(|entry| entry.inode))
-}
-
-fn found(
+/// Where a name is, if it is in this block.
+pub(super) fn find_in(
+    blocks: &Blocks<'_>,
     block: LogicalBlock,
-    entry: Result<Option<InodeNumber>, DirError>,
+    buffer: Buffer,
+    name: &[u8],
 ) -> FsResult<Option<Found>> {
-    match entry {
-        Ok(inode) => Ok(inode.map(|inode| Found { block, inode })),
-        Err(error) => Err(corrupt(block, DirectoryProblem::Entries(error))),
-    }
+    let inode = buffer.with(|bytes| {
+        let entry = blocks.entries_if_linear(block, bytes).find(name)?;
+        Ok(entry.and_then(|entry| entry.inode))
+    });
+    let inode = inode.map_err(|e| corrupt(block, DirectoryProblem::Entries(e)))?;
+    Ok(inode.map(|inode| Found {
+        block,
+        buffer,
+        inode,
+    }))
 }

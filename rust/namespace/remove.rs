@@ -39,8 +39,9 @@ pub(super) fn check_removable(inode: &Inode<Rext4>) -> FsResult {
 /// `EOPNOTSUPP` where the inode could not be freed; damage, errors of the journal.
 pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext4>) -> FsResult {
     check_removable(inode)?;
+    let entry = dir::entry(dir, name, inode::number(inode))?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
-    dir::remove(dir, &handle, name, inode::number(inode))?;
+    dir::remove(dir, &handle, name, &entry)?;
     dir.note_data_change();
     store(dir, &handle)?;
     lose_link(inode, &handle)?;
@@ -60,8 +61,9 @@ pub(super) fn remove_directory(
     if !dir::is_empty(removed)? {
         return Err(errno(crate::bindings::ENOTEMPTY));
     }
+    let entry = dir::entry(dir, name, inode::number(removed))?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
-    dir::remove(dir, &handle, name, inode::number(removed))?;
+    dir::remove(dir, &handle, name, &entry)?;
     drop_subdirectory(dir);
     dir.note_data_change();
     store(dir, &handle)?;

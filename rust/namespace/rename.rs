@@ -4,7 +4,7 @@
 //!
 //! What could go wrong is looked at first: that both names are what the VFS takes them for, and that
 //! the `..` of a directory that is moved can be read. Then comes what may find no space, and when
-//! that is done nothing is left but changes of entries that were there a moment ago.
+//! that is done nothing is left but changes of entries whose blocks are at hand.
 
 use super::{
     add_subdirectory, check_project, check_subdirectories, depth, drop_subdirectory, end, errno,
@@ -12,7 +12,7 @@ use super::{
     store,
 };
 use crate::{
-    dir,
+    dir::{self, Found},
     error::{euclean, FsError, FsResult},
     inode::{
         self,
@@ -49,21 +49,37 @@ pub(super) fn rename(rename: &Rename<'_, Rext4>, journal: &Journal) -> FsResult 
     }
 }
 
-/// Whether a directory comes to another parent.
-fn gets_new_parent(rename: &Rename<'_, Rext4>, inode: &Inode<Rext4>) -> bool {
-    inode.is_directory() && !rename.is_within_directory()
+/// The entries that are going to change, looked for before anything is.
+struct Entries {
+    /// The old name.
+    from: Found,
+    /// The new name, where it is there.
+    to: Option<Found>,
+    /// `..` of the inode that is moved, where it comes to stand for another directory.
+    parent: Option<Found>,
 }
 
 /// Checks that the names are what the VFS takes them for.
-fn check(rename: &Rename<'_, Rext4>) -> FsResult {
-    dir::check(&rename.from, rename.from_name, inode::number(rename.inode))?;
-    if let Some(target) = rename.target {
-        dir::check(&rename.to, rename.to_name, inode::number(target))?;
+fn find(rename: &Rename<'_, Rext4>) -> FsResult<Entries> {
+    let from = dir::entry(&rename.from, rename.from_name, inode::number(rename.inode))?;
+    let to = match rename.target {
+        Some(target) => Some(dir::entry(
+            &rename.to,
+            rename.to_name,
+            inode::number(target),
+        )?),
+        None => None,
+    };
+    let parent = parent_to_change(rename, rename.inode)?;
+    Ok(Entries { from, to, parent })
+}
+
+/// The entry `..` of an inode, where it has to change.
+fn parent_to_change(rename: &Rename<'_, Rext4>, inode: &Inode<Rext4>) -> FsResult<Option<Found>> {
+    if !inode.is_directory() || rename.is_within_directory() {
+        return Ok(None);
     }
-    if gets_new_parent(rename, rename.inode) {
-        dir::parent(rename.inode)?;
-    }
-    Ok(())
+    dir::parent_entry(inode).map(Some)
 }
 
 /// Moves a name, over what is there, and leaves a new inode or nothing in its place.
@@ -72,7 +88,7 @@ fn relocate(
     whiteout: Option<&Creation<'_, Rext4>>,
     journal: &Journal,
 ) -> FsResult {
-    check(rename)?;
+    let entries = find(rename)?;
     if rename.target.is_some() && rename.inode.is_regular() {
         inode::delayed::start_writing(rename.inode);
     }
@@ -83,7 +99,7 @@ fn relocate(
             }
         }
         Some(target) => check_removable(target)?,
-        None if gets_new_parent(rename, rename.inode) => check_subdirectories(&rename.to)?,
+        None if entries.parent.is_some() => check_subdirectories(&rename.to)?,
         None => {}
     }
     // The old name; the target and the new name; the moved inode and its `..`.
@@ -110,8 +126,8 @@ fn relocate(
         new = Some((made, room));
     }
     let done = labelled
-        .and_then(|()| take_place(rename, &handle))
-        .and_then(|()| leave(rename, new.as_ref().map(|(new, _)| new), &handle));
+        .and_then(|()| take_place(rename, entries.to.as_ref(), &handle))
+        .and_then(|()| leave(rename, entries, new.as_ref().map(|(new, _)| new), &handle));
     match (done, new) {
         (Ok(()), new) => {
             end(handle, &[&*rename.from, &*rename.to])?;
@@ -136,18 +152,13 @@ fn give_up(new: NewInode<Rext4>, handle: Handle<'_>, room: Room) -> FsResult {
     Ok(())
 }
 
-/// Has the new name stand for the inode. The only part of it that can find no space comes first.
-fn take_place(rename: &Rename<'_, Rext4>, handle: &Handle<'_>) -> FsResult {
-    let Some(target) = rename.target else {
+/// Has the new name, whose entry is `to` if it is there, stand for the inode. The only part of it that
+/// can find no space comes first.
+fn take_place(rename: &Rename<'_, Rext4>, to: Option<&Found>, handle: &Handle<'_>) -> FsResult {
+    let (Some(target), Some(to)) = (rename.target, to) else {
         return dir::insert(&rename.to, handle, rename.to_name, rename.inode);
     };
-    dir::replace(
-        &rename.to,
-        handle,
-        rename.to_name,
-        inode::number(target),
-        rename.inode,
-    )?;
+    dir::replace(&rename.to, handle, rename.to_name, to, rename.inode)?;
     lose_link(target, handle)?;
     if target.is_directory() {
         drop_subdirectory(&rename.to);
@@ -158,17 +169,22 @@ fn take_place(rename: &Rename<'_, Rext4>, handle: &Handle<'_>) -> FsResult {
 /// Takes the old name away, or gives it to `new`, and sets what has changed with the move.
 fn leave(
     rename: &Rename<'_, Rext4>,
+    entries: Entries,
     new: Option<&NewInode<Rext4>>,
     handle: &Handle<'_>,
 ) -> FsResult {
-    let own = inode::number(rename.inode);
-    // Looked for anew: to make room for the new name may have moved it.
-    match new {
-        Some(new) => dir::replace(&rename.from, handle, rename.from_name, own, new.inode())?,
-        None => dir::remove(&rename.from, handle, rename.from_name, own)?,
+    let Entries {
+        mut from, parent, ..
+    } = entries;
+    if rename.target.is_none() && rename.is_within_directory() {
+        from = dir::entry_again(&rename.from, rename.from_name, from)?;
     }
-    if gets_new_parent(rename, rename.inode) {
-        dir::set_parent(rename.inode, handle, inode::number(&rename.to))?;
+    match new {
+        Some(new) => dir::replace(&rename.from, handle, rename.from_name, &from, new.inode())?,
+        None => dir::remove(&rename.from, handle, rename.from_name, &from)?,
+    }
+    if let Some(parent) = parent {
+        dir::set_parent(rename.inode, handle, &parent, inode::number(&rename.to))?;
         drop_subdirectory(&rename.from);
         add_subdirectory(&rename.to);
     }
@@ -190,12 +206,17 @@ fn store_directories(rename: &Rename<'_, Rext4>, handle: &Handle<'_>) -> FsResul
 
 /// Exchanges two names. Needs no space.
 fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal) -> FsResult {
-    check(rename)?;
     let (one, other) = (rename.inode, target);
     let (from, to) = (&rename.from, &rename.to);
-    if gets_new_parent(rename, other) {
-        dir::parent(other)?;
-    }
+    let Entries {
+        from: own,
+        to: Some(others),
+        parent,
+    } = find(rename)?
+    else {
+        return Err(FsError::Kernel(euclean()));
+    };
+    let others_parent = parent_to_change(rename, other)?;
     if !rename.is_within_directory() {
         check_project(from, other)?;
         match (one.is_directory(), other.is_directory()) {
@@ -207,14 +228,13 @@ fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal
     // Two entries, two `..`, two inodes, two directories.
     let entries = 4 * credits::CHANGE_ENTRY;
     let handle = journal.start(Credits::new(entries + 4 * credits::INODE))?;
-    let (own, others) = (inode::number(one), inode::number(other));
-    dir::replace(from, &handle, rename.from_name, own, other)?;
-    dir::replace(to, &handle, rename.to_name, others, one)?;
-    if gets_new_parent(rename, one) {
-        dir::set_parent(one, &handle, inode::number(to))?;
+    dir::replace(from, &handle, rename.from_name, &own, other)?;
+    dir::replace(to, &handle, rename.to_name, &others, one)?;
+    if let Some(parent) = parent {
+        dir::set_parent(one, &handle, &parent, inode::number(to))?;
     }
-    if gets_new_parent(rename, other) {
-        dir::set_parent(other, &handle, inode::number(from))?;
+    if let Some(parent) = others_parent {
+        dir::set_parent(other, &handle, &parent, inode::number(from))?;
     }
     // For two directories nothing is counted: a count that is full would not come back.
     if one.is_directory() != other.is_directory() && !rename.is_within_directory() {
