@@ -6,7 +6,10 @@ use super::{drop_subdirectory, end, errno, journal_of, store};
 use crate::{
     dir,
     error::FsResult,
-    inode::{self, orphan},
+    inode::{
+        self,
+        orphan::{self, Room},
+    },
     journal::credits,
     vfs::{
         inode::Inode,
@@ -40,11 +43,12 @@ pub(super) fn check_removable(inode: &Inode<Rext4>) -> FsResult {
 pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext4>) -> FsResult {
     check_removable(inode)?;
     let entry = dir::entry(dir, name, inode::number(inode))?;
+    let room = Room::new()?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
     dir::remove(dir, &handle, name, &entry)?;
     dir.note_data_change();
     store(dir, &handle)?;
-    lose_link(inode, &handle)?;
+    lose_link(inode, &handle, room)?;
     end(handle, &[&**dir])
 }
 
@@ -62,18 +66,20 @@ pub(super) fn remove_directory(
         return Err(errno(crate::bindings::ENOTEMPTY));
     }
     let entry = dir::entry(dir, name, inode::number(removed))?;
+    let room = Room::new()?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
     dir::remove(dir, &handle, name, &entry)?;
     drop_subdirectory(dir);
     dir.note_data_change();
     store(dir, &handle)?;
-    lose_link(removed, &handle)?;
+    lose_link(removed, &handle, room)?;
     end(handle, &[&**dir])
 }
 
 /// Takes a link from an inode whose name is gone; all of them from a directory. Needs credits for
-/// the inode and [`credits::ORPHAN`].
-pub(super) fn lose_link(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
+/// the inode and [`credits::ORPHAN`]. `room` is made before the name goes, which would not come back
+/// if there were none.
+pub(super) fn lose_link(inode: &Inode<Rext4>, handle: &Handle<'_>, room: Room) -> FsResult {
     inode.set_links(if inode.is_directory() {
         0
     } else {
@@ -82,7 +88,7 @@ pub(super) fn lose_link(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
     });
     inode.note_change();
     if inode.links() == 0 {
-        orphan::add(inode, handle)?;
+        orphan::add_within(inode, handle, room)?;
     }
     store(inode, handle)
 }

@@ -113,6 +113,7 @@ fn relocate(
     if whiteout.is_some() {
         needed = needed.plus(Credits::new(credits::CREATE_INODE));
     }
+    let room = rename.target.map(|_| Room::new()).transpose()?;
     let handle = journal.start(needed)?;
     let (mut new, mut labelled) = (None, Ok(()));
     if let Some((wanted, (unnumbered, acls), room)) = begun {
@@ -126,7 +127,7 @@ fn relocate(
         new = Some((made, room));
     }
     let done = labelled
-        .and_then(|()| take_place(rename, entries.to.as_ref(), &handle))
+        .and_then(|()| take_place(rename, entries.to.as_ref().zip(room), &handle))
         .and_then(|()| leave(rename, entries, new.as_ref().map(|(new, _)| new), &handle));
     match (done, new) {
         (Ok(()), new) => {
@@ -152,14 +153,18 @@ fn give_up(new: NewInode<Rext4>, handle: Handle<'_>, room: Room) -> FsResult {
     Ok(())
 }
 
-/// Has the new name, whose entry is `to` if it is there, stand for the inode. The only part of it that
-/// can find no space comes first.
-fn take_place(rename: &Rename<'_, Rext4>, to: Option<&Found>, handle: &Handle<'_>) -> FsResult {
-    let (Some(target), Some(to)) = (rename.target, to) else {
+/// Has the new name stand for the inode. The only part of it that can find no space comes first. Where
+/// the name is there, `over` has its entry, and what [`lose_link`] needs.
+fn take_place(
+    rename: &Rename<'_, Rext4>,
+    over: Option<(&Found, Room)>,
+    handle: &Handle<'_>,
+) -> FsResult {
+    let (Some(target), Some((entry, room))) = (rename.target, over) else {
         return dir::insert(&rename.to, handle, rename.to_name, rename.inode);
     };
-    dir::replace(&rename.to, handle, rename.to_name, to, rename.inode)?;
-    lose_link(target, handle)?;
+    dir::replace(&rename.to, handle, rename.to_name, entry, rename.inode)?;
+    lose_link(target, handle, room)?;
     if target.is_directory() {
         drop_subdirectory(&rename.to);
     }
