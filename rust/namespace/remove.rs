@@ -23,13 +23,14 @@ use crate::{
 pub(super) const REMOVE: u32 =
     credits::CHANGE_ENTRY + credits::INODE + credits::INODE + credits::ORPHAN;
 
-/// Whether an inode can lose a name: what has no other must be such that it can be freed.
+/// Whether an inode can lose a name: what has no other, as no directory has, must be such that it can be
+/// freed.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP` for inodes whose data can't be served.
 pub(super) fn check_removable(inode: &Inode<Rext4>) -> FsResult {
-    if inode.links() > 1 {
+    if inode.links() > 1 && !inode.is_directory() {
         return Ok(());
     }
     inode::check_supported(inode)
@@ -56,7 +57,7 @@ pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext
 ///
 /// # Errors
 ///
-/// `ENOTEMPTY`, damage, errors of the journal.
+/// `ENOTEMPTY`, `EOPNOTSUPP` where the directory could not be freed; damage, errors of the journal.
 pub(super) fn remove_directory(
     dir: &Directory<'_, Rext4>,
     name: &[u8],
@@ -65,6 +66,7 @@ pub(super) fn remove_directory(
     if !dir::is_empty(removed)? {
         return Err(errno(crate::bindings::ENOTEMPTY));
     }
+    check_removable(removed)?;
     let entry = dir::entry(dir, name, inode::number(removed))?;
     let room = Room::new()?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;

@@ -93,12 +93,12 @@ fn relocate(
         inode::delayed::start_writing(rename.inode);
     }
     match rename.target {
-        Some(target) if target.is_directory() => {
-            if !dir::is_empty(target)? {
+        Some(target) => {
+            if target.is_directory() && !dir::is_empty(target)? {
                 return Err(errno(crate::bindings::ENOTEMPTY));
             }
+            check_removable(target)?;
         }
-        Some(target) => check_removable(target)?,
         None if entries.parent.is_some() => check_subdirectories(&rename.to)?,
         None => {}
     }
