@@ -2,7 +2,7 @@
 
 //! Giving up a block of attributes, which may be one that other inodes use too.
 
-use super::read_block;
+use super::{change::store_fields, read_block};
 use crate::{
     disk::{
         units::PhysicalBlock,
@@ -34,6 +34,9 @@ pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
         drop_user(inode, &handle, buffer)?;
         *place = None;
         store::edit(inode, &handle, |raw| raw.set_xattr_block(None))?;
+        // With the space that is less now: a symbolic link that has some beside its block of attributes
+        // would not have its text in the inode.
+        store_fields(inode, &handle)?;
     }
     drop(place);
     Ok(handle.stop()?)
