@@ -3,7 +3,7 @@
 //! Making a directory's index, and making room in it where it is full.
 //!
 //! One call adds one block and leaves the index right, so that whoever can't go on, for want of
-//! another block, has done no harm. A leaf is split by hash into two, which takes an entry in the
+//! another block, has done no harm. Whether the entry for that block can be added is known before. A leaf is split by hash into two, which takes an entry in the
 //! node above it; where that is full, it is split first, and so on up. The root is not split: when it
 //! is full its entries go to a new node, and the index is one level deeper.
 
@@ -92,6 +92,7 @@ pub(super) fn make_index(dir: &Directory<'_, Rext4>, handle: &Handle<'_>) -> FsR
     let root = blocks.leaf(ROOT)?;
     let leaf = Leaf::copy(&blocks, ROOT, |_| 0)?;
     // `.` and `..` come first, and stay.
+    root.with(edit::check_first).map_err(bad_index(ROOT))?;
     let names = leaf.pieces.get(2..).ok_or_else(|| lost(ROOT))?;
     let (number, buffer) = grow::append(dir, handle)?;
     write_leaf(&blocks, handle, (number, &buffer), &leaf, names)?;
@@ -149,6 +150,15 @@ pub(super) fn make_room(
 /// A node with room: its number, its buffer, and the entry behind which a new one belongs.
 type Above<'a> = (LogicalBlock, &'a Buffer, usize);
 
+/// Checks, before anything is changed, that an entry with this hash can be added to a node with room. It
+/// can't if the index is damaged: a leaf has names with hashes that are not its own.
+fn check_child(blocks: &Blocks<'_>, (node, buffer, position): Above<'_>, hash: u32) -> FsResult {
+    buffer
+        .with(|bytes| edit::check_insert(bytes, blocks.index_format(), position, hash))
+        .map_err(bad_index(node))?;
+    Ok(())
+}
+
 /// Adds an entry to a node with room.
 fn add_child(
     blocks: &Blocks<'_>,
@@ -174,6 +184,7 @@ fn split_leaf(
 ) -> FsResult {
     let mut leaf = Leaf::copy(blocks, number, |name| hasher.hash(name).major)?;
     let split = Split::plan(&mut leaf.pieces).ok_or_else(|| lost(number))?;
+    check_child(blocks, above, split.hash)?;
     let old = blocks.leaf(number)?;
     let (child, new) = grow::append(dir, handle)?;
     let (stay, go) = leaf.pieces.split_at(split.at);
@@ -191,8 +202,12 @@ fn split_node(
 ) -> FsResult {
     let format = blocks.index_format();
     let old = blocks.index(full)?.map_err(bad_index(full))?;
+    let hash = old
+        .with(|bytes| edit::upper_hash(bytes, format))
+        .map_err(bad_index(full))?;
+    check_child(blocks, above, hash)?;
     let (child, new) = grow::append(dir, handle)?;
-    let hash = blocks
+    blocks
         .edit_index_from(handle, &new, &old, |bytes, old| {
             edit::create_upper_half(bytes, old, format)
         })?

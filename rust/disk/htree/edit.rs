@@ -78,6 +78,26 @@ fn create_node(block: &mut [u8]) {
     put(block, 4, &length.to_le_bytes());
 }
 
+/// Checks that `block`, the first one of a directory, begins with `.` and `..`, as the root of an index
+/// has to: a name in their place would be lost.
+///
+/// # Errors
+///
+/// [`HtreeProblem::NotAnIndex`].
+pub fn check_first(block: &[u8]) -> Result<(), HtreeError> {
+    let dot = usize::from(DOT_LENGTH);
+    // The length of a name lies before its type, and the name behind that.
+    let is_name = |at: usize, name: &[u8]| {
+        let (length, start) = (at + 6, at + 8);
+        block.get(length).copied().map(usize::from) == Some(name.len())
+            && block.get(start..start + name.len()) == Some(name)
+    };
+    let begins = entry_length(block, 0) == Some(dot) && is_name(0, b".") && is_name(dot, b"..");
+    begins
+        .then_some(())
+        .ok_or(HtreeError::new(HtreeProblem::NotAnIndex))
+}
+
 /// Makes `block`, the first one of a directory, the root of an index whose one leaf is `leaf`.
 ///
 /// `.` and `..` stay as they are, all that is behind them is overwritten. `hash_version` is stored
@@ -85,18 +105,15 @@ fn create_node(block: &mut [u8]) {
 ///
 /// # Errors
 ///
-/// [`HtreeProblem::NotAnIndex`], with nothing changed, if the block does not begin with an entry
-/// as short as `.`.
+/// As for [`check_first`], with nothing changed.
 pub fn create_root(
     block: &mut [u8],
     format: IndexFormat,
     hash_version: u8,
     leaf: LogicalBlock,
 ) -> Result<(), HtreeError> {
+    check_first(block)?;
     let dot = usize::from(DOT_LENGTH);
-    if entry_length(block, 0) != Some(dot) {
-        return Err(HtreeError::new(HtreeProblem::NotAnIndex));
-    }
     let rest = u16::try_from(block.len().saturating_sub(dot)).unwrap_or(u16::MAX);
     put(block, dot + 4, &rest.to_le_bytes());
     block
@@ -120,23 +137,22 @@ pub fn is_full(block: &[u8], format: IndexFormat) -> Result<bool, HtreeError> {
     Ok(count >= places(block.len(), entries_offset(block), format))
 }
 
-/// Adds an entry to `block`, a node of an index, behind the one with number `position`.
+/// Checks that [`insert`] can add an entry with this hash, and returns how many there are.
 ///
 /// # Errors
 ///
 /// What is wrong with the node, and [`HtreeProblem::Count`] if it is full or has no such entry;
-/// [`HtreeProblem::Order`] if it would not be in order there. Nothing is changed then.
-pub fn insert(
-    block: &mut [u8],
+/// [`HtreeProblem::Order`] if it would not be in order there.
+pub fn check_insert(
+    block: &[u8],
     format: IndexFormat,
     position: usize,
     hash: u32,
-    child: LogicalBlock,
-) -> Result<(), HtreeError> {
+) -> Result<usize, HtreeError> {
     let fail = |problem| Err(HtreeError::new(problem));
     let old = entries(block, format)?;
-    let (count, offset) = (old.count(), entries_offset(block));
-    if count >= places(block.len(), offset, format) || position >= count {
+    let count = old.count();
+    if count >= places(block.len(), entries_offset(block), format) || position >= count {
         return fail(HtreeProblem::Count(count as u16));
     }
     let slot = position + 1;
@@ -145,6 +161,23 @@ pub fn insert(
     if !in_order {
         return fail(HtreeProblem::Order { entry: slot as u16 });
     }
+    Ok(count)
+}
+
+/// Adds an entry to `block`, a node of an index, behind the one with number `position`.
+///
+/// # Errors
+///
+/// As for [`check_insert`], with nothing changed.
+pub fn insert(
+    block: &mut [u8],
+    format: IndexFormat,
+    position: usize,
+    hash: u32,
+    child: LogicalBlock,
+) -> Result<(), HtreeError> {
+    let count = check_insert(block, format, position, hash)?;
+    let (slot, offset) = (position + 1, entries_offset(block));
     let start = offset + slot * ENTRY_SIZE;
     let end = offset + count * ENTRY_SIZE;
     // There is a place behind the last entry.
@@ -161,25 +194,36 @@ fn kept(count: usize) -> usize {
     count / 2
 }
 
+/// The hash that is to stand for the upper half of the entries of `full`, an inner node, in the node
+/// above once it is split.
+///
+/// # Errors
+///
+/// What is wrong with `full`, and [`HtreeProblem::Count`] if it has less than two entries.
+pub fn upper_hash(full: &[u8], format: IndexFormat) -> Result<u32, HtreeError> {
+    let old = node_entries(full, format)?;
+    let keep = kept(old.count());
+    let few = HtreeError::new(HtreeProblem::Count(old.count() as u16));
+    old.hash(keep).filter(|_| keep > 0).ok_or(few)
+}
+
 /// Makes `block` an inner node with the upper half of the entries of `full`, an inner node, and
-/// returns the hash that is to stand for it in the node above.
+/// returns what [`upper_hash`] says.
 ///
 /// After it comes [`keep_lower_half`] for `full`.
 ///
 /// # Errors
 ///
-/// What is wrong with `full`, and [`HtreeProblem::Count`] if it has less than two entries.
+/// As for [`upper_hash`].
 pub fn create_upper_half(
     block: &mut [u8],
     full: &[u8],
     format: IndexFormat,
 ) -> Result<u32, HtreeError> {
+    let hash = upper_hash(full, format)?;
     let old = node_entries(full, format)?;
-    let keep = kept(old.count());
-    let few = HtreeError::new(HtreeProblem::Count(old.count() as u16));
-    let hash = old.hash(keep).filter(|_| keep > 0).ok_or(few)?;
     create_node(block);
-    copy_entries(block, format, old, keep);
+    copy_entries(block, format, old, kept(old.count()));
     Ok(hash)
 }
 

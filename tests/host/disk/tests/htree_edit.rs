@@ -280,6 +280,23 @@ fn a_large_directory_has_a_level_more() {
 }
 
 #[test]
+fn a_root_begins_with_dots() {
+    let two = InodeNumber(2);
+    let mut good = vec![0; SIZE];
+    DirBlockMut::create_first(&mut good, INODES, false, two, two, true);
+    assert_eq!(edit::check_first(&good), Ok(()));
+    // The length of the first entry, the lengths of both names, and the names.
+    for at in [4, 6, 8, 18, 20, 21] {
+        let mut block = good.clone();
+        block[at] += 4;
+        let before = block.clone();
+        let made = edit::create_root(&mut block, format(false, false), 1, LogicalBlock(1));
+        assert_eq!(made.unwrap_err().problem, HtreeProblem::NotAnIndex, "{at}");
+        assert_eq!(block, before);
+    }
+}
+
+#[test]
 fn nothing_is_put_out_of_order() {
     let mut directory = Directory::new(format(true, false));
     let root = &mut directory.blocks[0];
@@ -288,10 +305,11 @@ fn nothing_is_put_out_of_order() {
     edit::insert(root, format, 1, 300, LogicalBlock(3)).unwrap();
     let before = root.clone();
     for (position, hash) in [(0, 301), (1, 99), (2, 299)] {
-        let problem = edit::insert(root, format, position, hash, LogicalBlock(4))
-            .unwrap_err()
-            .problem;
+        let refused = edit::insert(root, format, position, hash, LogicalBlock(4)).unwrap_err();
+        let problem = refused.problem;
         assert!(matches!(problem, HtreeProblem::Order { .. }), "{problem:?}");
+        let checked = edit::check_insert(root, format, position, hash);
+        assert_eq!(checked, Err(refused), "before anything is changed");
     }
     let problem = edit::insert(root, format, 3, 400, LogicalBlock(4))
         .unwrap_err()
