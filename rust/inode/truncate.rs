@@ -127,18 +127,29 @@ fn is_empty(inode: &Inode<Rext4>) -> FsResult<bool> {
     Ok(extent::depth(&tree)? == 0 && extent::lookup(&tree, LogicalBlock(0))? == nothing)
 }
 
-/// Removes and frees all blocks of a directory or symbolic link, from the end on.
-fn remove_metadata(inode: &Inode<Rext4>) -> FsResult {
-    let size = inode.super_block().data().layout.block_size();
-    let blocks = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
-    // Checked when the inode was loaded.
-    let mut end = u32::try_from(blocks).unwrap_or(u32::MAX);
-    while let Some(start) = end.checked_sub(1) {
-        let start = start - start % METADATA_STEP;
-        remove(inode, LogicalBlock(start)..LogicalBlock(end), None)?;
-        end = start;
+/// The end of the last extent; `None` if there is none.
+fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>> {
+    let root = inode.data().tree.read();
+    let tree = ReadTree::new(inode, &root);
+    let mut end = LOGICAL_END;
+    while let Some(last) = end.checked_sub(1) {
+        match extent::lookup(&tree, last)? {
+            Mapping::Extent(extent) => return Ok(Some(extent.end())),
+            // As far as the hole is known: a leaf at a time.
+            Mapping::Hole(hole) => end = hole.first,
+        }
     }
-    // There should be nothing beyond the end.
+    Ok(None)
+}
+
+/// Removes and frees all blocks of a directory or symbolic link, from the end on. How many there are
+/// is what the tree says: there should be none beyond the end that the size tells of.
+fn remove_metadata(inode: &Inode<Rext4>) -> FsResult {
+    while let Some(end) = mapped_end(inode)? {
+        let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP));
+        remove(inode, start..end, None)?;
+    }
+    // Nodes with nothing in them.
     remove(inode, LogicalBlock(0)..LOGICAL_END, None)
 }
 
