@@ -124,10 +124,14 @@ pub(crate) fn parent_entry(dir: &Inode<Rext4>) -> FsResult<Found> {
 ///
 /// # Errors
 ///
-/// As for [`parent_entry`].
+/// As for [`parent_entry`], and that no directory can be there.
 pub(crate) fn parent_unlocked(dir: &Inode<Rext4>) -> FsResult<InodeNumber> {
     let _lock = dir.lock_shared();
-    Ok(parent_entry(dir)?.inode)
+    let inode = parent_entry(dir)?.inode;
+    if !dir.super_block().data().is_plausible_entry(inode) {
+        return Err(corrupt(ROOT, DirectoryProblem::Inode(inode)));
+    }
+    Ok(inode)
 }
 
 /// Has the entry `..` of `dir`, which is being moved, stand for `parent`.

@@ -67,6 +67,8 @@ pub struct Layout {
     pub(super) inodes_per_group: u32,
     pub(super) inodes_count: u32,
     pub(super) first_inode: u32,
+    /// The files of the file system's own that are not among the reserved inodes; zero for none.
+    pub(super) hidden_files: [u32; 4],
     pub(super) inode_size: u16,
     /// What inodes should have behind the first 128 bytes before their attributes.
     pub(super) inode_extra_size: u16,
@@ -349,9 +351,10 @@ impl Layout {
     }
 
     /// Whether `inode` can belong to a file or directory that a user sees: the root directory or
-    /// one that is not reserved.
+    /// one that is not reserved, and is not the orphan file or one of the quota.
     pub fn is_user_inode(&self, inode: InodeNumber) -> bool {
-        inode == InodeNumber::ROOT || (inode >= self.first_inode() && inode.0 <= self.inodes_count)
+        let is_reserved = inode < self.first_inode() || self.hidden_files.contains(&inode.0);
+        inode == InodeNumber::ROOT || (!is_reserved && inode.0 <= self.inodes_count)
     }
 
     /// The number of blocks of group descriptors.

@@ -112,6 +112,12 @@ impl Superblock {
             inodes_per_group,
             inodes_count,
             first_inode,
+            hidden_files: [
+                self.usr_quota_inum.get(),
+                self.grp_quota_inum.get(),
+                self.prj_quota_inum.get(),
+                self.orphan_file_inum.get(),
+            ],
             inode_size,
             inode_extra_size: self.inode_extra_size(inode_size),
             inode_min_extra_size: self.inode_min_extra_size(inode_size),

@@ -57,6 +57,37 @@ fn a_last_group_has_room_for_its_metadata() {
 }
 
 #[test]
+fn what_is_hidden_from_users() {
+    // The journal and the root; the first one that is not reserved, and the last one.
+    let layout = |bytes: &[u8]| open(bytes).layout().unwrap();
+    let mut bytes = common::superblock();
+    bytes[0x280..0x284].fill(0);
+    bytes[0x5d] = 0;
+    let last = layout(&bytes).inodes_count();
+    let is_user = |bytes: &[u8], inode| layout(bytes).is_user_inode(InodeNumber(inode));
+    for (inode, expected) in [
+        (0, false),
+        (1, false),
+        (2, true),
+        (8, false),
+        (10, false),
+        (11, true),
+        (12, true),
+        (last, true),
+        (last + 1, false),
+    ] {
+        assert_eq!(is_user(&bytes, inode), expected, "{inode}");
+    }
+    // Where the super block has the files of the quota, and that of the orphans.
+    for field in [0x240, 0x244, 0x26c, 0x280] {
+        let mut bytes = bytes.clone();
+        bytes[field..field + 4].copy_from_slice(&12u32.to_le_bytes());
+        assert!(!is_user(&bytes, 12), "{field:#x}");
+        assert!(is_user(&bytes, 13), "{field:#x}");
+    }
+}
+
+#[test]
 fn the_sample_is_right() {
     let bytes = common::superblock();
     let layout = open(&bytes).layout().unwrap();

@@ -109,7 +109,9 @@ fn used_inodes(fs: &Fs, group: GroupNumber) -> Result<Vec<InodeNumber>, Corrupt>
         .filter(|&index| Bitmap::new(&bits).is_set(index))
         .filter_map(|index| layout.inode_at(group, index))
         .filter(|&inode| {
-            layout.is_user_inode(inode) || fs.superblock().journal_inode() == Some(inode)
+            let superblock = fs.superblock();
+            let own = [superblock.journal_inode(), superblock.orphan_file_inode()];
+            layout.is_user_inode(inode) || own.contains(&Some(inode))
         });
     Ok(used.collect())
 }
