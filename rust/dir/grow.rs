@@ -27,8 +27,8 @@ use crate::{
     Rext4,
 };
 
-/// Allocates block `number` of an inode that holds metadata, all zeros, and stores the inode. Its
-/// size is the caller's matter. Needs [`add_block`](crate::journal::credits::add_block) credits.
+/// Allocates block `number` of an inode that holds metadata, all zeros, has `set_size` set its size, and
+/// stores it. Needs [`add_block`](crate::journal::credits::add_block) credits.
 ///
 /// # Errors
 ///
@@ -37,6 +37,7 @@ pub(crate) fn add_block(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     number: LogicalBlock,
+    set_size: impl FnOnce(),
 ) -> FsResult<Buffer> {
     inode::check_supported(inode)?;
     let sb = inode.super_block();
@@ -66,6 +67,8 @@ pub(crate) fn add_block(
             return Err(e);
         }
     };
+    // Not before: whoever stores the inode meanwhile, with its times, takes the size to the disk.
+    set_size();
     inode.add_bytes(u64::from(size.bytes()));
     tree.store_inode()?;
     drop(root);
@@ -93,13 +96,8 @@ pub(super) fn append(
         return Err(FsError::NO_SPACE);
     }
     let number = size.logical_of_byte(old).ok_or(FsError::NO_SPACE)?;
-    // The size is stored together with the block.
-    dir.set_size(dir.lock(), new as i64);
-    let added = add_block(dir, handle, number);
-    if added.is_err() {
-        dir.set_size(dir.lock(), old as i64);
-    }
-    Ok((number, added?))
+    let set_size = || dir.set_size(dir.lock(), new as i64);
+    Ok((number, add_block(dir, handle, number, set_size)?))
 }
 
 /// Gives a new directory its first block, with `.` and `..`. Needs
@@ -116,8 +114,9 @@ pub(crate) fn make_first(
     let inode = new.inode();
     let fs = inode.super_block().data();
     let seed = inode::seed(inode);
-    new.set_size(i64::from(fs.layout.block_size().bytes()));
-    let buffer = add_block(inode, handle, LogicalBlock(0))?;
+    let buffer = add_block(inode, handle, LogicalBlock(0), || {
+        new.set_size(i64::from(fs.layout.block_size().bytes()));
+    })?;
     let token = handle.write(&buffer)?;
     Ok(token.edit_late::<LeafChecksum, _>(seed, |bytes| {
         DirBlockMut::create_first(

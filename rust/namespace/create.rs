@@ -100,8 +100,9 @@ fn give_up(new: NewInode<Rext4>, handle: Handle<'_>, room: Room) -> FsResult {
 
 /// Puts the text of a symbolic link into a block.
 fn write_text(new: &NewInode<Rext4>, handle: &Handle<'_>, text: &[u8]) -> FsResult {
-    new.set_size(text.len() as i64);
-    let buffer = dir::add_block(new.inode(), handle, LogicalBlock(0))?;
+    let buffer = dir::add_block(new.inode(), handle, LogicalBlock(0), || {
+        new.set_size(text.len() as i64);
+    })?;
     // All zeros until now.
     handle.write(&buffer)?.edit(|bytes| {
         for (to, from) in bytes.iter_mut().zip(text) {
