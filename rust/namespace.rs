@@ -63,8 +63,10 @@ impl NameSpace for Rext4 {
         dir: &Directory<'_, Self>,
         name: &[u8],
     ) -> Result {
-        // It leaves the list of orphans, on which they need it.
-        inode.data().appends.wait(lock)?;
+        if inode.links() == 0 {
+            // It leaves the list of orphans, on which they need it.
+            inode.data().appends.wait(lock)?;
+        }
         with_reclaim(dir, |journal| create::link(inode, dir, name, journal))
             .map_err(|e| Filesystem::errno(dir, "link", e))
     }

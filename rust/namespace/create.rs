@@ -161,10 +161,14 @@ pub(super) fn link(
     let own = Credits::new(credits::INODE + credits::ORPHAN);
     let handle = journal.start(credits::add_entry(depth(dir)?).plus(own))?;
     dir::insert(dir, &handle, name, inode)?;
+    let is_first = inode.links() == 0;
     inode.set_links(inode.links() + 1);
     inode.note_change();
     store(inode, &handle)?;
-    orphan::remove(inode, &handle)?;
+    if is_first {
+        // Another one may be an orphan for what is left to be cut behind its end.
+        orphan::remove(inode, &handle)?;
+    }
     dir.note_data_change();
     store(dir, &handle)?;
     end(handle, &[&**dir])
