@@ -408,9 +408,13 @@ fn block_header(block: &[u8]) -> Result<&BlockHeader, XattrError> {
 ///
 /// # Errors
 ///
-/// [`XattrProblem::Short`].
+/// [`XattrProblem::Short`], and [`XattrProblem::Header`] if none does.
 pub fn block_references(block: &[u8]) -> Result<u32, XattrError> {
-    block_header(block).map(|header| header.refcount.get())
+    let count = block_header(block)?.refcount.get();
+    let problem = XattrProblem::Header;
+    (count != 0)
+        .then_some(count)
+        .ok_or(XattrError { offset: 0, problem })
 }
 
 /// Takes an inode off those that share the attributes in `block`, and returns how many are left.

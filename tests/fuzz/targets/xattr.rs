@@ -106,6 +106,8 @@ fuzz_target!(|data: &[u8]| {
     let mut copy = data.to_vec();
     if xattr::update_checksum(&mut copy, at, seed).is_ok() {
         assert_eq!(xattr::verify_checksum(&copy, at, seed), Ok(()));
-        assert!(xattr::block_references(&copy).is_ok());
+        let users = xattr::block_references(&copy);
+        let left = xattr::drop_reference(&mut copy);
+        assert_eq!(users.map(|users| users - 1), left);
     }
 });
