@@ -36,9 +36,7 @@ use crate::{
 /// `ENOTEMPTY`, `EMLINK`, `EXDEV` where only files of another project may be, `EOPNOTSUPP` where the
 /// target could not be freed, `ENOSPC`; nothing was changed then. Damage, errors of the journal.
 pub(super) fn rename(rename: &Rename<'_, Rext4>, journal: &Journal) -> FsResult {
-    if !rename.is_within_directory() {
-        check_project(&rename.to, rename.inode)?;
-    }
+    check_project(&rename.to, rename.inode)?;
     match (&rename.kind, rename.target) {
         (RenameKind::Exchange, Some(target)) => exchange(rename, target, journal),
         (RenameKind::Exchange, None) => Err(FsError::Kernel(euclean())),
@@ -222,8 +220,8 @@ fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal
         return Err(FsError::Kernel(euclean()));
     };
     let others_parent = parent_to_change(rename, other)?;
+    check_project(from, other)?;
     if !rename.is_within_directory() {
-        check_project(from, other)?;
         match (one.is_directory(), other.is_directory()) {
             (true, false) => check_subdirectories(to)?,
             (false, true) => check_subdirectories(from)?,
