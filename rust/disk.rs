@@ -35,6 +35,7 @@ pub mod group_desc;
 pub mod htree;
 pub mod inode;
 pub mod layout;
+pub mod mmp;
 pub mod orphan_file;
 pub mod superblock;
 pub mod units;

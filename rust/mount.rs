@@ -5,13 +5,15 @@
 //! | file | what |
 //! |---|---|
 //! | [`options`] | the mount options |
-//! | [`life`] | mount, remount, freeze, sync, unmount |
+//! | [`life`] | mount, freeze, sync, unmount |
+//! | [`remount`] | other options, read-only or writable |
 //! | [`primary`] | the primary super block |
 //! | [`administration`] | what is asked of it by `ioctl` |
 //! | [`grow`] | made larger while it is mounted |
 //! | [`down`] | shut down while it is mounted |
 //! | [`discard`] | when free space is discarded |
 //! | [`tables`] | when inode tables are zeroed |
+//! | [`protection`] | that only one machine writes to it |
 //! | [`damage`] | what happens when something on disk is wrong |
 //! | [`sysfs`] | what is shown of it to people |
 //! | [`counters`] | what is counted for people |
@@ -26,6 +28,8 @@ mod grow;
 pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
+mod protection;
+mod remount;
 mod sysfs;
 mod tables;
 
@@ -65,6 +69,7 @@ use kernel::{
 };
 use options::{OnDamage, Options};
 use primary::Primary;
+use protection::Protection;
 
 /// What of a file system a directory's hashes depend on.
 #[derive(Clone, Copy)]
@@ -101,6 +106,9 @@ pub(crate) struct Filesystem {
     /// How far that has come.
     #[pin]
     zeroing: SpinLock<TablePosition>,
+    /// Keeps others from writing to it.
+    #[pin]
+    protection: Protection,
     /// Free blocks and inodes; there once the journal was recovered.
     groups: SetOnce<Groups>,
     /// Its directory in sysfs.

@@ -20,6 +20,7 @@
 #include <linux/part_stat.h>
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
+#include <linux/utsname.h>
 #include <linux/writeback.h>
 
 #include "shims.h"
@@ -110,6 +111,23 @@ int rext4_shim_bio_finish(struct bio *bio)
 	int ret = submit_bio_wait(bio);
 
 	bio_put(bio);
+	return ret;
+}
+
+int rext4_shim_bdev_transfer(struct block_device *bdev, bool write,
+			     sector_t sector, void *memory, unsigned int len)
+{
+	struct bio_vec vec;
+	struct bio bio;
+	int ret;
+
+	bio_init(&bio, bdev, &vec, 1,
+		 (write ? REQ_OP_WRITE : REQ_OP_READ) | REQ_SYNC | REQ_META |
+			 REQ_PRIO);
+	bio.bi_iter.bi_sector = sector;
+	__bio_add_page(&bio, virt_to_page(memory), len, offset_in_page(memory));
+	ret = submit_bio_wait(&bio);
+	bio_uninit(&bio);
 	return ret;
 }
 
@@ -215,6 +233,19 @@ bool rext4_shim_bh_take_late(struct buffer_head *bh)
 bool rext4_shim_in_transaction(void)
 {
 	return journal_current_handle() != NULL;
+}
+
+void rext4_shim_journal_abandon(journal_t *journal)
+{
+	mutex_lock(&journal->j_abort_mutex);
+	write_lock(&journal->j_state_lock);
+	journal->j_flags |= JBD2_ABORT;
+	/* What it takes for final: whoever aborts it now writes nothing either. */
+	journal->j_errno = -ESHUTDOWN;
+	write_unlock(&journal->j_state_lock);
+	mutex_unlock(&journal->j_abort_mutex);
+	/* Those who wait for it are let go. */
+	jbd2_journal_start_commit(journal, NULL);
 }
 
 bool rext4_shim_journal_is_aborted(journal_t *journal)
@@ -653,6 +684,29 @@ void rext4_shim_panic(const char *device)
 	panic("rext4 (%s): panic forced after error\n", device);
 }
 
+bool rext4_shim_sleep_killable(unsigned int seconds)
+{
+	signed long left = (signed long)seconds * HZ;
+
+	while (left > 0) {
+		signed long part = min(left, (signed long)HZ);
+
+		if (fatal_signal_pending(current) || freezing(current))
+			return false;
+		left -= part - schedule_timeout_killable(part);
+	}
+	return true;
+}
+
+void rext4_shim_node_name(char *name, size_t size)
+{
+	const char *node = init_utsname()->nodename;
+
+	/* While it is being changed this may be a part of both names. */
+	memset(name, 0, size);
+	memcpy(name, node, strnlen(node, size));
+}
+
 void rext4_shim_might_sleep(void)
 {
 	might_sleep();
@@ -775,88 +829,6 @@ int rext4_shim_kobject_add(struct kobject *kobject, struct kobject *parent,
 u64 rext4_shim_bdev_sectors_written(struct block_device *bdev)
 {
 	return part_stat_read(bdev, sectors[STAT_WRITE]);
-}
-
-void rext4_shim_commit_work_init(struct rext4_commit_work *work,
-				 void (*run)(struct work_struct *))
-{
-	INIT_WORK(&work->work, run);
-	work->sb = NULL;
-	work->wanted = false;
-	work->stopped = false;
-}
-
-static void commit_is_done(journal_t *journal, transaction_t *transaction)
-{
-	struct rext4_commit_work *work = journal->j_private;
-
-	if (READ_ONCE(work->wanted) && !READ_ONCE(work->stopped))
-		queue_work(system_dfl_wq, &work->work);
-}
-
-void rext4_shim_commit_work_want(struct rext4_commit_work *work, bool wanted)
-{
-	WRITE_ONCE(work->wanted, wanted);
-}
-
-void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
-				   journal_t *journal, struct super_block *sb)
-{
-	work->sb = sb;
-	journal->j_private = work;
-	/* A commit that sees the callback sees what it works with. */
-	smp_store_release(&journal->j_commit_callback, commit_is_done);
-}
-
-void rext4_shim_commit_work_stop(struct rext4_commit_work *work)
-{
-	WRITE_ONCE(work->stopped, true);
-	/* A commit may have looked before that and queue it after this. */
-	cancel_work_sync(&work->work);
-}
-
-struct super_block *rext4_shim_commit_work_sb(struct work_struct *work)
-{
-	struct rext4_commit_work *own =
-		container_of(work, struct rext4_commit_work, work);
-
-	return READ_ONCE(own->stopped) ? NULL : own->sb;
-}
-
-void rext4_shim_background_init(struct rext4_background *background,
-				void (*run)(struct work_struct *))
-{
-	INIT_DELAYED_WORK(&background->work, run);
-	background->sb = NULL;
-}
-
-void rext4_shim_background_start(struct rext4_background *background,
-				 struct super_block *sb, unsigned long pause)
-{
-	background->sb = sb;
-	/* Nothing is written once the machine is being put to sleep. */
-	queue_delayed_work(system_freezable_wq, &background->work, pause);
-}
-
-void rext4_shim_background_stop(struct rext4_background *background)
-{
-	cancel_delayed_work_sync(&background->work);
-}
-
-struct super_block *rext4_shim_background_sb(struct work_struct *work)
-{
-	return container_of(to_delayed_work(work), struct rext4_background,
-			    work)->sb;
-}
-
-void rext4_shim_background_again(struct work_struct *work, unsigned long pause)
-{
-	queue_delayed_work(system_freezable_wq, to_delayed_work(work), pause);
-}
-
-bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc)
-{
-	return vma_desc_test_all(desc, VMA_SHARED_BIT, VMA_MAYWRITE_BIT);
 }
 
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,

@@ -47,6 +47,14 @@ struct bio *rext4_shim_bio_add(struct bio *bio, struct block_device *bdev,
 			       unsigned int pages);
 int rext4_shim_bio_finish(struct bio *bio);
 
+/*
+ * Reads or writes one run of whole sectors, past all caches and before what
+ * else is queued, for vfs/device_block.rs: 0 or a negative errno. The memory comes
+ * from kmalloc() and lies in one page. Sleeps.
+ */
+int rext4_shim_bdev_transfer(struct block_device *bdev, bool write,
+			     sector_t sector, void *memory, unsigned int len);
+
 /* A reference to the buffer of a block that lies within the device, or NULL. */
 struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 				      unsigned int size, bool movable);
@@ -75,6 +83,8 @@ void rext4_shim_bh_checksum_late(struct buffer_head *bh,
 bool rext4_shim_bh_take_late(struct buffer_head *bh);
 
 /* The journal, for vfs/jbd2.rs. */
+/* Aborts the journal without a note of that on the device. */
+void rext4_shim_journal_abandon(journal_t *journal);
 bool rext4_shim_in_transaction(void);
 bool rext4_shim_journal_is_aborted(journal_t *journal);
 bool rext4_shim_journal_has_barriers(journal_t *journal);
@@ -276,16 +286,25 @@ struct super_block *rext4_shim_commit_work_sb(struct work_struct *work);
 /* Work that is done a step at a time, for vfs/background.rs. */
 struct rext4_background {
 	struct delayed_work work;
+	struct workqueue_struct *workers;
+	/* NULL as long as it was not started. */
 	struct super_block *sb;
 };
 
+/* Without workers of its own it is done by those of all, when they have time. */
 void rext4_shim_background_init(struct rext4_background *background,
+				struct workqueue_struct *workers,
 				void (*run)(struct work_struct *));
+/* Makes workers that get on when memory is short as well; or NULL. */
+struct workqueue_struct *rext4_shim_background_workers(const char *what,
+						       const char *name);
 /* Queues the first step after a pause in jiffies. It must not be queued. */
 void rext4_shim_background_start(struct rext4_background *background,
 				 struct super_block *sb, unsigned long pause);
 /* Waits for a step that is running, and takes back what is queued. */
 void rext4_shim_background_stop(struct rext4_background *background);
+/* Queues a step again after that, unless it was never started. */
+void rext4_shim_background_restart(struct rext4_background *background);
 struct super_block *rext4_shim_background_sb(struct work_struct *work);
 /* Queues the next step, from within one. */
 void rext4_shim_background_again(struct work_struct *work, unsigned long pause);
@@ -399,6 +418,10 @@ bool rext4_shim_in_worker(void);
 bool rext4_shim_may_use_reserved(u32 uid, u32 gid);
 
 void rext4_shim_might_sleep(void);
+/* False if the task is killed, or the machine suspended, before the time is over. */
+bool rext4_shim_sleep_killable(unsigned int seconds);
+/* The name of the machine, cut, or with zero bytes behind it. */
+void rext4_shim_node_name(char *name, size_t size);
 void rext4_shim_panic(const char *device);
 u32 rext4_shim_crc32c(u32 value, const void *bytes, size_t len);
 

@@ -17,6 +17,7 @@ use super::dirent::DirError;
 use super::group_desc::GroupDescError;
 use super::htree::HtreeError;
 use super::inode::InodeError;
+use super::mmp::MmpError;
 use super::orphan_file::OrphanFileError;
 use super::superblock::SuperblockError;
 use super::xattr::XattrError;
@@ -102,6 +103,8 @@ corrupt! {
     Acl(AclError),
     /// A block of the orphan file.
     OrphanFile(OrphanFileError),
+    /// The block of multiple mount protection.
+    Mmp(MmpError),
     /// A checksum, where nothing but the caller knows of which structure.
     Checksum(ChecksumMismatch),
     /// A node of an extent tree.

@@ -11,6 +11,7 @@
 //! Source: `Documentation/filesystems/ext4/blockgroup.rst`, `bigalloc.rst` and
 //! `special_inodes.rst` in the kernel.
 
+use super::mmp::MmpError;
 use super::units::{BlockSize, GroupNumber, InodeNumber, PhysicalBlock};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -323,6 +324,24 @@ impl Layout {
             && first
                 .checked_add(count)
                 .is_some_and(|end| end.0 <= self.blocks_count())
+    }
+
+    /// Checks that the block of multiple mount protection can lie at `block`: in the file system, and
+    /// not where the super block, its copies and the descriptors are.
+    ///
+    /// # Errors
+    ///
+    /// [`MmpError::Place`].
+    pub fn check_mmp_block(&self, block: PhysicalBlock) -> Result<(), MmpError> {
+        let possible = self.contains(block, 1)
+            && self
+                .group_of_block(block)
+                .is_some_and(|(group, index)| index >= self.fixed_blocks(group));
+        if possible {
+            Ok(())
+        } else {
+            Err(MmpError::Place(block))
+        }
     }
 
     /// Where `inode` lies, or `None` if there is no such inode.

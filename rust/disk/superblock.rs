@@ -15,7 +15,7 @@ mod geometry;
 use super::checksum::{Crc32c, Crc32cFn, FsSeed};
 use super::error::ChecksumMismatch;
 use super::features::{Feature, Features};
-use super::units::{BlockSize, InodeNumber};
+use super::units::{BlockSize, InodeNumber, PhysicalBlock};
 use core::fmt;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -533,6 +533,18 @@ impl Superblock {
         (self.features().has(feature) && inode != 0).then_some(InodeNumber(inode))
     }
 
+    /// The block of multiple mount protection, or `None` without that. Whether it can lie there is not
+    /// checked: see [`Layout::check_mmp_block`](super::layout::Layout::check_mmp_block).
+    pub fn mmp_block(&self) -> Option<PhysicalBlock> {
+        let block = PhysicalBlock(self.mmp_block.get());
+        self.features().has(Feature::MMP).then_some(block)
+    }
+
+    /// How often it is updated, in seconds: at least once a second.
+    pub fn mmp_update_interval(&self) -> u16 {
+        self.mmp_update_interval.get().max(1)
+    }
+
     /// The head of the list of orphans, or `None` if it is empty.
     pub fn last_orphan(&self) -> Option<InodeNumber> {
         let inode = self.last_orphan.get();
@@ -583,6 +595,6 @@ pub enum HashSignedness {
 }
 
 /// The bytes before the first zero byte, or all of them.
-fn until_zero(bytes: &[u8]) -> &[u8] {
+pub(super) fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }

@@ -136,6 +136,7 @@ fn empty_journal(sb: &SuperBlock<Rext4>, wipe: Wipe, dry_run: bool) -> FsResult 
     let fs = sb.data();
     fs.must_be_up()?;
     let journal = fs.journal.get().ok_or(FsError::Kernel(code::ENODEV))?;
+    fs.must_be_protected()?;
     if wipe == Wipe::Discard && !sb.device().can_discard() {
         return Err(FsError::unsupported());
     }

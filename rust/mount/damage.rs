@@ -155,9 +155,49 @@ impl Filesystem {
         self.apply(sb, policy, Some(&error_record(None, "journal", Code::Io)));
     }
 
+    /// What follows from the block of the protection against other mounts, if it can't be read or
+    /// written.
+    pub(super) fn not_updated(&self, sb: &SuperBlock<Rext4>, why: Error) {
+        pr_err!(
+            "({}): error: multiple mount protection: can't be updated: error {}\n",
+            sb.id(),
+            why.to_errno()
+        );
+        if self.journal.get().is_none() {
+            // At the end, or before the beginning.
+            return;
+        }
+        crate::vfs::super_block::report_error(sb, why);
+        self.apply(
+            sb,
+            self.on_damage(),
+            Some(&error_record(None, "mmp", Code::Io)),
+        );
+    }
+
+    /// What follows if somebody else has the file system now: whatever `errors=` says, nothing of ours
+    /// may get to the device any more, not even a note of that.
+    pub(super) fn taken_over(&self, sb: &SuperBlock<Rext4>, by: fmt::Arguments<'_>) {
+        pr_err!(
+            "({}): error: multiple mount protection: somebody else has the file system now ({}); nothing \
+             is written any more\n",
+            sb.id(),
+            by
+        );
+        crate::vfs::super_block::report_error(sb, code::EBUSY);
+        self.stopped.store(true, Ordering::Release);
+        if let Some(journal) = self.journal.get() {
+            journal.abandon();
+        }
+        if self.on_damage() == OnDamage::Panic {
+            crate::vfs::super_block::panic_after_error(sb);
+        }
+    }
+
     /// Does what a policy says, and notes in the super block that there is something for e2fsck to do.
     fn apply(&self, sb: &SuperBlock<Rext4>, policy: OnDamage, record: Option<&ErrorRecord<'_>>) {
-        let record = record.filter(|_| !sb.is_read_only() && !sb.device().is_read_only());
+        let can_write = !sb.is_read_only() && !sb.device().is_read_only() && !self.is_taken_over();
+        let record = record.filter(|_| can_write);
         // Before a panic, too: what is written to the super block is not to meet the journal there.
         if policy != OnDamage::Continue {
             self.stop(sb, code::EIO);

@@ -72,7 +72,8 @@ impl Filesystem {
 ///
 /// As C ext4: `EINVAL` for a range that begins behind the end or is shorter than a block, and for a
 /// shortest run that is longer than a group; `EROFS` with `noload`, where bitmaps may be out of
-/// date. `EOPNOTSUPP` with a feature that forbids writing: their bits may stand for something else.
+/// date, and where somebody else may have the file system (`mmp`). `EOPNOTSUPP` with a feature that
+/// forbids writing: their bits may stand for something else.
 pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     let fs = sb.data();
     fs.must_be_up()?;
@@ -82,6 +83,7 @@ pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     if !fs.features.forbid_writing().is_empty() {
         return Err(FsError::unsupported());
     }
+    fs.must_be_protected()?;
     let layout = &fs.layout;
     let size = layout.block_size();
     let start = range.start >> size.bits();

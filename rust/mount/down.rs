@@ -74,6 +74,7 @@ impl Filesystem {
             }
         }
         self.background.stop();
+        self.stop_updates();
         let why = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
         crate::vfs::super_block::report_error(sb, why);
         Ok(())

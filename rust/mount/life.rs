@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a mount: what is read and checked before it is used, recovery, the changes between
-//! read-only and writable, freezing, and the end.
+//! The life of a mount: what is read and checked before it is used, recovery, freezing, and the end.
 
 use super::{
     asked::{Asked, Defaults},
     counters::Counters,
     options::{self, OnDamage, Options},
     primary::Primary,
-    Filesystem, HashSettings, MOUNT_POINT_SIZE,
+    protection::Protection,
+    remount, Filesystem, HashSettings, MOUNT_POINT_SIZE,
 };
 use crate::{
     dio::claims::{Claims, DailyWarning},
@@ -30,7 +30,7 @@ use crate::{
         InodeData,
     },
     vfs::{
-        background::Background,
+        background::{Background, Housekeeping},
         checksum::crc32c,
         commit_work::CommitWork,
         inode::Inode,
@@ -45,7 +45,10 @@ use crate::{
     },
     Rext4,
 };
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::{
+    iter,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
 use kernel::{
     error::{code, Error},
     new_mutex, new_spinlock,
@@ -86,7 +89,16 @@ impl FileSystem for Rext4 {
     }
 
     fn activate(sb: &SuperBlock<Self>) -> Result<ARef<Inode<Self>>> {
-        activate(sb).map_err(|e| sb.data().errno_at(sb, None, "mount", e))
+        let fs = sb.data();
+        let failed = |e| fs.errno_at(sb, None, "mount", e);
+        if will_write(sb).map_err(failed)? {
+            fs.protect(sb)?;
+        }
+        let root = activate(sb).map_err(failed)?;
+        if sb.is_read_only() {
+            fs.unprotect(sb);
+        }
+        Ok(root)
     }
 
     fn journal(sb: &SuperBlock<Self>) -> &JournalSlot {
@@ -94,24 +106,10 @@ impl FileSystem for Rext4 {
     }
 
     fn shut_down(sb: &SuperBlock<Self>, journal: Option<Result>) {
-        let fs = sb.data();
-        let closed = match journal {
-            None => return,
-            Some(result) => result,
-        };
-        if fs.is_down() {
-            return;
+        if let Some(closed) = journal {
+            end(sb, closed);
         }
-        if closed.is_err() {
-            pr_err!("({}): error: the journal could not be closed\n", sb.id());
-            return;
-        }
-        if !sb.is_read_only() && !fs.is_stopped() {
-            fs.discard_at_end(sb);
-            if let Err(e) = fs.write_clean() {
-                pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
-            }
-        }
+        sb.data().unprotect(sb);
     }
 
     fn is_stopped(sb: &SuperBlock<Self>) -> bool {
@@ -150,8 +148,12 @@ impl FileSystem for Rext4 {
 
     fn thaw(sb: &SuperBlock<Self>) -> Result {
         let fs = sb.data();
-        let writes = !sb.is_read_only() && !fs.is_stopped() && !fs.is_down();
-        if !writes || fs.journal.get().is_none() {
+        let writes = || !sb.is_read_only() && !fs.is_stopped() && !fs.is_down();
+        if !writes() || fs.journal.get().is_none() {
+            return Ok(());
+        }
+        fs.check_protection(sb);
+        if !writes() {
             return Ok(());
         }
         if let Err(e) = fs.write_in_use(false) {
@@ -202,15 +204,7 @@ impl FileSystem for Rext4 {
     }
 
     fn reconfigure(sb: &SuperBlock<Self>, asked: &Asked, read_only: bool) -> Result {
-        let fs = sb.data();
-        // It must not write once the mount is read-only, and goes on with the new options.
-        fs.background.stop();
-        let result = reconfigure(sb, &asked.options, read_only);
-        // If it is to be read-only and that has failed, the VFS may insist on it.
-        if !read_only && (result.is_ok() || !sb.is_read_only()) {
-            fs.restart_zeroing(sb);
-        }
-        result.map_err(|e| fs.errno_at(sb, None, "remount", e))
+        remount::remount(sb, &asked.options, read_only)
     }
 
     fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
@@ -220,6 +214,24 @@ impl FileSystem for Rext4 {
 
     fn evict_inode(inode: &Inode<Self>) {
         truncate::evict(inode);
+    }
+}
+
+/// Ends what was written to, after its journal was closed with this result.
+fn end(sb: &SuperBlock<Rext4>, closed: Result) {
+    let fs = sb.data();
+    if fs.is_down() {
+        return;
+    }
+    if closed.is_err() {
+        pr_err!("({}): error: the journal could not be closed\n", sb.id());
+        return;
+    }
+    if !sb.is_read_only() && !fs.is_stopped() {
+        fs.discard_at_end(sb);
+        if let Err(e) = fs.write_clean() {
+            pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
+        }
     }
 }
 
@@ -336,8 +348,9 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             journal: JournalSlot::new(),
             commit_work <- CommitWork::new::<Rext4>(),
             ioend_workers: IoendWorkers::new(sb.id())?,
-            background <- Background::new::<Rext4>(),
+            background <- Background::new::<Rext4, Housekeeping>(None),
             zeroing <- new_spinlock!(TablePosition::default(), "rext4_zeroing"),
+            protection <- Protection::new(superblock.features.has(Feature::MMP), sb.id()),
             groups: SetOnce::new(),
             sysfs: Slot::new(),
             counters: Counters::default(),
@@ -461,6 +474,15 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
     Ok(())
 }
 
+/// Whether something is written to the device when it is mounted.
+fn will_write(sb: &SuperBlock<Rext4>) -> FsResult<bool> {
+    let fs = sb.data();
+    let needs_recovery = fs
+        .primary
+        .with(|superblock| superblock.features().has(Feature::NEEDS_RECOVERY))?;
+    Ok(!fs.options().noload && (!sb.is_read_only() || needs_recovery))
+}
+
 /// Recovers, reads what recovery may have changed, and finishes what a crash has left.
 fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     let fs = sb.data();
@@ -480,6 +502,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
         load_journal(sb, needs_recovery)?;
     }
     load_groups(sb)?;
+    fs.must_not_be_taken_over()?;
     if !sb.is_read_only() {
         begin_writing(sb)?;
     } else if needs_recovery && !options.noload {
@@ -509,7 +532,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
 }
 
 /// Finds the journal and recovers what is in it.
-fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
+pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     let fs = sb.data();
     let number = fs
         .primary
@@ -602,7 +625,7 @@ fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     Ok(())
 }
 
-fn settings(options: &Options) -> Settings {
+pub(super) fn settings(options: &Options) -> Settings {
     Settings {
         commit_interval_seconds: options.commit_seconds,
         barriers: options.barrier,
@@ -632,6 +655,16 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         noted => u64::from(noted) * u64::from(fs.layout.blocks_per_cluster()),
     };
     fs.overhead.store(overhead, Ordering::Relaxed);
+    // A read-only mount does without a good place for it.
+    let place = fs
+        .primary
+        .with(|superblock| superblock.mmp_block())?
+        .filter(|&block| fs.layout.check_mmp_block(block).is_ok());
+    if let Some(first) = place {
+        if !sb.is_read_only() || groups.system().check_foreign(first, 1).is_ok() {
+            groups.protect(iter::once(SystemRun { first, count: 1 }))?;
+        }
+    }
     fs.set_discard(&groups, fs.options().discard);
     if !fs.groups.populate(groups) {
         return Err(FsError::Kernel(code::EBUSY));
@@ -641,7 +674,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Says so if `discard` was asked for and can't be had.
-fn warn_of_discard(sb: &SuperBlock<Rext4>, options: &Options) {
+pub(super) fn warn_of_discard(sb: &SuperBlock<Rext4>, options: &Options) {
     if options.discard && !sb.device().can_discard() {
         pr_warn!(
             "({}): warning: discard was asked for, and the device can't do that\n",
@@ -710,7 +743,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
-fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
+pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     sb.data().write_in_use(true)?;
     finish_orphans(sb)
 }
@@ -754,93 +787,6 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     Ok(())
 }
 
-fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> FsResult {
-    let fs = sb.data();
-    let old = fs.options();
-    if old.noload != options.noload {
-        pr_err!(
-            "({}): error: noload can't be changed by a remount\n",
-            sb.id()
-        );
-        return Err(FsError::Kernel(code::EINVAL));
-    }
-    if old.acl != options.acl {
-        pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
-        return Err(FsError::Kernel(code::EINVAL));
-    }
-    options.check(sb.id(), &fs.layout)?;
-    if fs.is_down() && read_only != sb.is_read_only() {
-        return Err(FsError::Kernel(code::EROFS));
-    }
-    if fs.is_stopped() && !read_only {
-        pr_err!(
-            "({}): error: it was stopped because of damage; unmount it and run e2fsck\n",
-            sb.id()
-        );
-        return Err(FsError::Kernel(code::EROFS));
-    }
-    match (sb.is_read_only(), read_only) {
-        // Nothing has to be written, nor can be.
-        (false, true) if fs.is_stopped() => {}
-        (false, true) => {
-            if let Some(journal) = fs.journal_for_writing(sb)? {
-                // The VFS has seen to it that nobody writes any more.
-                fs.flush_and_write_clean(journal)?;
-                // All is committed now. Also waits for what is being discarded.
-                fs.discard_committed(sb);
-            }
-        }
-        (true, false) => {
-            let forbidden = fs.features.forbid_writing();
-            if !forbidden.is_empty() {
-                pr_err!(
-                    "({}): error: can't become writable: unsupported features: {}\n",
-                    sb.id(),
-                    kernel::prelude::fmt!("{}", crate::error::Shown(&forbidden))
-                );
-                return Err(FsError::Kernel(code::EROFS));
-            }
-            if old.noload {
-                pr_err!(
-                    "({}): error: it was mounted with noload; unmount it and mount it again\n",
-                    sb.id()
-                );
-                return Err(FsError::Kernel(code::EINVAL));
-            }
-            become_writable(sb)?;
-        }
-        _ => {}
-    }
-    if options.discard && !old.discard {
-        warn_of_discard(sb, options);
-    }
-    fs.set_options(*options);
-    if let Some(journal) = fs.journal.get() {
-        journal.configure(settings(options));
-    }
-    Ok(())
-}
-
-/// From read-only to writable.
-fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
-    let fs = sb.data();
-    if fs.journal.get().is_none() {
-        if fs
-            .primary
-            .with(|superblock| superblock.journal_inode())?
-            .is_none()
-        {
-            pr_err!(
-                "({}): error: can't become writable without a journal\n",
-                sb.id()
-            );
-            return Err(FsError::Kernel(eopnotsupp()));
-        }
-        load_journal(sb, false)?;
-    }
-    sb.while_writable(|| begin_writing(sb))
-}
-
 impl Filesystem {
     /// Writes into the super block that the file system is in use: a crash from now on needs
     /// recovery.
@@ -860,7 +806,7 @@ impl Filesystem {
 
     /// Brings everything to its place, and says so on disk: see [`Self::write_clean`]. Waits for what
     /// has been begun; the caller keeps others from going on after it.
-    fn flush_and_write_clean(&self, journal: &Journal) -> FsResult {
+    pub(super) fn flush_and_write_clean(&self, journal: &Journal) -> FsResult {
         let _locked = journal.lock_updates()?;
         journal.flush(Wipe::Nothing)?;
         self.write_clean()

@@ -13,6 +13,7 @@ use crate::{
         block_device::BlockDevice,
         buffer::{Buffer, Placement},
         checksum::crc32c,
+        device_block::DeviceBlock,
         jbd2::Handle,
         stat::Timestamp,
     },
@@ -68,6 +69,16 @@ impl Primary {
                 Superblock::from_bytes(bytes).map_err(|e| FsError::Corrupt(e.into()))?;
             Ok(look(superblock))
         })
+    }
+
+    /// Whether the super block is on the device as it is in memory: nobody else has changed it since it
+    /// was read or written here.
+    pub(super) fn is_on_device(&self) -> FsResult<bool> {
+        let mut block = DeviceBlock::new(self.buffer.block(), self.buffer.size() as u32)?;
+        block.read(self.buffer.device())?;
+        let place = self.offset..self.offset + SUPERBLOCK_SIZE;
+        let there = block.bytes().get(place.clone());
+        Ok(self.buffer.with(|bytes| bytes.get(place) == there))
     }
 
     fn edit_in<R>(

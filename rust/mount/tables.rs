@@ -9,7 +9,7 @@ use crate::{
     error::{FsError, FsResult},
     group::TablePosition,
     vfs::{
-        background::{Background, BackgroundSteps},
+        background::{Background, BackgroundSteps, Housekeeping},
         random,
         super_block::SuperBlock,
     },
@@ -27,7 +27,7 @@ const LONGEST_DELAY: Msecs = 5000;
 /// How soon it is looked again, when a remount that makes the file system writable is about to end.
 const BEFORE_WRITABLE: Msecs = 20;
 
-impl BackgroundSteps for Rext4 {
+impl BackgroundSteps<Housekeeping> for Rext4 {
     fn background(sb: &SuperBlock<Self>) -> &Background {
         &sb.data().background
     }

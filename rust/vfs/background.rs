@@ -13,6 +13,7 @@
 
 use super::super_block::{FileSystem, SuperBlock};
 use crate::bindings;
+use core::ptr::{self, NonNull};
 use kernel::{
     prelude::*,
     time::{msecs_to_jiffies, Msecs},
@@ -22,8 +23,15 @@ use kernel::{
 /// After how long it is tried again if the file system is frozen.
 const WHILE_FROZEN: Msecs = 500;
 
-/// What is done.
-pub trait BackgroundSteps: Sized {
+/// Work that ends before the journal is closed.
+pub enum Housekeeping {}
+
+/// Work that goes on until nothing of the file system is written any more: also while the journal is
+/// closed, which it can't use then.
+pub enum Presence {}
+
+/// What is done, of one of the two kinds.
+pub trait BackgroundSteps<Kind>: Sized {
     /// Where the file system has its work.
     fn background(sb: &SuperBlock<Self>) -> &Background
     where
@@ -38,11 +46,50 @@ pub trait BackgroundSteps: Sized {
         Self: FileSystem;
 }
 
+/// Workers for one kind of work of one file system, that get on when memory is short as well.
+///
+/// # Invariants
+///
+/// It is a valid workqueue, owned by this value.
+pub struct Workers(NonNull<bindings::workqueue_struct>);
+
+// SAFETY: a workqueue belongs to no thread.
+unsafe impl Send for Workers {}
+// SAFETY: workqueues have their own locks.
+unsafe impl Sync for Workers {}
+
+impl Workers {
+    /// Makes them, for this work of the file system with this name.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(what: &CStr, name: &CStr) -> Result<Self> {
+        // SAFETY: both names are valid, and copied.
+        let workers = unsafe {
+            bindings::rext4_shim_background_workers(
+                what.as_char_ptr().cast(),
+                name.as_char_ptr().cast(),
+            )
+        };
+        // INVARIANT: it was just made, for us.
+        NonNull::new(workers).map(Self).ok_or(ENOMEM)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant it is ours. It goes with the work, which was stopped.
+        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
+    }
+}
+
 /// The work of one mounted file system.
 #[pin_data]
 pub struct Background {
     #[pin]
     work: Opaque<bindings::rext4_background>,
+    _workers: Option<Workers>,
 }
 
 // SAFETY: workqueues have their own locks, and the other field is changed while no work is queued.
@@ -51,13 +98,21 @@ unsafe impl Send for Background {}
 unsafe impl Sync for Background {}
 
 impl Background {
-    /// Work for a file system of type `T` that is not started.
-    pub fn new<T: FileSystem>() -> impl PinInit<Self> {
+    /// Work of this kind for a file system of type `T` that is not started. Without workers of its own
+    /// it is done by those of all, when they have time.
+    pub fn new<T, Kind>(workers: Option<Workers>) -> impl PinInit<Self>
+    where
+        T: FileSystem + BackgroundSteps<Kind>,
+    {
+        let queue = workers
+            .as_ref()
+            .map_or(ptr::null_mut(), |workers| workers.0.as_ptr());
         pin_init!(Self {
-            // SAFETY: the slot is valid for writes and stays where it is.
-            work <- Opaque::ffi_init(|slot| unsafe {
-                bindings::rext4_shim_background_init(slot, Some(run::<T>))
+            // SAFETY: the slot is valid for writes and stays where it is. The workers live as long.
+            work <- Opaque::ffi_init(move |slot| unsafe {
+                bindings::rext4_shim_background_init(slot, queue, Some(run::<T, Kind>))
             }),
+            _workers: workers,
         })
     }
 
@@ -72,6 +127,13 @@ impl Background {
         unsafe { bindings::rext4_shim_background_start(self.work.get(), sb.as_ptr(), pause) };
     }
 
+    /// Goes on after [`Self::stop`], if it was ever started.
+    pub(super) fn restart(&self) {
+        // SAFETY: it was initialised. The super block that it was started for is still there, as this
+        // is called while that is shut down alone.
+        unsafe { bindings::rext4_shim_background_restart(self.work.get()) };
+    }
+
     /// Waits for the end of a step that is running; none is done from now on. Not to be called with
     /// anything that a step waits for.
     pub(crate) fn stop(&self) {
@@ -83,13 +145,16 @@ impl Background {
 /// # Safety
 ///
 /// Called on a workqueue with the work of a [`Background`] for a file system of type `T`.
-unsafe extern "C" fn run<T: FileSystem>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn run<T, Kind>(work: *mut bindings::work_struct)
+where
+    T: FileSystem + BackgroundSteps<Kind>,
+{
     // SAFETY: the caller's promise. It was started, so it has a super block, and it was not stopped:
     // who does that waits for the end of this call.
     let sb = unsafe { SuperBlock::<T>::from_raw(bindings::rext4_shim_background_sb(work)) };
     // SAFETY: the super block is valid.
     let pause = if unsafe { bindings::rext4_shim_try_internal_write(sb.as_ptr()) } {
-        let pause = T::step(sb);
+        let pause = <T as BackgroundSteps<Kind>>::step(sb);
         // SAFETY: it was begun above.
         unsafe { bindings::rext4_shim_end_internal_write(sb.as_ptr()) };
         pause

@@ -124,6 +124,12 @@ impl Journal {
         unsafe { bindings::jbd2_journal_abort(self.as_ptr(), error.to_errno()) };
     }
 
+    /// The same without a note of it on the device, which is somebody else's by now.
+    pub(crate) fn abandon(&self) {
+        // SAFETY: the journal is valid.
+        unsafe { bindings::rext4_shim_journal_abandon(self.as_ptr()) };
+    }
+
     /// The error that was recorded in the journal when it was given up, in this mount or before.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! C headers: `include/linux/fs.h`, `include/linux/fs/super_types.h`
 
 use super::{
+    background::{BackgroundSteps, Housekeeping, Presence},
     block_device::BlockDevice,
     fs_context::{self, MountOptions},
     inode::{self, Inode, InodeCache},
@@ -38,7 +39,8 @@ pub trait FileSystem:
     + super::export::Export
     + super::ioctl::Administration
     + super::commit_work::CommitCallback
-    + super::background::BackgroundSteps
+    + BackgroundSteps<Housekeeping>
+    + BackgroundSteps<Presence>
     + shrinker::InodeMemory
     + sysfs::SysfsFiles
 {
@@ -546,14 +548,20 @@ unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
     T::sysfs(sb).remove();
     // All inodes but those that the journal has are gone.
     T::shrinker(sb).stop();
-    T::background(sb).stop();
+    <T as BackgroundSteps<Housekeeping>>::background(sb).stop();
     T::commit_work(sb).stop();
-    // SAFETY: as the caller promises, nobody uses the journal; the work after commits does not any
-    // more either.
+    // What goes on has the journal for the last time.
+    let presence = <T as BackgroundSteps<Presence>>::background(sb);
+    presence.stop();
+    T::journal(sb).hide();
+    presence.restart();
+    // SAFETY: as the caller promises, nobody uses the journal. The work after commits does not any
+    // more either, and what goes on finds none.
     let result = unsafe { T::journal(sb).close() };
     // The last commit may have queued it once more.
     T::commit_work(sb).stop();
     T::shut_down(sb, result);
+    presence.stop();
 }
 
 /// The `super_operations`.

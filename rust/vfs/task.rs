@@ -5,7 +5,12 @@
 //! C headers: `include/linux/sched.h`, `include/linux/timekeeping.h`
 
 use crate::bindings;
-use kernel::{current, fmt, str::BStr};
+use kernel::{
+    current,
+    error::{Error, Result},
+    fmt,
+    str::BStr,
+};
 
 /// The name of a task.
 pub(crate) struct Name([u8; bindings::REXT4_TASK_COMM_LEN as usize]);
@@ -37,6 +42,20 @@ pub(crate) fn current_id() -> i32 {
 pub(crate) fn is_freezing() -> bool {
     // SAFETY: no preconditions.
     unsafe { bindings::rext4_shim_freezing() }
+}
+
+/// Sleeps for so many seconds.
+///
+/// # Errors
+///
+/// `EINTR` if the process is being killed, or the machine suspended.
+pub(crate) fn sleep_killable(seconds: u32) -> Result {
+    // SAFETY: no preconditions but that the task may sleep.
+    if unsafe { bindings::rext4_shim_sleep_killable(seconds) } {
+        Ok(())
+    } else {
+        Err(Error::from_errno(-(bindings::EINTR as i32)))
+    }
 }
 
 /// Seconds since the machine was started.

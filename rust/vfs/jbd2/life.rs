@@ -272,14 +272,18 @@ impl JournalSlot {
         unsafe { (*self.journal.get()).as_ref() }
     }
 
+    /// Has [`Self::get`] find no journal any more.
+    pub(in crate::vfs) fn hide(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
     /// Takes the journal out and destroys it, see [`Journal::destroy`].
     ///
     /// # Safety
     ///
-    /// No reference that [`Self::get`] gave out is used any more, by any thread, and no thread
-    /// calls it during this call.
+    /// It is [hidden](Self::hide), and no reference that [`Self::get`] gave out before is used any
+    /// more, by any thread. No journal is put in during this call.
     pub(in crate::vfs) unsafe fn close(&self) -> Option<Result> {
-        self.open.store(false, Ordering::Release);
         // SAFETY: as the caller promises, nobody has a reference.
         let journal = unsafe { (*self.journal.get()).take() };
         journal.map(Journal::destroy)

@@ -377,7 +377,7 @@ fn feature_names() {
         features.to_string(),
         "has_journal, FEATURE_C31, extent, mmp, FEATURE_I30, bigalloc, metadata_csum, FEATURE_R20"
     );
-    assert_eq!(features.forbid_mounting().to_string(), "mmp, FEATURE_I30");
+    assert_eq!(features.forbid_mounting().to_string(), "FEATURE_I30");
     assert_eq!(
         features.forbid_writing().to_string(),
         "bigalloc, FEATURE_R20"

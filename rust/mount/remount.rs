@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Other options for a mounted file system, and the changes between read-only and writable.
+
+use super::{
+    life::{begin_writing, load_journal, settings, warn_of_discard},
+    options::Options,
+};
+use crate::{
+    error::{eopnotsupp, FsError, FsResult},
+    vfs::super_block::SuperBlock,
+    Rext4,
+};
+use kernel::{error::code, prelude::*};
+
+/// Carries out a remount. Called with the super block's `s_umount` held for writing.
+///
+/// # Errors
+///
+/// For an option that can't be changed, and where the file system can't become writable. Then all is as
+/// it was.
+pub(super) fn remount(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Result {
+    let fs = sb.data();
+    // It must not write once the mount is read-only, and goes on with the new options.
+    fs.background.stop();
+    let failed = |e| fs.errno_at(sb, None, "remount", e);
+    let result = may_reconfigure(sb, options, read_only)
+        .map_err(failed)
+        .and_then(|()| match sb.is_read_only() && !read_only {
+            true => fs.protect(sb),
+            false => Ok(()),
+        })
+        .and_then(|()| reconfigure(sb, options, read_only).map_err(failed));
+    // If it is to be read-only and that has failed, the VFS may insist on it.
+    if !read_only && (result.is_ok() || !sb.is_read_only()) {
+        fs.restart_zeroing(sb);
+    }
+    // The VFS sets the flag after this.
+    if (read_only && result.is_ok()) || (sb.is_read_only() && result.is_err()) {
+        fs.unprotect(sb);
+    }
+    result
+}
+
+/// Whether a remount with these options can be tried.
+fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> FsResult {
+    let fs = sb.data();
+    let old = fs.options();
+    if old.noload != options.noload {
+        pr_err!(
+            "({}): error: noload can't be changed by a remount\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if old.acl != options.acl {
+        pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    options.check(sb.id(), &fs.layout)?;
+    if fs.is_down() && read_only != sb.is_read_only() {
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    if fs.is_stopped() && !read_only {
+        pr_err!(
+            "({}): error: it was stopped because of damage; unmount it and run e2fsck\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    if sb.is_read_only() && !read_only {
+        let forbidden = fs.features.forbid_writing();
+        if !forbidden.is_empty() {
+            pr_err!(
+                "({}): error: can't become writable: unsupported features: {}\n",
+                sb.id(),
+                kernel::prelude::fmt!("{}", crate::error::Shown(&forbidden))
+            );
+            return Err(FsError::Kernel(code::EROFS));
+        }
+        if old.noload {
+            pr_err!(
+                "({}): error: it was mounted with noload; unmount it and mount it again\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EINVAL));
+        }
+    }
+    Ok(())
+}
+
+fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> FsResult {
+    let fs = sb.data();
+    let old = fs.options();
+    match (sb.is_read_only(), read_only) {
+        // Nothing has to be written, nor can be.
+        (false, true) if fs.is_stopped() => {}
+        (false, true) => {
+            if let Some(journal) = fs.journal_for_writing(sb)? {
+                // The VFS has seen to it that nobody writes any more.
+                fs.flush_and_write_clean(journal)?;
+                // All is committed now. Also waits for what is being discarded.
+                fs.discard_committed(sb);
+            }
+        }
+        (true, false) => become_writable(sb)?,
+        _ => {}
+    }
+    if options.discard && !old.discard {
+        warn_of_discard(sb, options);
+    }
+    fs.set_options(*options);
+    if let Some(journal) = fs.journal.get() {
+        journal.configure(settings(options));
+    }
+    Ok(())
+}
+
+/// From read-only to writable.
+fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    if fs.journal.get().is_none() {
+        if fs
+            .primary
+            .with(|superblock| superblock.journal_inode())?
+            .is_none()
+        {
+            pr_err!(
+                "({}): error: can't become writable without a journal\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(eopnotsupp()));
+        }
+        load_journal(sb, false)?;
+    }
+    sb.while_writable(|| begin_writing(sb))
+}
