@@ -831,6 +831,11 @@ u64 rext4_shim_bdev_sectors_written(struct block_device *bdev)
 	return part_stat_read(bdev, sectors[STAT_WRITE]);
 }
 
+bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc)
+{
+	return vma_desc_test_all(desc, VMA_SHARED_BIT, VMA_MAYWRITE_BIT);
+}
+
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops)
 {

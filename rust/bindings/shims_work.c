@@ -101,8 +101,3 @@ void rext4_shim_background_again(struct work_struct *work, unsigned long pause)
 
 	queue_delayed_work(background->workers, &background->work, pause);
 }
-
-bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc)
-{
-	return vma_desc_test_all(desc, VMA_SHARED_BIT, VMA_MAYWRITE_BIT);
-}
