@@ -2,10 +2,11 @@
 
 //! Making a directory's index, and making room in it where it is full.
 //!
-//! One call adds one block and leaves the index right, so that whoever can't go on, for want of
-//! another block, has done no harm. Whether the entry for that block can be added is known before. A leaf is split by hash into two, which takes an entry in the
-//! node above it; where that is full, it is split first, and so on up. The root is not split: when it
-//! is full its entries go to a new node, and the index is one level deeper.
+//! One call adds one block and leaves the index right, so that whoever can't go on, for want of another
+//! block, has done no harm. Whether the entry for that block can be added is known before. A leaf is split
+//! by hash into two, which takes an entry in the node above it; where that is full, it is split first, and
+//! so on up. The root is not split: when it is full its entries go to a new node, and the index is one
+//! level deeper.
 
 use super::{
     block::{corrupt, Blocks, ROOT},

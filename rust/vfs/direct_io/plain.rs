@@ -83,8 +83,8 @@ pub(crate) fn is_aligned<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'
 ///
 /// Pages of the range are written back before, and dropped if it is a write: who writes holds the
 /// inode's lock, so that no block becomes unwritten before this has counted itself as direct I/O. It takes no lock.
-/// The request [is aligned](is_aligned). One that is to be durable is so when it is complete. A write does not end within a block at the end of the file, whose rest
-/// would be filled with zeros.
+/// The request [is aligned](is_aligned). One that is to be durable is so when it is complete. A write does not end
+/// within a block at the end of the file, whose rest would be filled with zeros.
 ///
 /// # Errors
 ///
