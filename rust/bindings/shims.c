@@ -216,9 +216,17 @@ void rext4_shim_bh_checksum_late(struct buffer_head *bh,
 				 struct jbd2_buffer_trigger_type *trigger,
 				 unsigned int kind)
 {
-	/* Write access to the buffer keeps its journal head. */
-	if (READ_ONCE(bh2jh(bh)->b_triggers) != trigger)
+	/*
+	 * Whoever has access keeps the head, unless somebody else of the same
+	 * transaction forgets the buffer: where two of them have it, which is damage.
+	 */
+	struct journal_head *jh = jbd2_journal_grab_journal_head(bh);
+
+	if (!jh)
+		return;
+	if (READ_ONCE(jh->b_triggers) != trigger)
 		jbd2_journal_set_triggers(bh, trigger);
+	jbd2_journal_put_journal_head(jh);
 	if (!test_bit(KIND_BIT(kind), &bh->b_state))
 		rext4_shim_bh_set_kind(bh, kind);
 	if (!test_bit(LATE_BIT, &bh->b_state))
