@@ -110,6 +110,15 @@ def task_state(stat: Path) -> str:
     return stat.read_text(encoding="utf-8").rpartition(")")[2][1]
 
 
+def stays_stuck(stat: Path) -> bool:
+    """Whether a task waits for a lock or a device, and not just for a moment."""
+    for _ in range(5):
+        if task_state(stat) != "D":
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def is_stuck(thread: threading.Thread) -> bool:
     """Whether a thread waits for a lock of the kernel or for a device, or has ended."""
     try:

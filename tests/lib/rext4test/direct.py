@@ -67,6 +67,17 @@ def under_writeback() -> bool:
     return re.search(r"^Writeback: +0 kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE) is None
 
 
+def write_every_other(descriptor: int, blocks: int) -> bytes:
+    """Write the first of each two blocks of 4 KiB of a file, its number all over it. What the file has then, if it had
+    nothing but zeros."""
+    def content(block: int) -> bytes:
+        return block.to_bytes(4, "little") * 1024
+
+    for block in range(0, blocks, 2):
+        os.pwrite(descriptor, content(block), block * 4096)
+    return b"".join(content(0 if block % 2 else block) for block in range(blocks))
+
+
 def cached_pages(path: Path) -> int:
     """Pages of the file in the page cache."""
     size = path.stat().st_size

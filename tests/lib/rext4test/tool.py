@@ -7,11 +7,10 @@ import contextlib
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Iterator
 
-from .base import SCRATCH, Wrong, start, task_state
+from .base import SCRATCH, Wrong, start, stays_stuck, task_state
 
 PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tools" / "diotool"
 
@@ -85,14 +84,7 @@ class Background:
 
     def is_stuck(self) -> bool:
         """Whether one of its threads waits for a lock of the kernel, or for a device, and not just for a moment."""
-        def stuck(task: Path) -> bool:
-            for _ in range(5):
-                if task_state(task / "stat") != "D":
-                    return False
-                time.sleep(0.1)
-            return True
-
-        return any(stuck(task) for task in Path(f"/proc/{self.process_id}/task").iterdir())
+        return any(stays_stuck(task / "stat") for task in Path(f"/proc/{self.process_id}/task").iterdir())
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
