@@ -379,8 +379,9 @@ void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
 				       size_t bytes);
 
 /* Files and requests. */
-/* What a page fault that wants to write has to do around the file system. */
+/* Whether a mapping is one that the file can be changed through. */
 bool rext4_shim_may_be_stored_through(const struct vm_area_desc *desc);
+/* What a page fault that wants to write has to do around the file system. */
 vm_fault_t rext4_shim_page_mkwrite(struct vm_fault *fault,
 				   const struct iomap_ops *ops);
 struct inode *rext4_shim_file_inode(const struct file *file);
