@@ -175,6 +175,16 @@ impl Filesystem {
         self.dioread_nolock.load(Ordering::Relaxed)
     }
 
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` with a feature that forbids writing: bits of a bitmap may stand for something else then.
+    fn must_understand_bitmaps(&self) -> FsResult {
+        if !self.features.forbid_writing().is_empty() {
+            return Err(FsError::unsupported());
+        }
+        Ok(())
+    }
+
     /// How many bytes behind its first 128 an inode should have for fields.
     pub(crate) fn wanted_extra_size(&self) -> u32 {
         self.wanted_extra_size.load(Ordering::Relaxed)

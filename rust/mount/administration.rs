@@ -97,9 +97,7 @@ fn space_map(
 ) -> FsResult {
     let fs = sb.data();
     fs.must_be_up()?;
-    if !fs.features.forbid_writing().is_empty() {
-        return Err(FsError::unsupported());
-    }
+    fs.must_understand_bitmaps()?;
     let bits = fs.layout.block_size().bits();
     let end = PhysicalBlock(bytes.end >> bits).min(PhysicalBlock(fs.layout.blocks_count()));
     let start = PhysicalBlock(bytes.start >> bits);

@@ -80,9 +80,7 @@ pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     if fs.options().noload {
         return Err(FsError::Kernel(code::EROFS));
     }
-    if !fs.features.forbid_writing().is_empty() {
-        return Err(FsError::unsupported());
-    }
+    fs.must_understand_bitmaps()?;
     fs.must_be_protected()?;
     let layout = &fs.layout;
     let size = layout.block_size();
