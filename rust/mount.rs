@@ -17,10 +17,12 @@
 //! | [`damage`] | what happens when something on disk is wrong |
 //! | [`sysfs`] | what is shown of it to people |
 //! | [`counters`] | what is counted for people |
+//! | [`daily_warning`] | what is said once a day at most |
 
 mod administration;
 mod asked;
 pub(crate) mod counters;
+mod daily_warning;
 pub(crate) mod damage;
 mod discard;
 mod down;
@@ -34,7 +36,7 @@ mod sysfs;
 mod tables;
 
 use crate::{
-    dio::claims::{Claims, DailyWarning},
+    dio::claims::Claims,
     disk::{
         checksum::FsSeed,
         features::{Feature, Features},
@@ -62,6 +64,7 @@ use crate::{
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use counters::Counters;
+use daily_warning::DailyWarning;
 use kernel::{
     error::code,
     prelude::*,

@@ -18,10 +18,7 @@ use crate::{
     vfs::{inode::Inode, task, wait::WaitQueue},
     Rext4,
 };
-use core::{
-    ops::Range,
-    sync::atomic::{AtomicI64, Ordering},
-};
+use core::ops::Range;
 use kernel::{
     error::code,
     new_spinlock,
@@ -33,8 +30,6 @@ use kernel::{
 const BUCKETS: usize = 64;
 /// The room in a list to begin with; it grows to what was in it at once.
 const ROOM: usize = 8;
-/// At most one warning in so many seconds.
-const DAY: i64 = 24 * 60 * 60;
 
 /// A list whose memory is allocated beforehand.
 #[derive(Default)]
@@ -239,42 +234,5 @@ fn note_wait(inode: &Inode<Rext4>, cover: Cover) {
             task::current_id(),
             fs.layout.block_size().bytes()
         );
-    }
-}
-
-/// Says at most once a day that it is time to warn.
-pub(crate) struct DailyWarning(AtomicI64);
-
-impl DailyWarning {
-    const NEVER: i64 = i64::MIN;
-
-    /// There was no warning yet.
-    pub(crate) fn new() -> Self {
-        Self(AtomicI64::new(Self::NEVER))
-    }
-
-    /// Whether a warning is due at this time, in seconds. If so, it is counted as given.
-    pub(crate) fn is_due(&self, now: i64) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        (last == Self::NEVER || now - last >= DAY)
-            && self
-                .0
-                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-}
-
-#[kunit_tests(rext4_claims)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_warning_a_day() {
-        let warning = DailyWarning::new();
-        assert!(warning.is_due(5));
-        assert!(!warning.is_due(6));
-        assert!(!warning.is_due(4 + DAY));
-        assert!(warning.is_due(5 + DAY));
-        assert!(!warning.is_due(6 + DAY));
     }
 }

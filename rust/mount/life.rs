@@ -5,13 +5,14 @@
 use super::{
     asked::{Asked, Defaults},
     counters::Counters,
+    daily_warning::DailyWarning,
     options::{self, OnDamage, Options},
     primary::Primary,
     protection::Protection,
     remount, Filesystem, HashSettings, MOUNT_POINT_SIZE,
 };
 use crate::{
-    dio::claims::{Claims, DailyWarning},
+    dio::claims::Claims,
     disk::{
         allocation::SystemRun,
         features::Feature,
