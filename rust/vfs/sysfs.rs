@@ -8,8 +8,8 @@
 //!     <device>/<name>          Slot::add ──▶ SysfsFiles::show ──▶ Slot::remove
 //! ```
 //!
-//! A directory lives until its last reader is gone, but removing it waits for those who are in
-//! [`SysfsFiles::show`], so they have a super block.
+//! Removing a directory waits for those who are in [`SysfsFiles::show`], so they have a super block, and then
+//! until nobody has a reference to it, so that the module with its `release` is still there.
 //!
 //! C headers: `include/linux/kobject.h`, `include/linux/sysfs.h`
 
@@ -26,6 +26,7 @@ use kernel::{
     error::{code, to_result},
     ffi::c_char,
     prelude::*,
+    sync::Completion,
     types::Opaque,
 };
 
@@ -79,9 +80,14 @@ impl fmt::Write for Page<'_> {
 }
 
 /// A directory, with all that the kernel keeps pointers to.
+#[pin_data]
 #[repr(C)]
 struct Directory {
+    #[pin]
     kobject: Opaque<bindings::kobject>,
+    /// Nobody has a reference to the kobject any more.
+    #[pin]
+    released: Completion,
     /// Null for `features/`.
     sb: *mut bindings::super_block,
     files: &'static [File],
@@ -123,20 +129,22 @@ impl Added {
         let mut group = bindings::attribute_group::default();
         // Moving the vector does not move what is in it.
         group.__bindgen_anon_2.attrs = pointers.as_mut_ptr();
-        let directory = KBox::new(
-            Directory {
+        let directory = KBox::pin_init(
+            pin_init!(Directory {
                 kobject: Opaque::zeroed(),
+                released <- Completion::new(),
                 sb,
                 files,
                 attributes,
                 pointers,
                 group,
-            },
+            }),
             GFP_KERNEL,
         )?;
+        // SAFETY: it stays where it is until it is freed.
+        let directory = unsafe { Pin::into_inner_unchecked(directory) };
         let directory = ptr::NonNull::from(KBox::leak(directory));
-        // SAFETY: the directory is ours, and in memory that does not move; `release` frees it when
-        // the last reference to its kobject is given up, also after an error.
+        // SAFETY: the directory is ours, and in memory that does not move, until `added` is dropped.
         unsafe {
             let kobject = Opaque::cast_into(ptr::addr_of!((*directory.as_ptr()).kobject));
             bindings::kobject_init(kobject, &Table::<T>::TYPE);
@@ -159,10 +167,13 @@ impl Added {
 
 impl Drop for Added {
     fn drop(&mut self) {
-        // SAFETY: the reference is ours. Removing a kobject that was not added does nothing.
+        // SAFETY: the reference is ours. Removing a kobject that was not added does nothing. The directory was
+        // leaked for this value, and after `release` nobody else has it.
         unsafe {
             bindings::kobject_del(self.kobject());
             bindings::kobject_put(self.kobject());
+            (*self.0.as_ptr()).released.wait_for_completion();
+            drop(KBox::from_raw(self.0.as_ptr()));
         }
     }
 }
@@ -349,9 +360,9 @@ impl<T: FileSystem> Table<T> {
 ///
 /// Called by the kernel when the last reference to a [`Directory`]'s kobject is gone.
 unsafe extern "C" fn release(kobject: *mut bindings::kobject) {
-    // SAFETY: the kobject is a part of a directory that was leaked for it, which nobody uses.
+    // SAFETY: the kobject is a part of a directory, which is there until this is told.
     unsafe {
         let directory = kobject.byte_sub(offset_of!(Directory, kobject));
-        drop(KBox::from_raw(directory.cast::<Directory>()));
+        (*directory.cast::<Directory>()).released.complete_all();
     }
 }
