@@ -227,9 +227,12 @@ void rext4_shim_ioend_complete_on(struct iomap_ioend *ioend,
 				  struct workqueue_struct *workers);
 /*
  * Until the end of it, what this task submits and the device completes at once
- * is kept for this task, up to REXT4_OWN_IOENDS of them: each holds memory and
- * a reserve, and the workers go on beside it. Returns false if another task
- * does so.
+ * is kept for this task; the workers go on beside it. Returns false if another
+ * task does so.
+ *
+ * All tasks together keep REXT4_OWN_IOENDS at most. When memory is out, iomap
+ * has only 32 of them, for all file systems, and who keeps some may be waiting
+ * for one: the rest must go on being given back.
  */
 #define REXT4_OWN_IOENDS 16
 bool rext4_shim_ioend_queue_begin(struct rext4_ioend_queue *queue);

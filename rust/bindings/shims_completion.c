@@ -9,6 +9,8 @@
 
 #include "shims.h"
 
+static atomic_t own_ioends = ATOMIC_INIT(0);
+
 struct workqueue_struct *rext4_shim_ioend_workers(const char *name)
 {
 	/*
@@ -53,6 +55,7 @@ void rext4_shim_ioend_queue_end(struct rext4_ioend_queue *queue,
 				struct list_head *ready)
 {
 	take_ready(&queue->own, ready);
+	atomic_sub(queue->own_count, &own_ioends);
 	queue->own_count = 0;
 	/* The next submitter finds the list empty. */
 	smp_store_release(&queue->submitter, NULL);
@@ -65,7 +68,7 @@ static void ioend_is_ready(struct bio *bio)
 	unsigned long flags;
 
 	if (in_task() && READ_ONCE(queue->submitter) == current &&
-	    queue->own_count < REXT4_OWN_IOENDS) {
+	    atomic_add_unless(&own_ioends, 1, REXT4_OWN_IOENDS)) {
 		list_add_tail(&ioend->io_list, &queue->own);
 		queue->own_count++;
 		return;
