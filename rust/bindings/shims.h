@@ -153,11 +153,12 @@ struct posix_acl;
 
 /*
  * An inode without a number, with owner and mode as dir and the caller give
- * them, and times of now; or an error pointer. The ACLs that it has to get, or
- * NULL, are the caller's to release.
+ * them, or with dir's group whatever its mode is; and times of now. Or an error
+ * pointer. The ACLs that it has to get, or NULL, are the caller's to release.
  */
 struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
-				   umode_t mode, struct posix_acl **access,
+				   umode_t mode, bool group_of_dir,
+				   struct posix_acl **access,
 				   struct posix_acl **inherited);
 /*
  * Calls put for each attribute in security. that the security modules want a

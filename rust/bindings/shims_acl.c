@@ -87,7 +87,8 @@ struct posix_acl *rext4_shim_posix_acl_after_chmod(struct inode *inode,
 }
 
 struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
-				   umode_t mode, struct posix_acl **access,
+				   umode_t mode, bool group_of_dir,
+				   struct posix_acl **access,
 				   struct posix_acl **inherited)
 {
 	struct inode *inode;
@@ -103,7 +104,13 @@ struct inode *rext4_shim_new_inode(struct mnt_idmap *idmap, struct inode *dir,
 		posix_acl_release(*inherited);
 		return ERR_PTR(-ENOMEM);
 	}
-	inode_init_owner(idmap, inode, dir, mode);
+	if (group_of_dir) {
+		inode->i_mode = mode;
+		inode_fsuid_set(inode, idmap);
+		inode->i_gid = dir->i_gid;
+	} else {
+		inode_init_owner(idmap, inode, dir, mode);
+	}
 	simple_inode_init_ts(inode);
 	return inode;
 }

@@ -11,6 +11,7 @@ use crate::{
     disk::superblock::Superblock,
     vfs::{
         fs_context::{MountOptions, Refused},
+        namespace::NewGroup,
         super_block::{NewSuperBlock, SuperBlock},
     },
     Rext4,
@@ -72,8 +73,7 @@ impl Defaults {
             _ => {}
         }
         if has(bit::GROUP_OF_DIRECTORY) {
-            let instead = c"new files get their group as System V does";
-            warn_of_default(sb, c"bsdgroups", instead);
+            options.new_group = NewGroup::Directory;
         }
         if has(bit::SHORT_USER_IDS) {
             warn_of_default(sb, c"uid16", c"user IDs have 32 bits");

@@ -9,7 +9,7 @@
 use crate::{
     disk::{inode::BASE_SIZE, layout::Layout},
     error::{FsError, FsResult},
-    vfs::{fs_context::Refused, super_block::SuperBlock},
+    vfs::{fs_context::Refused, namespace::NewGroup, super_block::SuperBlock},
     Rext4,
 };
 use kernel::{error::code, prelude::*, seq_file::SeqFile, seq_print};
@@ -58,6 +58,8 @@ pub(crate) struct Options {
     pub(crate) user_xattr: bool,
     /// Whether statfs leaves out what metadata takes.
     pub(crate) minixdf: bool,
+    /// Whose group new inodes get.
+    pub(crate) new_group: NewGroup,
     /// `noload`: mount read-only without looking at the journal.
     pub(crate) noload: bool,
     /// Whether freed blocks are discarded.
@@ -79,8 +81,6 @@ const NO_DIFFERENCE: &[&str] = &[
     "journal_checksum",
     "nojournal_async_commit",
     "noquota",
-    "nogrpid",
-    "sysvgroups",
     "nolazytime",
     // Blocks are always checked against the places of metadata.
     "block_validity",
@@ -119,14 +119,6 @@ const WITHOUT_MEANING: &[&str] = &[
 const REFUSED: &[(&str, &CStr)] = &[
     ("dax", c"DAX is not supported"),
     ("nouid32", c"user IDs always have 32 bits"),
-    (
-        "grpid",
-        c"new files always get their group as System V does",
-    ),
-    (
-        "bsdgroups",
-        c"new files always get their group as System V does",
-    ),
     (
         "journal_async_commit",
         c"the journal's commit block always waits for the blocks before it",
@@ -190,6 +182,7 @@ impl Options {
         acl: true,
         user_xattr: true,
         minixdf: false,
+        new_group: NewGroup::SystemV,
         noload: false,
         discard: false,
         init_itable: Some(INIT_ITABLE),
@@ -290,6 +283,8 @@ impl Options {
             ("nouser_xattr", None) => self.user_xattr = false,
             ("minixdf", None) => self.minixdf = true,
             ("bsddf", None) => self.minixdf = false,
+            ("grpid" | "bsdgroups", None) => self.new_group = NewGroup::Directory,
+            ("nogrpid" | "sysvgroups", None) => self.new_group = NewGroup::SystemV,
             ("noload" | "norecovery", None) => self.noload = true,
             // It is shown, and so mount(8) gives it back at a remount.
             ("emergency_ro", None) => {}
@@ -360,6 +355,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (!options.acl, "noacl"),
         (!options.user_xattr, "nouser_xattr"),
         (options.minixdf, "minixdf"),
+        (options.new_group == NewGroup::Directory, "grpid"),
         (options.noload, "norecovery"),
         (options.discard, "discard"),
         (options.init_itable.is_none(), "noinit_itable"),

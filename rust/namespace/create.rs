@@ -55,7 +55,7 @@ pub(super) fn create(
     if is_directory {
         check_subdirectories(dir)?;
     }
-    let (unnumbered, acls) = wanted.begin(dir)?;
+    let (unnumbered, acls) = wanted.begin(dir, dir.super_block().data().options().new_group)?;
     let mut needed = credits::add_entry(depth(dir)?).plus(Credits::new(credits::CREATE_INODE));
     if is_directory || long_text.is_some() {
         needed = needed.plus(credits::add_block(0));
@@ -122,7 +122,7 @@ pub(super) fn create_unnamed(
     wanted: &Creation<'_, Rext4>,
     journal: &Journal,
 ) -> FsResult<NewInode<Rext4>> {
-    let (unnumbered, acls) = wanted.begin(dir)?;
+    let (unnumbered, acls) = wanted.begin(dir, dir.super_block().data().options().new_group)?;
     // Before there is an inode that would be lost.
     let room = Room::new()?;
     let handle = journal.start(Credits::new(credits::CREATE_INODE))?;

@@ -105,8 +105,9 @@ fn relocate(
     if rename.target.is_none() {
         needed = needed.plus(credits::add_entry(depth(&rename.to)?));
     }
+    let group = rename.from.super_block().data().options().new_group;
     let begun = whiteout
-        .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from)?, Room::new()?)))
+        .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from, group)?, Room::new()?)))
         .transpose()?;
     if whiteout.is_some() {
         needed = needed.plus(Credits::new(credits::CREATE_INODE));

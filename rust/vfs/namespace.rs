@@ -118,6 +118,15 @@ impl<T: FileSystem> Deref for Directory<'_, T> {
     }
 }
 
+/// Which group a new inode belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewGroup {
+    /// That of the process, or in a directory with the set-group-ID bit, that of the directory.
+    SystemV,
+    /// That of the directory.
+    Directory,
+}
+
 /// What inode is wanted, and who wants it.
 pub struct Creation<'a, T: FileSystem> {
     /// The mount's mapping of owners: valid during the call.
@@ -160,12 +169,12 @@ impl<T: FileSystem> Creation<'_, T> {
     }
 
     /// Makes the inode in memory, with the owner and mode that it gets in `dir`; and the ACLs, which
-    /// it still has to get.
+    /// it still has to get. `group` says whose group it is.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, those of reading the directory's ACL.
-    pub fn begin(&self, dir: &Inode<T>) -> Result<(Unnumbered<T>, InheritedAcls)> {
+    pub fn begin(&self, dir: &Inode<T>, group: NewGroup) -> Result<(Unnumbered<T>, InheritedAcls)> {
         let (mut access, mut default) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the mapping and the directory are valid during the call, and so are the pointers
         // to what is to be set.
@@ -174,6 +183,7 @@ impl<T: FileSystem> Creation<'_, T> {
                 self.idmap,
                 dir.as_ptr(),
                 self.mode,
+                group == NewGroup::Directory,
                 &mut access,
                 &mut default,
             )
