@@ -128,7 +128,7 @@ fn is_empty(inode: &Inode<Rext4>) -> FsResult<bool> {
 }
 
 /// The end of the last extent; `None` if there is none.
-fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>> {
+pub(crate) fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>> {
     let root = inode.data().tree.read();
     let tree = ReadTree::new(inode, &root);
     let mut end = LOGICAL_END;

@@ -80,12 +80,22 @@ pub(super) fn shift(
         let mut from = blocks.end;
         while let Progress::More(next) = step(inode, |tree, limit| {
             let progress = extent::shift_down(tree, from, by, limit)?;
-            // Not before all that is there has moved below the new end.
-            Ok((progress, Some(new).filter(|_| progress == Progress::Done)))
+            // Not before all that is there has moved below the new end. The size on disk comes after it: `fsync`
+            // brings it up to the file's.
+            let done = progress == Progress::Done;
+            if done {
+                inode.set_size(lock, new);
+            }
+            Ok((progress, Some(new).filter(|_| done)))
         })? {
             from = next;
         }
     } else {
+        // Preallocated blocks may lie far behind the end of the file.
+        let mapped = truncate::mapped_end(inode)?.map_or(0, |end| end.0);
+        if u64::from(mapped.max(blocks.start.0)) + u64::from(by) > u64::from(LOGICAL_END.0) {
+            return Err(FsError::Kernel(code::EFBIG));
+        }
         split(inode, blocks.start, Rights::of(spare.as_mut()))?;
         let mut end = LOGICAL_END;
         while let Progress::More(next) = step(inode, |tree, limit| {
@@ -98,7 +108,6 @@ pub(super) fn shift(
             end = next;
         }
     }
-    inode.set_size(lock, new);
     drop(page_cache);
     Ok(())
 }
