@@ -613,15 +613,24 @@ ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes)
 	return generic_write_sync(iocb, bytes);
 }
 
-/* Unlike filemap_write_and_wait_range(), does not return an error that another range had before. */
+/*
+ * Unlike filemap_write_and_wait_range(), does not return an error that another
+ * range had before, nor takes any from fsync: that asks the errseq, which does
+ * not change when the same error comes again before somebody has seen it.
+ */
 int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last)
 {
 	struct address_space *mapping = inode->i_mapping;
-	errseq_t before = filemap_sample_wb_err(mapping);
-	int result = filemap_fdatawrite_range(mapping, first, last);
+	errseq_t before = READ_ONCE(mapping->wb_err);
+	int result, waited;
 
-	filemap_fdatawait_range_keep_errors(mapping, first, last);
-	return result ? result : filemap_check_wb_err(mapping, before);
+	filemap_check_errors(mapping);
+	result = filemap_fdatawrite_range(mapping, first, last);
+	waited = filemap_fdatawait_range(mapping, first, last);
+	if (result || waited)
+		return result ? result : waited;
+	/* Somebody else may have taken the flags. */
+	return READ_ONCE(mapping->wb_err) == before ? 0 : -EIO;
 }
 
 void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count)
