@@ -149,11 +149,16 @@ impl FileOperations for Rext4 {
 }
 
 /// The largest size of a file, in bytes: the last logical block stays unused. Without `large_file`
-/// there are none of 2 GiB and more.
+/// there are none of 2 GiB and more; without `huge_file` the space of an inode is counted with 32 bits, in sectors,
+/// and a part of that is left for the nodes of its tree and its attributes.
 pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
     let fs = inode.super_block().data();
     if !fs.features.has(Feature::LARGE_FILE) {
         return i64::from(i32::MAX);
+    }
+    if !fs.features.has(Feature::HUGE_FILE) {
+        let bytes = i64::from(u32::MAX) * 512;
+        return (bytes - bytes / 64) & !i64::from(fs.layout.block_size().bytes() - 1);
     }
     i64::from(u32::MAX) << fs.layout.block_size().bits()
 }
