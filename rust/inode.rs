@@ -135,6 +135,9 @@ pub(crate) struct InodeData {
     window: AtomicU32,
     /// Whether the inode is on the list of orphans. Changed with the lock of the list held.
     orphan: AtomicBool,
+    /// Whether cutting the file has failed: what it had may be there still, behind its end. Changed with the
+    /// inode's lock held exclusively, or by who alone knows the inode.
+    uncut: AtomicBool,
     flags: AtomicU32,
     kind: AtomicU8,
     /// The block that holds extended attributes. Held for writing while the attributes change, in the
@@ -173,6 +176,7 @@ impl InodeData {
             goal: AtomicU64::new(0),
             window: AtomicU32::new(window::NONE),
             orphan: AtomicBool::new(false),
+            uncut: AtomicBool::new(false),
             flags: AtomicU32::new(0),
             kind: AtomicU8::new(0),
             xattr_block <- new_rw_semaphore!(None, c"rext4_xattrs"),
@@ -305,6 +309,16 @@ impl InodeData {
     /// Whether the inode is on the list of orphans.
     pub(crate) fn is_orphan(&self) -> bool {
         self.orphan.load(Ordering::Relaxed)
+    }
+
+    /// Whether there may be data behind the end of the file that it had before.
+    pub(crate) fn is_uncut(&self) -> bool {
+        self.uncut.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it is so.
+    fn set_uncut(&self, so: bool) {
+        self.uncut.store(so, Ordering::Relaxed);
     }
 
     /// Where new blocks would go best.

@@ -21,7 +21,7 @@ use crate::{
         allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
-        map, size, Alone,
+        map, size, truncate, Alone,
     },
     memory::insist,
     mount::{counters::Count, Filesystem},
@@ -65,6 +65,9 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Err(code::EAGAIN);
     }
     request.modified()?;
+    if request.position().saturating_add_unsigned(bytes as u64) > inode.size() {
+        truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "write", e))?;
+    }
     if request.position() > inode.size() {
         size::clear_to_block_end(inode, &lock, request.position())
             .map_err(|e| Filesystem::errno(inode, "write", e))?;

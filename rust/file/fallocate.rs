@@ -202,6 +202,7 @@ fn clear_edges(
 
 /// Sets a larger size, over blocks that read as zeros.
 fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
+    truncate::finish_cut(inode)?;
     crate::inode::size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;

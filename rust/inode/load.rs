@@ -121,6 +121,9 @@ fn load(
     }
     data.set_goal(first_goal(sb, place));
     data.sync_point.reset(fs.journal.get());
+    if common.links != 0 {
+        fs.orphans.remind(inode);
+    }
     Ok(new.publish(&common)?)
 }
 

@@ -26,7 +26,7 @@ use crate::{
     },
     Rext4,
 };
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -114,6 +114,8 @@ impl State {
 pub(crate) struct Orphans {
     #[pin]
     state: Mutex<State>,
+    /// Whether there may be one that was to be cut and could not be.
+    uncut: AtomicBool,
 }
 
 impl Orphans {
@@ -121,7 +123,23 @@ impl Orphans {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- new_mutex!(State::default(), "rext4_orphans"),
+            uncut: AtomicBool::new(false),
         })
+    }
+
+    /// Notes that an inode stays here which was to be cut.
+    pub(super) fn note_uncut(&self) {
+        self.uncut.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells an inode that is being loaded and has links whether it is one of those.
+    pub(super) fn remind(&self, inode: &Inode<Rext4>) {
+        if self.uncut.load(Ordering::Relaxed)
+            && self.state.lock().places.get(&number(inode)).is_some()
+        {
+            inode.data().orphan.store(true, Ordering::Relaxed);
+            inode.data().set_uncut(true);
+        }
     }
 
     /// Reads the orphan file and the list, and gives all that are in them.

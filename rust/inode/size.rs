@@ -14,6 +14,7 @@ use crate::{
     error::{FsError, FsResult},
     file::max_bytes,
     journal::{credits, sync_point::Change},
+    memory::insist,
     vfs::{
         inode::{ExclusiveLock, Inode},
         iomap,
@@ -45,6 +46,7 @@ pub(crate) fn set_size(
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
+        truncate::finish_cut(inode)?;
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
@@ -67,7 +69,8 @@ pub(crate) fn set_size(
             inode.data().flush_at_close();
         }
     }
-    let handle = journal.start(Credits::new(credits::INODE + credits::ORPHAN))?;
+    // What was cut off is not there any more.
+    let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
     let root = inode.data().tree.write();
     inode.data().set_disk_size(new);
     store::store(inode, &handle, &root)?;
@@ -79,7 +82,8 @@ pub(crate) fn set_size(
     handle.stop()?;
     if new <= old {
         // Blocks beyond the end that were preallocated go too, as with other file systems.
-        truncate::beyond_end(inode)?;
+        truncate::cut(inode)?;
+        inode.data().set_uncut(false);
     }
     drop(page_cache);
     drop(alone);

@@ -164,6 +164,27 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     remove(inode, first..LOGICAL_END, None)
 }
 
+/// [`beyond_end`] for a file that was cut. If it fails that is noted, for [`finish_cut`].
+pub(super) fn cut(inode: &Inode<Rext4>) -> FsResult {
+    beyond_end(inode).inspect_err(|_| {
+        inode.data().set_uncut(true);
+        inode.super_block().data().orphans.note_uncut();
+    })
+}
+
+/// Does again what [`cut`] has failed to do, before a file gets longer: behind its end there may be data that it had
+/// before.
+///
+/// The inode's lock is held exclusively.
+pub(crate) fn finish_cut(inode: &Inode<Rext4>) -> FsResult {
+    if !inode.data().is_uncut() {
+        return Ok(());
+    }
+    beyond_end(inode)?;
+    inode.data().set_uncut(false);
+    release_orphan(inode)
+}
+
 /// Fills the last block of a file behind its end with zeros, on disk and at once.
 ///
 /// Only for a file that nobody uses: it goes past the page cache.
@@ -205,7 +226,7 @@ pub(crate) fn finish_orphan(
         return Ok(());
     }
     finished.truncated += 1;
-    beyond_end(&inode)?;
+    cut(&inode)?;
     clear_tail(&inode)?;
     // After a remount somebody may have read the file before.
     let lock = inode.lock();
