@@ -245,12 +245,13 @@ impl InodeData {
 
     /// The size in bytes that the disk has or gets with the running transaction.
     pub(crate) fn disk_size(&self) -> i64 {
-        self.disk_size.load(Ordering::Relaxed)
+        self.disk_size.load(Ordering::Acquire)
     }
 
-    /// Sets [`Self::disk_size`]; the caller stores the inode in the same transaction.
+    /// Sets [`Self::disk_size`]; the caller stores the inode in the same transaction, which those who see the new
+    /// size find [noted](Self::sync_point) if it was before.
     pub(crate) fn set_disk_size(&self, bytes: i64) {
-        self.disk_size.store(bytes, Ordering::Relaxed);
+        self.disk_size.store(bytes, Ordering::Release);
     }
 
     /// A number that changes with every change of the tree.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{FsError, FsResult},
     file::buffered,
-    inode::size,
+    inode::{convert, size, truncate},
     mount::Filesystem,
     vfs::{
         direct_io::{self, HeldLock},
@@ -63,6 +63,12 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         memory.fault_in(memory.len())?;
     }
     request.modified()?;
+    if grows(request, bytes) {
+        truncate::finish_cut(inode)
+    } else {
+        size_to_disk(request, bytes)
+    }
+    .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     if is_plain {
         // All of it is over written blocks. What is to be durable is when this has ended.
         return match direct_io::transfer(request, memory) {
@@ -91,6 +97,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             drop(lock);
             return through_the_page_cache(request, memory);
         }
+        Err(e) if e == code::EBUSY => return Err(code::EAGAIN),
         result => result?,
     }
     let result = match (&lock, claim) {
@@ -108,6 +115,23 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             request.sync(written)
         }
     }
+}
+
+/// Sees to it that the size on disk is not less than where a write ends that does not go beyond the end of the file.
+/// It is less as long as the end is in the page cache; and if writing that back has failed, nobody else brings it up.
+fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
+    let inode = request.inode();
+    let end = request.position().saturating_add_unsigned(bytes as u64);
+    let on_disk = inode.data().disk_size();
+    if end <= on_disk {
+        return Ok(());
+    }
+    if request.is_nowait() {
+        return Err(FsError::Kernel(code::EAGAIN));
+    }
+    // What fails is for `fsync` to tell; here it is written over.
+    let _ = inode.write_back(on_disk, end - 1);
+    convert::catch_up_on_disk(inode, end)
 }
 
 /// A direct write to pages that can't be dropped: it is on the device when it returns.

@@ -247,12 +247,13 @@ fn grow_on_disk_to(inode: &Inode<Rext4>, end: impl Fn() -> i64) -> FsResult {
     let journal = sb.data().writing(sb)?;
     let handle = insist(|| journal.start(Credits::new(credits::INODE)))?;
     let root = inode.data().tree.write();
-    let end = end();
-    if end > inode.data().disk_size() {
+    let (old, end) = (inode.data().disk_size(), end());
+    // Before the size on disk can be seen to grow.
+    inode.data().sync_point.note(&handle, Change::Data);
+    if end > old {
         inode.data().set_disk_size(end);
     }
-    store::store(inode, &handle, &root)?;
-    inode.data().sync_point.note(&handle, Change::Data);
+    store::store(inode, &handle, &root).inspect_err(|_| inode.data().set_disk_size(old))?;
     drop(root);
     Ok(handle.stop()?)
 }
