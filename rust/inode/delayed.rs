@@ -359,12 +359,18 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             .unwrap_or(u32::MAX)
             .min(State::Unwritten.max_len());
         let gap = match extent::find_gap(&tree, range.start)? {
-            Spot::Gap(gap) if gap.hole().end.0 - range.start.0 >= wanted => gap,
-            _ => {
-                drop_range(inode, root, delayed, range, 0);
-                return Err(FsError::Kernel(euclean()));
+            Spot::Gap(gap) => gap,
+            Spot::Extent(extent) => {
+                // Somebody else allocated it when there was no memory to cut it out of the range.
+                let own = range.start..range.end.min(extent.end());
+                drop_range(inode, root, delayed, own, 0);
+                drop(blocks);
+                handle.stop()?;
+                continue;
             }
         };
+        // For the same reason, or because the tree has a leaf without extents.
+        let wanted = wanted.min(gap.hole().end.0 - range.start.0);
         let filling =
             staged::begin_filling(inode, range.start..LogicalBlock(range.start.0 + wanted));
         let (end, was_known) = match filling {
