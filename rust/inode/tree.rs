@@ -283,26 +283,28 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     fn free(&mut self, block: Buffer) -> FsResult {
         let sb = self.inode.super_block();
         let at = self.location(&block);
-        self.handle.forget(block)?;
         sb.data().groups()?.free(self.handle, at, 1)?;
+        self.handle.forget(block)?;
         self.inode.sub_bytes(self.block_bytes());
         Ok(())
     }
 
     fn free_data(&mut self, removed: Extent) -> FsResult {
         let sb = self.inode.super_block();
+        let groups = sb.data().groups()?;
+        if self.frees_unused {
+            groups.free_unused(self.handle, removed.physical(), removed.len())?;
+        } else {
+            groups.free(self.handle, removed.physical(), removed.len())?;
+        }
+        // After it is known that they are not the file system's own: what is forgotten is lost. Nobody gets them
+        // before this transaction is committed.
         if super::holds_metadata(self.inode) {
             let size = sb.data().layout.block_size().bytes();
             for block in (removed.physical().0..).take(removed.len() as usize) {
                 self.handle
                     .forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
             }
-        }
-        let groups = sb.data().groups()?;
-        if self.frees_unused {
-            groups.free_unused(self.handle, removed.physical(), removed.len())?;
-        } else {
-            groups.free(self.handle, removed.physical(), removed.len())?;
         }
         self.inode
             .sub_bytes(u64::from(removed.len()) * self.block_bytes());
