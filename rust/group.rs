@@ -166,7 +166,7 @@ pub(crate) struct Groups {
     space: Arc<Space>,
     longest: Longest,
     free_inodes: Atomic<u64>,
-    directories: Atomic<u64>,
+    directories: Atomic<i64>,
     shards: KVec<Pin<KBox<Mutex<Shard>>>>,
     /// Damage that was found and worked around, and that nobody has been told of: the first of it.
     damage: Pin<KBox<Mutex<Option<Corrupt>>>>,
@@ -222,12 +222,12 @@ impl Groups {
     ) -> FsResult<Self> {
         let descriptors = Descriptors::load(device, layout, checksum)?;
         let mut system = KVVec::new();
-        let (mut free_blocks, mut free_inodes, mut directories) = (0u64, 0u64, 0u64);
+        let (mut free_blocks, mut free_inodes, mut directories) = (0u64, 0u64, 0i64);
         for group in layout.groups() {
             let summary = descriptors.summary(layout, group)?;
             free_blocks += u64::from(summary.free_blocks);
             free_inodes += u64::from(summary.free_inodes);
-            directories += u64::from(summary.used_dirs);
+            directories += i64::from(summary.used_dirs);
             for run in descriptors.system_runs(layout, group)? {
                 system.push(run, GFP_KERNEL)?;
             }

@@ -518,6 +518,14 @@ int rext4_shim_finish_tmpfile(struct file *file, struct inode *inode)
 	return finish_open_simple(file, 0);
 }
 
+void rext4_shim_inode_sub_bytes(struct inode *inode, u64 bytes)
+{
+	spin_lock(&inode->i_lock);
+	bytes = min_t(u64, bytes, __inode_get_bytes(inode));
+	__inode_sub_bytes(inode, bytes);
+	spin_unlock(&inode->i_lock);
+}
+
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid)
 {
 	i_uid_write(inode, uid);

@@ -180,6 +180,8 @@ bool rext4_shim_start_internal_write(struct super_block *sb);
 bool rext4_shim_try_internal_write(struct super_block *sb);
 void rext4_shim_end_internal_write(struct super_block *sb);
 int rext4_shim_finish_tmpfile(struct file *file, struct inode *inode);
+/* Like inode_sub_bytes(), down to zero. */
+void rext4_shim_inode_sub_bytes(struct inode *inode, u64 bytes);
 void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
 u64 rext4_shim_iversion_peek(const struct inode *inode);
 void rext4_shim_iversion_set(struct inode *inode, u64 version);

@@ -146,7 +146,8 @@ impl Groups {
             })?;
         self.free_inodes.add(1u64, Relaxed);
         if is_directory {
-            self.directories.fetch_sub(1u64, Relaxed);
+            // The descriptors may have counted fewer than there are.
+            self.directories.fetch_sub(1i64, Relaxed);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Groups {
     fn average(&self) -> Average {
         let groups = u64::from(self.layout.group_count().max(1));
         Average {
-            directories: self.directories.load(Relaxed) / groups,
+            directories: u64::try_from(self.directories.load(Relaxed)).unwrap_or(0) / groups,
             free_inodes: self.free_inodes() / groups,
             free_blocks: self.free_blocks() / groups,
         }
@@ -218,7 +218,7 @@ impl Groups {
             })?;
         self.free_inodes.fetch_sub(1u64, Relaxed);
         if is_directory {
-            self.directories.add(1u64, Relaxed);
+            self.directories.add(1i64, Relaxed);
         }
         Ok(Some(inode))
     }

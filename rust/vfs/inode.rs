@@ -302,10 +302,10 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::inode_add_bytes(self.as_ptr(), bytes as i64) };
     }
 
-    /// Takes `bytes` from the space used.
+    /// Takes `bytes` from the space used, or what there is of it: on disk it may be wrong.
     pub fn sub_bytes(&self, bytes: u64) {
         // SAFETY: the inode is valid.
-        unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
+        unsafe { bindings::rext4_shim_inode_sub_bytes(self.as_ptr(), bytes) };
     }
 
     /// Owner and group, as numbers of the initial user name space.
