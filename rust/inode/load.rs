@@ -93,11 +93,15 @@ fn load(
     let (common, xattr_block) = buffer.with(|block| -> FsResult<_> {
         let raw = format::Inode::in_block(block, &fs.layout, place)
             .map_err(|e| FsError::Corrupt(e.into()))?;
+        // Not damage: nobody has used it yet, and who asks may be a client of NFS.
+        if raw.links_count() == 0 && raw.mode() == 0 {
+            return Err(stale());
+        }
         if let Some(seed) = fs.seed {
             raw.verify_checksum(raw.seed(seed, number))
                 .map_err(|e| FsError::Corrupt(e.into()))?;
         }
-        if raw.links_count() == 0 && (raw.mode() == 0 || !may_be_unlinked) {
+        if raw.links_count() == 0 && !may_be_unlinked {
             return Err(stale());
         }
         raw.check(&fs.layout)
