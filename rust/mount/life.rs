@@ -582,9 +582,16 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
         failed(e)
     })?;
     let failed_before = journal.recorded_error();
-    journal.set_features(JournalFeatures {
+    let features = JournalFeatures {
         checksums: fs.seed.is_some(),
         wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
+    };
+    journal.set_features(features).inspect_err(|_| {
+        pr_err!(
+            "({}): error: the journal has an old format; when it is unmounted, \"tune2fs -O ^has_journal\" and \
+             \"tune2fs -j\" make it anew\n",
+            sb.id()
+        );
     })?;
     if failed_before.is_err() {
         pr_warn!(
@@ -606,6 +613,9 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
             superblock.layout()
         })?;
         let after = after.map_err(Corrupt::from)?;
+        // Errors may have been recorded past the journal, which then has an older copy.
+        fs.primary
+            .write_now(|superblock| superblock.set_error_history(&errors))?;
         // Its last group may have got more blocks before the crash.
         let device_blocks = sb.device().bytes() >> after.block_size().bits();
         if after.blocks_count() <= device_blocks {
@@ -619,9 +629,6 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
             );
             return Err(FsError::Kernel(code::EAGAIN));
         }
-        // Errors may have been recorded past the journal, which then has an older copy.
-        fs.primary
-            .write_now(|superblock| superblock.set_error_history(&errors))?;
     }
     Ok(())
 }
@@ -723,6 +730,11 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
         .primary
         .with(|superblock| superblock.state().has_errors())?;
     if has_errors || !fs.features.forbid_writing().is_empty() {
+        // The journal says that it is empty before the file system says so, and not at the end of the mount.
+        if let Some(journal) = fs.journal.get() {
+            let _locked = journal.lock_updates()?;
+            journal.flush(Wipe::Nothing)?;
+        }
         fs.primary
             .write_now(|superblock| superblock.set_feature(Feature::NEEDS_RECOVERY, false))?;
         return Ok(());

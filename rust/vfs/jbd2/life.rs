@@ -147,12 +147,25 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the journal's format is too old for one.
+    /// `EOPNOTSUPP` if the journal's format is too old for one, or for revokes: jbd2 takes it for a bug if a block
+    /// is revoked then.
     pub(crate) fn set_features(&mut self, features: Features) -> Result {
         let wanted = [
             (features.checksums, bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3),
             (features.wide_blocks, bindings::JBD2_FEATURE_INCOMPAT_64BIT),
         ];
+        // SAFETY: the journal is valid.
+        let can_revoke = unsafe {
+            bindings::jbd2_journal_check_available_features(
+                self.as_ptr(),
+                0,
+                0,
+                bindings::JBD2_FEATURE_INCOMPAT_REVOKE as c_ulong,
+            )
+        };
+        if can_revoke == 0 {
+            return Err(unsupported());
+        }
         let set = wanted.iter().filter(|(on, _)| *on).map(|(_, bit)| bit);
         let incompat = set.fold(0, |all, bit| all | *bit);
         // Version 2, which kernels before 3.18 wrote, is not to be there beside version 3.
