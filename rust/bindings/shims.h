@@ -26,6 +26,8 @@ unsigned int rext4_shim_page_shift(void);
 u32 rext4_shim_bdev_number(struct block_device *bdev);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
+/* Of the device's page cache. */
+unsigned int rext4_shim_bdev_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);
 bool rext4_shim_bdev_can_discard(struct block_device *bdev);
 bool rext4_shim_bdev_can_write_zeroes(struct block_device *bdev);
@@ -67,6 +69,8 @@ void rext4_shim_bh_ref(struct buffer_head *bh);
 void rext4_shim_bh_lock(struct buffer_head *bh);
 /* Fills a locked buffer with zeros; its former contents mean nothing now. */
 void rext4_shim_bh_zero(struct buffer_head *bh);
+/* Has a locked buffer written some time. */
+void rext4_shim_bh_mark_dirty(struct buffer_head *bh);
 void rext4_shim_bh_lock_bytes(struct buffer_head *bh);
 void rext4_shim_bh_unlock_bytes(struct buffer_head *bh);
 bool rext4_shim_bh_is_kind(struct buffer_head *bh, unsigned int kind);
@@ -81,6 +85,21 @@ void rext4_shim_bh_checksum_late(struct buffer_head *bh,
 				 unsigned int kind);
 /* Whether it was noted; it is not any more. */
 bool rext4_shim_bh_take_late(struct buffer_head *bh);
+
+/*
+ * Who has a share of an epoch, for vfs/jbd2/epochs.rs, in the place where jbd2 keeps
+ * a task's handle: NULL, or the share that began, or something else if it is a handle.
+ */
+void *rext4_shim_share_of_task(void);
+/* The pointer is aligned to more than two bytes. */
+void rext4_shim_share_begin(void *shared);
+void rext4_shim_share_want_written(void);
+/* Whether it was wanted. */
+bool rext4_shim_share_end(void);
+/* What errors of writing a device's page cache there were, for the next function. */
+u32 rext4_shim_bdev_write_errors(struct block_device *bdev);
+/* Whether there was another one since. */
+bool rext4_shim_bdev_write_failed(struct block_device *bdev, u32 since);
 
 /* The journal, for vfs/jbd2.rs. */
 /* Aborts the journal without a note of that on the device. */
@@ -280,9 +299,13 @@ struct rext4_commit_work {
 
 void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 				 void (*run)(struct work_struct *));
-/* From now on each commit of the journal queues the work, while it is wanted. */
+/*
+ * From now on each commit of the journal queues the work, while it is wanted. Without a
+ * journal somebody calls rext4_shim_commit_work_queue() for it.
+ */
 void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 				   journal_t *journal, struct super_block *sb);
+void rext4_shim_commit_work_queue(struct rext4_commit_work *work);
 void rext4_shim_commit_work_want(struct rext4_commit_work *work, bool wanted);
 /* Waits for the work to end; it does nothing any more if it is queued again. */
 void rext4_shim_commit_work_stop(struct rext4_commit_work *work);

@@ -17,8 +17,11 @@ void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 
 static void commit_is_done(journal_t *journal, transaction_t *transaction)
 {
-	struct rext4_commit_work *work = journal->j_private;
+	rext4_shim_commit_work_queue(journal->j_private);
+}
 
+void rext4_shim_commit_work_queue(struct rext4_commit_work *work)
+{
 	if (READ_ONCE(work->wanted) && !READ_ONCE(work->stopped))
 		queue_work(system_dfl_wq, &work->work);
 }
@@ -32,6 +35,8 @@ void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 				   journal_t *journal, struct super_block *sb)
 {
 	work->sb = sb;
+	if (!journal)
+		return;
 	journal->j_private = work;
 	/* A commit that sees the callback sees what it works with. */
 	smp_store_release(&journal->j_commit_callback, commit_is_done);

@@ -141,10 +141,7 @@ fn empty_journal(sb: &SuperBlock<Rext4>, wipe: Wipe, dry_run: bool) -> FsResult 
     if dry_run {
         return Ok(());
     }
-    let locked = journal.lock_updates()?;
-    let result = journal.flush(wipe);
-    drop(locked);
-    Ok(result?)
+    Ok(journal.lock_updates()?.flush(wipe)?)
 }
 
 /// Sets the label in the super block, in a transaction that is committed at the end, and then in

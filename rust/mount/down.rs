@@ -68,8 +68,7 @@ impl Filesystem {
                 }
                 go_down();
                 if let Some(journal) = self.journal.get() {
-                    // jbd2 does not take this for an error that e2fsck has to look at.
-                    journal.abort(Error::from_errno(-(crate::bindings::ESHUTDOWN as i32)));
+                    journal.lose_power();
                 }
             }
         }

@@ -570,7 +570,7 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
         // What is in it is older than the file system, which says that it was left clean.
         unloaded.wipe(!sb.is_read_only()).map_err(failed)?;
     }
-    let mut journal = unloaded.load().map_err(|e| {
+    let mut log = unloaded.load().map_err(|e| {
         if e == eopnotsupp() {
             pr_err!(
                 "({}): error: the journal has fast commits, which can't be recovered; \
@@ -581,12 +581,12 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
         }
         failed(e)
     })?;
-    let failed_before = journal.recorded_error();
+    let failed_before = log.recorded_error();
     let features = JournalFeatures {
         checksums: fs.seed.is_some(),
         wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
     };
-    journal.set_features(features).inspect_err(|_| {
+    log.set_features(features).inspect_err(|_| {
         pr_err!(
             "({}): error: the journal has an old format; when it is unmounted, \"tune2fs -O ^has_journal\" and \
              \"tune2fs -j\" make it anew\n",
@@ -602,8 +602,9 @@ pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsRe
         fs.primary.write_now(|superblock| {
             superblock.set_state(State(superblock.state().0 | State::ERRORS));
         })?;
-        journal.clear_error()?;
+        log.clear_error()?;
     }
+    let journal = Journal::from(log);
     fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {
@@ -732,8 +733,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
     if has_errors || !fs.features.forbid_writing().is_empty() {
         // The journal says that it is empty before the file system says so, and not at the end of the mount.
         if let Some(journal) = fs.journal.get() {
-            let _locked = journal.lock_updates()?;
-            journal.flush(Wipe::Nothing)?;
+            journal.lock_updates()?.flush(Wipe::Nothing)?;
         }
         fs.primary
             .write_now(|superblock| superblock.set_feature(Feature::NEEDS_RECOVERY, false))?;
@@ -820,8 +820,8 @@ impl Filesystem {
     /// Brings everything to its place, and says so on disk: see [`Self::write_clean`]. Waits for what
     /// has been begun; the caller keeps others from going on after it.
     pub(super) fn flush_and_write_clean(&self, journal: &Journal) -> FsResult {
-        let _locked = journal.lock_updates()?;
-        journal.flush(Wipe::Nothing)?;
+        let locked = journal.lock_updates()?;
+        locked.flush(Wipe::Nothing)?;
         self.write_clean()
     }
 

@@ -65,6 +65,12 @@ impl BlockDevice {
         unsafe { bindings::rext4_shim_bdev_logical_block_size(self.as_ptr()) }
     }
 
+    /// The size of the blocks of the device's page cache, in bytes.
+    pub(crate) fn block_bytes(&self) -> u32 {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_block_size(self.as_ptr()) }
+    }
+
     /// Whether the device can't be written to.
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: by the invariant the device is valid.
@@ -126,14 +132,23 @@ impl BlockDevice {
         to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
     }
 
+    /// Writes what is dirty in the device's page cache, and waits for it. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`, perhaps for what was written before and nobody has asked about since.
+    pub(crate) fn write_cache(&self) -> Result {
+        // SAFETY: by the invariant the device is valid.
+        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
+    }
+
     /// Writes the device's page cache out and drops what nobody uses of it.
     ///
     /// For the beginning of a mount: buffers left by an earlier mount may carry marks (see
     /// [`super::buffer::Kind`]) about contents that were changed since.
     pub(crate) fn reset_cache(&self) -> Result {
+        self.write_cache()?;
         // SAFETY: by the invariant the device is valid.
-        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })?;
-        // SAFETY: as above.
         unsafe { bindings::invalidate_bdev(self.as_ptr()) };
         Ok(())
     }

@@ -56,11 +56,17 @@ impl CommitWork {
     /// Has each commit of the journal from now on queue the work, while it is [wanted](Self::want). The super block's own journal:
     /// [`CommitWork::stop`] is called before it is gone, and before this is.
     pub(crate) fn attach<T: FileSystem>(&self, journal: &Journal, sb: &SuperBlock<T>) {
-        // SAFETY: all three are valid, and stay so until the work was stopped, which is done when
-        // the super block is shut down.
-        unsafe {
-            bindings::rext4_shim_commit_work_attach(self.work.get(), journal.as_ptr(), sb.as_ptr())
+        let log = match journal {
+            Journal::Log(log) => log.as_ptr(),
+            Journal::InPlace(_) => core::ptr::null_mut(),
         };
+        // SAFETY: all three are valid, and stay so until the work was stopped, which is done when
+        // the super block is shut down. The journal may be none.
+        unsafe { bindings::rext4_shim_commit_work_attach(self.work.get(), log, sb.as_ptr()) };
+        if let Journal::InPlace(in_place) = journal {
+            // SAFETY: the work was initialised, and the journal is gone before it.
+            unsafe { in_place.set_work_after(self.work.get()) };
+        }
     }
 
     /// Whether commits are to queue the work from now on: a worker that is woken by each `fsync` for

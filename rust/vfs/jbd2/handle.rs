@@ -2,16 +2,12 @@
 
 //! Handles, and the tokens to change buffers that they give out.
 
-use super::{Journal, Tid};
+use super::{in_place::InPlaceHandle, log_handle::LogHandle, Journal, Tid};
 use crate::{
     bindings,
     vfs::buffer::{Buffer, FreshBuffer},
 };
-use core::ptr::NonNull;
-use kernel::{
-    error::{code, from_err_ptr, to_result, Error, Result},
-    types::NotThreadSafe,
-};
+use kernel::error::Result;
 
 /// How much a handle may change: what is asked of the journal before it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +36,24 @@ impl Credits {
             revokes: self.revokes.saturating_add(other.revokes),
         }
     }
-
-    fn to_c(self) -> Result<(i32, i32)> {
-        Ok((i32::try_from(self.blocks)?, i32::try_from(self.revokes)?))
-    }
 }
 
 /// A thread's part in the running transaction.
 ///
 /// The transaction is not committed while this lives, so it should be short, and must not wait for
-/// anything that needs a commit. Memory allocated meanwhile is allocated as with `GFP_NOFS`; jbd2
-/// sees to that. Dropping it ends it.
+/// anything that needs a commit. Memory allocated meanwhile is allocated as with `GFP_NOFS`. Dropping
+/// it ends it, as [`Self::stop`] does but for saying whether it worked.
 ///
 /// A thread that has a handle and starts another one of the same journal gets the same one once
 /// more, without new credits: jbd2's rule.
-///
-/// # Invariants
-///
-/// `handle` is valid, belongs to this thread, and one of its references is owned.
 pub(crate) struct Handle<'j> {
-    handle: NonNull<bindings::handle_t>,
+    part: Part<'j>,
     journal: &'j Journal,
-    not_thread_safe: NotThreadSafe,
+}
+
+enum Part<'j> {
+    Log(LogHandle<'j>),
+    InPlace(InPlaceHandle<'j>),
 }
 
 impl Journal {
@@ -73,25 +65,18 @@ impl Journal {
     /// `ENOSPC` if the journal is too small for that many credits at all, `EROFS` if it was given
     /// up, `ENOMEM`.
     pub(crate) fn start(&self, credits: Credits) -> Result<Handle<'_>> {
-        let (blocks, revokes) = credits.to_c()?;
-        // SAFETY: the journal is valid. The last two arguments are for statistics.
-        let handle = from_err_ptr(unsafe {
-            bindings::rext4_shim_journal_start(self.as_ptr(), blocks, revokes)
-        })?;
-        // INVARIANT: it was just started by this thread, or one more reference was taken.
+        let part = match self {
+            Self::Log(log) => Part::Log(log.start(credits)?),
+            Self::InPlace(in_place) => Part::InPlace(in_place.start()?),
+        };
         Ok(Handle {
-            handle: NonNull::new(handle).ok_or(code::EIO)?,
+            part,
             journal: self,
-            not_thread_safe: NotThreadSafe,
         })
     }
 }
 
 impl<'j> Handle<'j> {
-    fn as_ptr(&self) -> *mut bindings::handle_t {
-        self.handle.as_ptr()
-    }
-
     /// The journal that this is a handle of.
     pub(crate) fn journal(&self) -> &'j Journal {
         self.journal
@@ -99,23 +84,26 @@ impl<'j> Handle<'j> {
 
     /// The transaction that this takes part in; `None` if jbd2 has taken it away.
     pub(crate) fn tid(&self) -> Option<Tid> {
-        let mut tid = 0;
-        // SAFETY: the handle is valid, and so is the pointer to `tid`.
-        let running = unsafe { bindings::rext4_shim_handle_tid(self.as_ptr(), &mut tid) };
-        running.then_some(Tid::from_raw(tid))
+        match &self.part {
+            Part::Log(handle) => handle.tid(),
+            Part::InPlace(handle) => Some(handle.tid()),
+        }
     }
 
     /// How many more blocks may be changed.
     pub(crate) fn credits_left(&self) -> u32 {
-        // SAFETY: the handle is valid.
-        let left = unsafe { bindings::rext4_shim_handle_credits(self.as_ptr()) };
-        u32::try_from(left).unwrap_or(0)
+        match &self.part {
+            Part::Log(handle) => handle.credits_left(),
+            Part::InPlace(_) => u32::MAX,
+        }
     }
 
     /// Makes the end of the handle wait for its transaction to be committed.
     pub(crate) fn set_sync(&self) {
-        // SAFETY: the handle is valid and belongs to this thread.
-        unsafe { bindings::rext4_shim_handle_set_sync(self.as_ptr()) };
+        match &self.part {
+            Part::Log(handle) => handle.set_sync(),
+            Part::InPlace(handle) => handle.set_sync(),
+        }
     }
 
     /// Asks for more credits, without giving up the transaction.
@@ -126,25 +114,23 @@ impl<'j> Handle<'j> {
     ///
     /// `EROFS` if the journal was given up.
     pub(crate) fn extend(&self, credits: Credits) -> Result<bool> {
-        let (blocks, revokes) = credits.to_c()?;
-        // SAFETY: the handle is valid and belongs to this thread.
-        match unsafe { bindings::jbd2_journal_extend(self.as_ptr(), blocks, revokes) } {
-            0 => Ok(true),
-            refused if refused > 0 => Ok(false),
-            error => Err(Error::from_errno(error)),
+        match &self.part {
+            Part::Log(handle) => handle.extend(credits),
+            Part::InPlace(_) => Ok(true),
         }
     }
 
-    /// Ends the handle. Dropping it does the same, but for saying whether it worked.
+    /// Ends the handle.
     ///
     /// # Errors
     ///
     /// `EIO` if the journal was given up, so that the changes are lost; what the commit ran into, if
     /// [`Self::set_sync`] was called.
     pub(crate) fn stop(self) -> Result {
-        let handle = core::mem::ManuallyDrop::new(self);
-        // SAFETY: the handle is valid, belongs to this thread, and the reference is ours.
-        to_result(unsafe { bindings::jbd2_journal_stop(handle.as_ptr()) })
+        match self.part {
+            Part::Log(handle) => handle.stop(),
+            Part::InPlace(handle) => handle.stop(),
+        }
     }
 
     /// Asks for write access to a buffer: after that it may be changed, within this transaction.
@@ -156,11 +142,10 @@ impl<'j> Handle<'j> {
     /// `EROFS` if the journal was given up, `EIO` if it is given up now because metadata could not
     /// be written before.
     pub(crate) fn write<'a>(&'a self, buffer: &'a Buffer) -> Result<BufferMut<'a>> {
-        self.must_work()?;
-        // SAFETY: the handle is valid and belongs to this thread; the buffer is valid.
-        to_result(unsafe {
-            bindings::jbd2_journal_get_write_access(self.as_ptr(), buffer.as_ptr())
-        })?;
+        match &self.part {
+            Part::Log(handle) => handle.write(buffer)?,
+            Part::InPlace(handle) => handle.must_work()?,
+        }
         Ok(BufferMut {
             handle: self,
             buffer,
@@ -176,12 +161,13 @@ impl<'j> Handle<'j> {
     /// `EROFS` if the journal was given up, or is given up now because the block still belongs to
     /// a transaction: it was in use.
     pub(crate) fn create(&self, fresh: FreshBuffer) -> Result<Buffer> {
-        self.must_work()?;
-        fresh.zeroed(|head| {
-            // SAFETY: the handle is valid and belongs to this thread; the buffer is valid, and
-            // locked by the caller of this closure.
-            to_result(unsafe { bindings::jbd2_journal_get_create_access(self.as_ptr(), head) })
-        })
+        match &self.part {
+            Part::Log(handle) => handle.create(fresh),
+            Part::InPlace(handle) => {
+                handle.must_work()?;
+                fresh.zeroed(|_| Ok(()))
+            }
+        }
     }
 
     /// Forgets a block of metadata that was freed in this transaction.
@@ -194,23 +180,12 @@ impl<'j> Handle<'j> {
     ///
     /// `EROFS` if the journal was given up.
     pub(crate) fn forget(&self, buffer: Buffer) -> Result {
-        self.must_work()?;
         // SAFETY: the buffer is valid.
         unsafe { bindings::rext4_shim_bh_clear_kinds(buffer.as_ptr()) };
-        let none = core::ptr::null_mut();
-        // Not given the buffer, this function finds it by its number, and leaves the reference
-        // alone. Given it, whether the reference is consumed would depend on the error.
-        // SAFETY: the handle is valid, works, and belongs to this thread.
-        to_result(unsafe { bindings::jbd2_journal_revoke(self.as_ptr(), buffer.block(), none) })?;
-        let head = buffer.into_raw();
-        // SAFETY: as above. `head` is a reference that is ours to give away.
-        let result = to_result(unsafe { bindings::jbd2_journal_forget(self.as_ptr(), head) });
-        if result == Err(code::EROFS) {
-            // SAFETY: the journal was given up at this moment; with this error, and no other, the
-            // reference was not consumed.
-            unsafe { bindings::__brelse(head) };
+        match &self.part {
+            Part::Log(handle) => handle.forget(buffer),
+            Part::InPlace(handle) => handle.forget(buffer),
         }
-        result
     }
 
     /// The same for a block that need not be in memory: of one that was not changed of late, only
@@ -221,22 +196,6 @@ impl<'j> Handle<'j> {
     /// As for [`Self::forget`].
     pub(crate) fn forget_block(&self, fresh: FreshBuffer) -> Result {
         self.forget(fresh.into_unread())
-    }
-
-    fn must_work(&self) -> Result {
-        // SAFETY: the handle is valid.
-        if unsafe { bindings::rext4_shim_handle_is_aborted(self.as_ptr()) } {
-            return Err(code::EROFS);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Handle<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the handle is valid, belongs to this thread, and the reference is ours.
-        // An error means that the journal was given up, which the next handle will hear of.
-        unsafe { bindings::jbd2_journal_stop(self.as_ptr()) };
     }
 }
 
@@ -269,9 +228,7 @@ impl BufferMut<'_> {
     /// `EROFS` if the journal was given up, `ENOSPC` (and a warning in the log) if the handle has
     /// no credits left. The bytes were changed then, but will not be written.
     pub(crate) fn edit<R>(&self, edit: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        let result = self.buffer.edit(edit);
-        self.make_known()?;
-        Ok(result)
+        self.change(|| Ok(self.buffer.edit(edit)))
     }
 
     /// As [`Self::edit`], with the bytes of another buffer to look at.
@@ -287,16 +244,25 @@ impl BufferMut<'_> {
         source: &Buffer,
         edit: impl FnOnce(&mut [u8], &[u8]) -> R,
     ) -> Result<R> {
-        let result = self.buffer.edit_from(source, edit)?;
-        self.make_known()?;
-        Ok(result)
+        self.change(|| self.buffer.edit_from(source, edit))
     }
 
-    fn make_known(&self) -> Result {
-        // SAFETY: handle and buffer are valid, and the handle has write access to the buffer: that
-        // is what this token stands for.
-        to_result(unsafe {
-            bindings::jbd2_journal_dirty_metadata(self.handle.as_ptr(), self.buffer.as_ptr())
-        })
+    /// Has the bytes changed, and the change written.
+    fn change<R>(&self, change: impl FnOnce() -> Result<R>) -> Result<R> {
+        match &self.handle.part {
+            Part::Log(handle) => {
+                let result = change()?;
+                // SAFETY: this token stands for write access.
+                unsafe { handle.make_known(self.buffer)? };
+                Ok(result)
+            }
+            Part::InPlace(handle) => handle.change(self.buffer, change),
+        }
+    }
+
+    /// Whether the content gets to the disk as it is now, and not as it is at the end of the
+    /// transaction.
+    pub(super) fn is_in_place(&self) -> bool {
+        matches!(self.handle.part, Part::InPlace(_))
     }
 }

@@ -13,6 +13,8 @@
 //!                    "late" is noted             late? then the checksum; noted no more
 //! ```
 //!
+//! Without jbd2 a block may be written at any time, so the checksum is computed with each change.
+//!
 //! Whether it is late is a bit of `b_state`. While it is, the place of the checksum holds what
 //! [`LateChecksum::complete`] needs, and the block is known to be of its [kind](Kind), so nobody
 //! looks there. Who looks whether it is of that kind is kept from who edits it by a lock of the inode. Such a block is changed and not committed, so it stays in memory, and never gets to the
@@ -90,6 +92,9 @@ impl BufferMut<'_> {
     fn postpone<C: LateChecksum>(&self, bytes: &mut [u8], seed: Option<C::Seed>) {
         if !seed.is_some_and(|seed| C::postpone(self.buffer().block(), bytes, seed)) {
             return;
+        }
+        if self.is_in_place() {
+            return C::complete(self.buffer().block(), bytes);
         }
         let trigger = core::ptr::from_ref(Trigger::<C>::TYPE).cast_mut();
         // SAFETY: the buffer is valid, and in the handle's transaction: that is what this token

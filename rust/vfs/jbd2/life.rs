@@ -2,7 +2,7 @@
 
 //! The life of a journal: found, recovered, set up, destroyed.
 
-use super::Journal;
+use super::{Journal, Log};
 use crate::{
     bindings,
     vfs::{inode::Inode, super_block::FileSystem},
@@ -21,8 +21,8 @@ use kernel::{
 
 /// A journal that was found but not loaded: nothing of it is trusted yet but its super block.
 pub(crate) struct UnloadedJournal(
-    /// Keeps [`Journal`]'s invariants but for being loaded.
-    Journal,
+    /// Keeps [`Log`]'s invariants but for being loaded.
+    Log,
 );
 
 impl UnloadedJournal {
@@ -40,7 +40,7 @@ impl UnloadedJournal {
         let journal = from_err_ptr(unsafe { bindings::jbd2_journal_init_inode(inode.as_ptr()) })?;
         // INVARIANT: it was just made, for us.
         NonNull::new(journal)
-            .map(|journal| Self(Journal { journal }))
+            .map(|journal| Self(Log { journal }))
             .ok_or(EINVAL)
     }
 
@@ -97,7 +97,7 @@ impl UnloadedJournal {
     ///
     /// `EOPNOTSUPP` if there are fast commits. What recovery ran into otherwise; the kernel log has
     /// the details.
-    pub(crate) fn load(self) -> Result<Journal> {
+    pub(crate) fn load(self) -> Result<Log> {
         if self.has_fast_commits() {
             return Err(unsupported());
         }
@@ -140,7 +140,7 @@ impl Settings {
     };
 }
 
-impl Journal {
+impl Log {
     /// Sets the features that the file system wants, and clears those it does not.
     ///
     /// To be called before the first handle is started. They reach the disk with the first commit.
@@ -196,7 +196,7 @@ impl Journal {
     }
 
     /// Changes the settings, at any time.
-    pub(crate) fn configure(&self, settings: Settings) {
+    pub(super) fn configure(&self, settings: Settings) {
         // SAFETY: the journal is valid. The function takes the lock of these fields.
         unsafe {
             bindings::rext4_shim_journal_configure(
@@ -216,14 +216,14 @@ impl Journal {
     /// # Errors
     ///
     /// `EIO` if not all of it could be written; then the journal needs recovery.
-    pub(crate) fn destroy(self) -> Result {
+    pub(super) fn destroy(self) -> Result {
         let journal = ManuallyDrop::new(self);
         // SAFETY: the journal is valid and owned. No handle borrows it, and it is not used again.
         to_result(unsafe { bindings::jbd2_journal_destroy(journal.as_ptr()) })
     }
 }
 
-impl Drop for Journal {
+impl Drop for Log {
     fn drop(&mut self) {
         // SAFETY: the journal is valid and owned. No handle borrows it, and it is not used again.
         let result = to_result(unsafe { bindings::jbd2_journal_destroy(self.as_ptr()) });
