@@ -96,7 +96,7 @@ pub(crate) struct Filesystem {
     pub(crate) seed: Option<FsSeed>,
     /// How directories hash names.
     pub(crate) hash: HashSettings,
-    /// The journal; none on a read-only mount that did not need it.
+    /// The journal, or what there is in its place; none on a read-only mount that did not need it.
     pub(crate) journal: JournalSlot,
     /// What is done after each commit.
     #[pin]
@@ -127,6 +127,8 @@ pub(crate) struct Filesystem {
     #[pin]
     pub(crate) orphans: Orphans,
     primary: Primary,
+    /// Whether the super block said that it was left clean when it became writable.
+    was_clean: AtomicBool,
     descriptor_checksum: GroupDescChecksum,
     #[pin]
     options: SpinLock<Options>,
@@ -193,13 +195,21 @@ impl Filesystem {
         self.wanted_extra_size.load(Ordering::Relaxed)
     }
 
+    /// Whether changes are written in place: there is no journal, or it is left alone.
+    pub(crate) fn has_no_journal(&self) -> bool {
+        !self.features.has(Feature::HAS_JOURNAL) || self.options().noload
+    }
+
     /// What to do when damage is found: as mounted, or as the super block says.
     pub(crate) fn on_damage(&self) -> OnDamage {
         self.options().errors.unwrap_or(self.default_on_damage)
     }
 
     fn set_options(&self, options: Options) {
-        *self.options.lock() = options;
+        *self.options.lock() = Options {
+            of_journal: None,
+            ..options
+        };
         self.dioread_nolock
             .store(options.dioread_nolock, Ordering::Relaxed);
         self.wanted_extra_size

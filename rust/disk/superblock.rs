@@ -288,6 +288,15 @@ impl State {
         self.0 & Self::CLEAN != 0
     }
 
+    /// The same, and cleanly unmounted or not.
+    #[must_use]
+    pub const fn with_clean(self, clean: bool) -> Self {
+        match clean {
+            true => Self(self.0 | Self::CLEAN),
+            false => Self(self.0 & !Self::CLEAN),
+        }
+    }
+
     /// Whether an error was found and not yet mended.
     pub const fn has_errors(self) -> bool {
         self.0 & Self::ERRORS != 0

@@ -28,7 +28,8 @@
 //! So when the last piece was written, all of the table that was never used is zero, and stays so: that
 //! is noted then, in a transaction of its own. Its commit flushes the device's cache before the block
 //! that makes it valid, and the zeros with it, so that a crash can't leave the note without them.
-//! (With `nobarrier` there is no such order, as for all else.) A crash takes back how far the table is
+//! Without a journal the cache is flushed before that. (With `nobarrier` there is no such order, as for
+//! all else.) A crash takes back how far the table is
 //! used together with the inodes themselves; the note comes later in the journal.
 
 use super::{descriptors::GroupSummary, Groups};
@@ -91,6 +92,7 @@ impl Groups {
             match self.zero_piece(journal.device(), group, at.block) {
                 Ok(Some(end)) if end < self.layout.inode_table_blocks() => at.block = end,
                 Ok(Some(_)) => {
+                    journal.settle()?;
                     self.note_zeroed(journal, group)?;
                     at.next_group();
                 }

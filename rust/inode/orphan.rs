@@ -7,6 +7,11 @@
 //! slot for each, so that adding one touches one block. Without it, or when the file is full, they
 //! are a list that starts in the super block and goes on through the inodes' fields of the time of
 //! deletion. Source: `Documentation/filesystems/ext4/orphan.rst`.
+//!
+//! Without a journal none is listed on disk, as with C ext4: there is no recovery to look, and after a crash
+//! the list would tell e2fsck of inodes that are something else by now. It finds inodes without links
+//! by itself, since nobody says then that the file system is clean. What was listed before, with a
+//! journal, is finished at the mount all the same.
 
 use super::{number, seed, store};
 use crate::{
@@ -47,6 +52,8 @@ enum Place {
         newer: Option<InodeNumber>,
         older: Option<InodeNumber>,
     },
+    /// Nowhere on disk.
+    Memory,
 }
 
 #[derive(Default)]
@@ -249,12 +256,14 @@ pub(crate) fn add_within(inode: &Inode<Rext4>, handle: &Handle<'_>, room: Room) 
         inode.data().orphan.store(true, Ordering::Relaxed);
         return Ok(());
     }
-    let place = match state.empty_slot() {
-        Some((block, slot)) => {
+    let journaled = handle.journal().is_atomic();
+    let place = match journaled.then(|| state.empty_slot()) {
+        None => Place::Memory,
+        Some(Some((block, slot))) => {
             edit_slot(&state, handle, block, |orphans| orphans.fill(slot, own))?;
             Place::File { block, slot }
         }
-        None => {
+        Some(None) => {
             let older = state.newest;
             store::edit(inode, handle, |raw| raw.set_next_orphan(older))?;
             fs.edit_primary(handle, |superblock| superblock.set_last_orphan(Some(own)))?;
@@ -302,7 +311,7 @@ pub(crate) fn remove_if(
             state.set_older(newer, older);
             state.set_newer(older, newer);
         }
-        None => {}
+        Some(Place::Memory) | None => {}
     }
     state.places.remove(&own);
     inode.data().orphan.store(false, Ordering::Relaxed);

@@ -101,7 +101,9 @@ pub(super) fn remove_by(
         let Some(range) = range(left) else {
             return Ok(());
         };
-        if unused_since.is_some() && unused_since == handle.tid() {
+        // Of a transaction that is not atomic, the disk may have the tree with them already.
+        let unused = unused_since.is_some() && unused_since == handle.tid();
+        if unused && journal.is_atomic() {
             tree.frees_unused();
         }
         let progress = extent::remove(&mut tree, range, step as usize);

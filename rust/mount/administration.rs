@@ -133,7 +133,8 @@ fn owner_of(what: Use) -> u64 {
 fn empty_journal(sb: &SuperBlock<Rext4>, wipe: Wipe, dry_run: bool) -> FsResult {
     let fs = sb.data();
     fs.must_be_up()?;
-    let journal = fs.journal.get().ok_or(FsError::Kernel(code::ENODEV))?;
+    let journal = fs.journal.get().filter(|journal| journal.is_atomic());
+    let journal = journal.ok_or(FsError::Kernel(code::ENODEV))?;
     fs.must_be_protected()?;
     if wipe == Wipe::Discard && !sb.device().can_discard() {
         return Err(FsError::unsupported());

@@ -82,6 +82,8 @@ impl Defaults {
         let words = words.unwrap_or_default();
         let mut own = options;
         if own.parse_words(words, b',').is_ok() {
+            // Nobody asks for it at this mount.
+            own.of_journal = None;
             return own;
         }
         pr_warn!(

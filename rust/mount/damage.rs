@@ -140,13 +140,17 @@ impl Filesystem {
         self.damaged(sb, None, "trigger_fs_error", fmt!("{}", text));
     }
 
-    /// What follows from a journal that jbd2 has given up: whatever `errors=` says, nothing can be
+    /// What follows from a journal that was given up, or from metadata that could not be written: whatever `errors=` says, nothing can be
     /// written any more.
     pub(super) fn journal_is_lost(&self, sb: &SuperBlock<Rext4>) {
         if self.is_down() || self.is_stopped() {
             return;
         }
-        pr_err!("({}): error: the journal can't be written\n", sb.id());
+        let what = match self.has_no_journal() {
+            true => "metadata",
+            false => "the journal",
+        };
+        pr_err!("({}): error: {} can't be written\n", sb.id(), what);
         crate::vfs::super_block::report_error(sb, code::EIO);
         let policy = match self.on_damage() {
             OnDamage::Continue => OnDamage::RemountReadOnly,

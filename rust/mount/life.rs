@@ -69,7 +69,6 @@ struct Facts {
     on_damage: OnDamage,
     state: State,
     uuid: [u8; 16],
-    journal: Option<InodeNumber>,
     external_journal: bool,
     descriptor_checksum: GroupDescChecksum,
 }
@@ -297,15 +296,30 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let layout = primary
         .with(|superblock| superblock.layout())?
         .map_err(Corrupt::from)?;
-    if !superblock.state.is_clean() || superblock.state.has_errors() {
+    let why = match superblock.state {
+        state if state.has_errors() => Some("with errors"),
+        state if !state.is_clean() => Some("that was not left clean"),
+        _ => None,
+    };
+    if let Some(why) = why {
         pr_warn!(
-            "({}): warning: mounting a file system with errors, running e2fsck is recommended\n",
-            sb.id()
+            "({}): warning: mounting a file system {}, running e2fsck is recommended\n",
+            sb.id(),
+            why
         );
     }
     let defaults = primary.with(Defaults::of)?;
     let options = asked.over(sb, &defaults)?;
     options.check(sb.id(), &layout)?;
+    let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
+    if let Some(option) = options.of_journal.filter(|_| options.noload || !has_journal) {
+        pr_err!(
+            "({}): error: {} is an option for a file system with a journal, and is mounted without\n",
+            sb.id(),
+            option
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
     let device_blocks = sb.device().bytes() >> layout.block_size().bits();
     if layout.blocks_count() > device_blocks {
         pr_err!(
@@ -359,6 +373,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             extent_cache: inode::Usage::default(),
             orphans <- Orphans::new(),
             primary,
+            was_clean: AtomicBool::new(false),
             descriptor_checksum: superblock.descriptor_checksum,
             options <- new_spinlock!(options, "rext4_options"),
             dioread_nolock: AtomicBool::new(nolock),
@@ -430,7 +445,6 @@ fn read_facts(superblock: &Superblock) -> Facts {
         },
         state: superblock.state(),
         uuid: *superblock.uuid(),
-        journal: superblock.journal_inode(),
         external_journal: superblock.journal_device().is_some(),
         descriptor_checksum,
     }
@@ -464,49 +478,44 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
         );
         return Err(FsError::Kernel(code::EINVAL));
     }
-    if facts.journal.is_none() && !sb.is_read_only() {
-        pr_err!(
-            "({}): error: can't mount writable without a journal (tune2fs -O has_journal adds \
-             one); it can be mounted read-only (-o ro)\n",
-            sb.id()
-        );
-        return Err(FsError::Kernel(eopnotsupp()));
-    }
     Ok(())
 }
 
 /// Whether something is written to the device when it is mounted.
 fn will_write(sb: &SuperBlock<Rext4>) -> FsResult<bool> {
     let fs = sb.data();
-    let needs_recovery = fs
-        .primary
-        .with(|superblock| superblock.features().has(Feature::NEEDS_RECOVERY))?;
-    Ok(!fs.options().noload && (!sb.is_read_only() || needs_recovery))
+    Ok(!sb.is_read_only() || (needs_recovery(fs)? && !fs.has_no_journal()))
+}
+
+/// Whether there is a journal with something in it.
+fn needs_recovery(fs: &Filesystem) -> FsResult<bool> {
+    fs.primary.with(|superblock| {
+        let features = superblock.features();
+        features.has(Feature::HAS_JOURNAL) && features.has(Feature::NEEDS_RECOVERY)
+    })
 }
 
 /// Recovers, reads what recovery may have changed, and finishes what a crash has left.
 fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     let fs = sb.data();
-    let options = fs.options();
-    let needs_recovery = fs
-        .primary
-        .with(|superblock| superblock.features().has(Feature::NEEDS_RECOVERY))?;
-    if options.noload {
-        if !sb.is_read_only() {
-            pr_err!(
-                "({}): error: noload without the journal is possible read-only alone (-o ro)\n",
-                sb.id()
-            );
-            return Err(FsError::Kernel(code::EINVAL));
-        }
-    } else if !sb.is_read_only() || needs_recovery {
-        load_journal(sb, needs_recovery)?;
+    let needs_recovery = needs_recovery(fs)?;
+    let recovers = needs_recovery && !fs.has_no_journal();
+    if needs_recovery && !recovers && !sb.is_read_only() {
+        pr_err!(
+            "({}): error: the journal has to be recovered, so noload is possible read-only alone \
+             (-o ro)\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if recovers || !sb.is_read_only() {
+        set_journal(sb, needs_recovery)?;
     }
     load_groups(sb)?;
     fs.must_not_be_taken_over()?;
     if !sb.is_read_only() {
         begin_writing(sb)?;
-    } else if needs_recovery && !options.noload {
+    } else if recovers {
         end_recovery(sb)?;
     }
     let root = inode::get(sb, InodeNumber::ROOT)?;
@@ -532,8 +541,20 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     Ok(root)
 }
 
+/// Finds the journal and recovers what is in it; or has changes written in place.
+pub(super) fn set_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
+    let fs = sb.data();
+    if !fs.has_no_journal() {
+        return load_journal(sb, needs_recovery);
+    }
+    let journal = Journal::in_place(sb.device())?;
+    journal.configure(settings(&fs.options()));
+    fs.commit_work.attach(&journal, sb);
+    Ok(fs.journal.set(journal)?)
+}
+
 /// Finds the journal and recovers what is in it.
-pub(super) fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
+fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     let fs = sb.data();
     let number = fs
         .primary
@@ -650,7 +671,8 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         .with(|superblock| superblock.reserved_blocks_count())?;
     let mut groups = Groups::load(sb.device(), &fs.layout, fs.descriptor_checksum, reserved)?;
     let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
-    if let (Some(number), false) = (journal, fs.options().noload) {
+    let left_alone = fs.options().noload && sb.is_read_only();
+    if let Some(number) = journal.filter(|_| !left_alone) {
         let inode = inode::get(sb, number)?;
         let runs = journal_runs(&inode)?;
         groups.protect(runs.into_iter())?;
@@ -757,7 +779,10 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
 
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
 pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
-    sb.data().write_in_use(true)?;
+    let fs = sb.data();
+    let was_clean = fs.primary.with(|superblock| superblock.state().is_clean())?;
+    fs.was_clean.store(was_clean, Ordering::Relaxed);
+    fs.write_in_use(true)?;
     finish_orphans(sb)
 }
 
@@ -802,13 +827,18 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
 
 impl Filesystem {
     /// Writes into the super block that the file system is in use: a crash from now on needs
-    /// recovery.
+    /// recovery, or e2fsck.
     fn write_in_use(&self, mounted: bool) -> FsResult {
         let now = u64::try_from(Timestamp::now().seconds).unwrap_or(0);
         let orphan_file = self.features.has(Feature::ORPHAN_FILE);
+        let has_no_journal = self.has_no_journal();
         self.primary.write_now(|superblock| {
             if mounted {
                 superblock.note_mount(now);
+            }
+            if has_no_journal {
+                superblock.set_state(superblock.state().with_clean(false));
+                return;
             }
             superblock.set_feature(Feature::NEEDS_RECOVERY, true);
             if orphan_file {
@@ -827,14 +857,21 @@ impl Filesystem {
 
     /// Writes into the super block that everything is in its place: nothing needs recovery. The
     /// journal is empty.
+    ///
+    /// Without one it is left clean if it was found so, and has no orphans: they are listed nowhere.
     fn write_clean(&self) -> FsResult {
         let counts = self
             .groups
             .as_ref()
             .map(|groups| (groups.free_blocks(), groups.free_inodes()));
         let no_orphans = self.orphans.is_loaded() && self.orphans.is_empty();
+        let was_clean = self.was_clean.load(Ordering::Relaxed);
+        let becomes_clean = self.has_no_journal() && no_orphans && was_clean;
         self.primary.write_now(|superblock| {
             superblock.set_feature(Feature::NEEDS_RECOVERY, false);
+            if becomes_clean {
+                superblock.set_state(superblock.state().with_clean(true));
+            }
             let known = |path: &&[u8; MOUNT_POINT_SIZE]| path.first() != Some(&0);
             if let Some(path) = self.mount_point.as_ref().filter(known) {
                 superblock.set_last_mounted(path);

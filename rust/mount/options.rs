@@ -60,8 +60,10 @@ pub(crate) struct Options {
     pub(crate) minixdf: bool,
     /// Whose group new inodes get.
     pub(crate) new_group: NewGroup,
-    /// `noload`: mount read-only without looking at the journal.
+    /// `noload`: mount without looking at the journal; writable if it has nothing that is needed.
     pub(crate) noload: bool,
+    /// An option among those asked for that only makes sense with a journal.
+    pub(crate) of_journal: Option<&'static str>,
     /// Whether freed blocks are discarded.
     pub(crate) discard: bool,
     /// `init_itable=`: after a part of an inode table was zeroed, so many times as long as that took
@@ -78,7 +80,6 @@ pub(crate) struct Options {
 
 /// Options that choose between ways of doing things which can't be told apart here: accepted.
 const NO_DIFFERENCE: &[&str] = &[
-    "journal_checksum",
     "nojournal_async_commit",
     "noquota",
     "nolazytime",
@@ -166,6 +167,9 @@ fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
     }
 }
 
+/// The seconds that jbd2 waits before it commits if nobody says anything else.
+const JBD2_DEFAULT_SECONDS: u32 = 5;
+
 /// The value of `init_itable` if none is given.
 const INIT_ITABLE: u32 = 10;
 
@@ -184,6 +188,7 @@ impl Options {
         minixdf: false,
         new_group: NewGroup::SystemV,
         noload: false,
+        of_journal: None,
         discard: false,
         init_itable: Some(INIT_ITABLE),
         want_extra_isize: None,
@@ -232,6 +237,11 @@ impl Options {
         Ok(())
     }
 
+    fn set_data(&mut self, mode: DataMode) {
+        self.data = mode;
+        self.of_journal = Some("data=");
+    }
+
     /// Takes one option.
     pub(super) fn parse(
         &mut self,
@@ -247,8 +257,8 @@ impl Options {
             ("errors", _) => {
                 return Err(Refused::Because(c"wants continue, remount-ro or panic"));
             }
-            ("data", Some("ordered")) => self.data = DataMode::Ordered,
-            ("data", Some("writeback")) => self.data = DataMode::Writeback,
+            ("data", Some("ordered")) => self.set_data(DataMode::Ordered),
+            ("data", Some("writeback")) => self.set_data(DataMode::Writeback),
             ("data", Some("journal")) => {
                 return Err(Refused::Because(
                     c"data=journal is not supported: data is never journaled, and never exposed \
@@ -276,7 +286,12 @@ impl Options {
                     return Err(Refused::Because(c"wants at most 21474836 seconds"));
                 }
                 self.commit_seconds = seconds;
+                if ![0, JBD2_DEFAULT_SECONDS].contains(&seconds) {
+                    self.of_journal = Some("commit=");
+                }
             }
+            // What holds with `metadata_csum`.
+            ("journal_checksum", None) => self.of_journal = Some("journal_checksum"),
             ("acl", None) => self.acl = true,
             ("noacl", None) => self.acl = false,
             ("user_xattr", None) => self.user_xattr = true,
@@ -340,14 +355,14 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
             OnDamage::Panic => "panic",
         }
     );
-    seq_print!(
-        seq,
-        ",data={}",
-        match options.data {
-            DataMode::Ordered => "ordered",
-            DataMode::Writeback => "writeback",
-        }
-    );
+    let data = match options.data {
+        DataMode::Ordered => "ordered",
+        DataMode::Writeback => "writeback",
+    };
+    let has_journal = !sb.data().has_no_journal();
+    if has_journal {
+        seq_print!(seq, ",data={}", data);
+    }
     let flags = [
         (!options.barrier, "nobarrier"),
         (!options.delalloc, "nodelalloc"),
@@ -369,7 +384,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         seq_print!(seq, ",init_itable={}", times);
     }
     let numbers = [
-        ("commit", options.commit_seconds),
+        ("commit", if has_journal { options.commit_seconds } else { 0 }),
         (
             "debug_want_extra_isize",
             options.want_extra_isize.unwrap_or(0),

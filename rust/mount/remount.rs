@@ -3,11 +3,12 @@
 //! Other options for a mounted file system, and the changes between read-only and writable.
 
 use super::{
-    life::{begin_writing, load_journal, settings, warn_of_discard},
+    life::{begin_writing, set_journal, settings, warn_of_discard},
     options::Options,
 };
 use crate::{
-    error::{eopnotsupp, FsError, FsResult},
+    disk::features::Feature,
+    error::{FsError, FsResult},
     vfs::super_block::SuperBlock,
     Rext4,
 };
@@ -58,6 +59,13 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
         return Err(FsError::Kernel(code::EINVAL));
     }
     options.check(sb.id(), &fs.layout)?;
+    if let Some(option) = options.of_journal.filter(|_| fs.has_no_journal()) {
+        pr_warn!(
+            "({}): warning: {} means nothing without a journal\n",
+            sb.id(),
+            option
+        );
+    }
     if fs.is_down() && read_only != sb.is_read_only() {
         return Err(FsError::Kernel(code::EROFS));
     }
@@ -78,7 +86,7 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
             );
             return Err(FsError::Kernel(code::EROFS));
         }
-        if old.noload {
+        if fs.features.has(Feature::HAS_JOURNAL) && fs.journal.get().is_none() && old.noload {
             pr_err!(
                 "({}): error: it was mounted with noload; unmount it and mount it again\n",
                 sb.id()
@@ -120,18 +128,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
 fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
-        if fs
-            .primary
-            .with(|superblock| superblock.journal_inode())?
-            .is_none()
-        {
-            pr_err!(
-                "({}): error: can't become writable without a journal\n",
-                sb.id()
-            );
-            return Err(FsError::Kernel(eopnotsupp()));
-        }
-        load_journal(sb, false)?;
+        set_journal(sb, false)?;
     }
     sb.while_writable(|| begin_writing(sb))
 }
