@@ -97,6 +97,8 @@ struct GroupState {
     bad_inodes: bool,
     /// Blocks that were freed but can't be used yet.
     pinned: Option<KBox<Pinned>>,
+    /// The same of inodes, see [`inodes`].
+    pinned_inodes: Option<KBox<Pinned>>,
     /// Blocks that were chosen for data on its way.
     staged: Option<KBox<Staged>>,
     /// Blocks that are left to files.
@@ -111,6 +113,7 @@ impl GroupState {
             bad_blocks: false,
             bad_inodes: false,
             pinned: None,
+            pinned_inodes: None,
             staged: None,
             windows: None,
             trimmed: None,
@@ -166,6 +169,8 @@ pub(crate) struct Groups {
     space: Arc<Space>,
     longest: Longest,
     free_inodes: Atomic<u64>,
+    /// Those of them that can't be used yet.
+    pinned_inodes: Atomic<u64>,
     directories: Atomic<i64>,
     shards: KVec<Pin<KBox<Mutex<Shard>>>>,
     /// Damage that was found and worked around, and that nobody has been told of: the first of it.
@@ -245,6 +250,7 @@ impl Groups {
             space: Space::new(ledger)?,
             longest,
             free_inodes: Atomic::new(free_inodes),
+            pinned_inodes: Atomic::new(0),
             directories: Atomic::new(directories),
             shards: new_shards(layout.group_count() as usize)?,
             damage: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
@@ -394,11 +400,12 @@ impl Groups {
         // How much is pinned would not say it: others may go on freeing.
         let unpinned = self.space.ledger().unpinned;
         self.release_freed(journal)?;
-        if self.space.ledger().pinned > 0 {
+        if self.space.ledger().pinned > 0 || self.has_pinned_inodes() {
             journal.force_commit()?;
             self.release_freed(journal)?;
         }
-        Ok(self.space.ledger().unpinned != unpinned)
+        let inodes = self.release_inodes(journal);
+        Ok(inodes || self.space.ledger().unpinned != unpinned)
     }
 
     fn summary(&self, group: GroupNumber) -> FsResult<GroupSummary> {

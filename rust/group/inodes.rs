@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Inodes as numbers: where they lie, and freeing them.
+//!
+//! With a journal a freed inode can be used again at once, even in the same transaction. Without one a name
+//! that was removed may still be on disk after a crash, and would be that of another file. So freed
+//! inodes are pinned then, as blocks are, until the removal is on disk.
 
 use super::{
     descriptors::{read_block, Changed, GroupSummary},
+    pinned::Pinned,
     tables::used_inodes,
-    Groups,
+    GroupState, Groups,
 };
 use crate::{
     disk::{
@@ -17,9 +22,13 @@ use crate::{
         Corrupt,
     },
     error::{FsError, FsResult},
-    vfs::{block_device::BlockDevice, jbd2::Handle},
+    memory::insist,
+    vfs::{
+        block_device::BlockDevice,
+        jbd2::{Handle, Journal},
+    },
 };
-use kernel::sync::atomic::Relaxed;
+use kernel::{error::code::EROFS, prelude::*, sync::atomic::Relaxed};
 
 /// Where an inode lies on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +135,7 @@ impl Groups {
             }
         };
 
+        self.prepare_to_pin_inode(handle, &mut state, bitmap.size())?;
         let bits = handle.write(&bitmap)?;
         let descriptor = self.descriptors.buffer(&self.layout, place.group)?;
         let descriptor = handle.write(descriptor)?;
@@ -144,12 +154,66 @@ impl Groups {
                     desc.set_used_dirs(desc.used_dirs().saturating_sub(1));
                 }
             })?;
+        if let Some(pinned) = &mut state.pinned_inodes {
+            pinned.add(place.index..place.index + 1);
+            self.pinned_inodes.add(1u64, Relaxed);
+        }
         self.free_inodes.add(1u64, Relaxed);
         if is_directory {
             // The descriptors may have counted fewer than there are.
             self.directories.fetch_sub(1i64, Relaxed);
         }
         Ok(())
+    }
+
+    /// Makes room to pin an inode of a group, if that is needed, with an inode bitmap of so many bytes.
+    fn prepare_to_pin_inode(
+        &self,
+        handle: &Handle<'_>,
+        state: &mut GroupState,
+        bytes: usize,
+    ) -> FsResult {
+        if handle.journal().is_atomic() {
+            return Ok(());
+        }
+        self.release_inodes_of(state, handle.journal());
+        let tid = handle.tid().ok_or(FsError::from(EROFS))?;
+        let pinned = match &mut state.pinned_inodes {
+            Some(pinned) => pinned,
+            none => none.insert(insist(|| Ok(KBox::new(Pinned::default(), GFP_KERNEL)?))?),
+        };
+        Ok(insist(|| Ok(pinned.prepare(tid, bytes)?))?)
+    }
+
+    /// Gives the group's pinned inodes back that are free on disk by now. Whether there were any.
+    pub(super) fn release_inodes_of(&self, state: &mut GroupState, journal: &Journal) -> bool {
+        let Some(pinned) = &mut state.pinned_inodes else {
+            return false;
+        };
+        let released = pinned.release(|tid| journal.is_committed(tid)).blocks;
+        if pinned.count() == 0 {
+            state.pinned_inodes = None;
+        }
+        self.pinned_inodes.fetch_sub(u64::from(released), Relaxed);
+        released > 0
+    }
+
+    /// Whether there are pinned inodes.
+    pub(super) fn has_pinned_inodes(&self) -> bool {
+        self.pinned_inodes.load(Relaxed) > 0
+    }
+
+    /// Gives the pinned inodes of all groups back that are free on disk by now. Whether there were any.
+    pub(super) fn release_inodes(&self, journal: &Journal) -> bool {
+        let mut released = false;
+        if self.has_pinned_inodes() {
+            for shard in &self.shards {
+                for state in shard.lock().iter_mut() {
+                    released |= self.release_inodes_of(state, journal);
+                }
+            }
+        }
+        released
     }
 }
 

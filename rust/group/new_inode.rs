@@ -10,6 +10,7 @@
 use super::{
     allocate::visiting_order,
     descriptors::{Changed, GroupSummary},
+    search::FreeBits,
     tables::begins_table_block,
     Groups,
 };
@@ -153,13 +154,17 @@ impl Groups {
     ) -> FsResult<Option<InodeNumber>> {
         let mut state = self.lock(group)?;
         let summary = self.summary(group)?;
-        if state.bad_inodes || summary.free_inodes == 0 {
+        self.release_inodes_of(&mut state, handle.journal());
+        let pinned = state.pinned_inodes.as_ref();
+        let pinned_count = pinned.map_or(0, |pinned| pinned.count());
+        if state.bad_inodes || summary.free_inodes <= pinned_count {
             return Ok(None);
         }
         let found = self
             .inode_bitmap_to_change(handle, group, &summary)
             .and_then(|bitmap| {
-                let index = self.free_index(group, &bitmap)?;
+                let pinned = pinned.map_or([None; 3], |pinned| pinned.bitmaps());
+                let index = self.free_index(group, &bitmap, pinned)?;
                 if begins_table_block(&self.layout, &summary, index) {
                     // The block is going to be zero.
                     self.check_never_used(handle.journal().device(), group, &summary)?;
@@ -210,7 +215,8 @@ impl Groups {
                 if is_directory {
                     desc.set_used_dirs(desc.used_dirs().saturating_add(1));
                 }
-                // Those before this one are in use, or were: the first free one was taken.
+                // Those before this one are in use, or were: the first free one was taken, or one behind those
+                // that were in use a moment ago.
                 let behind = inodes.saturating_sub(index + 1);
                 if lazy && (summary.inodes_uninit || desc.unused_inodes() > behind) {
                     desc.set_unused_inodes(behind);
@@ -224,7 +230,12 @@ impl Groups {
     }
 
     /// The first free inode of a group, counted from its first one.
-    fn free_index(&self, group: GroupNumber, bitmap: &Buffer) -> FsResult<u32> {
+    fn free_index(
+        &self,
+        group: GroupNumber,
+        bitmap: &Buffer,
+        pinned: [Option<Bitmap<'_>>; 3],
+    ) -> FsResult<u32> {
         // Some inodes of the first group are reserved, whatever the bitmap says.
         let first = match group.0 {
             0 => self.layout.first_inode().0.saturating_sub(1),
@@ -232,7 +243,10 @@ impl Groups {
         };
         let inodes = self.layout.inodes_per_group();
         bitmap
-            .with(|bytes| Bitmap::new(bytes).next_clear(first..inodes))
+            .with(|bytes| {
+                FreeBits::new(Bitmap::new(bytes), pinned, inodes).next_run(first..inodes, 1)
+            })
+            .map(|free| free.start)
             .ok_or_else(|| Corrupt::from(AllocationError::BadGroup { group }).into())
     }
 

@@ -312,7 +312,10 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let options = asked.over(sb, &defaults)?;
     options.check(sb.id(), &layout)?;
     let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
-    if let Some(option) = options.of_journal.filter(|_| options.noload || !has_journal) {
+    if let Some(option) = options
+        .of_journal
+        .filter(|_| options.noload || !has_journal)
+    {
         pr_err!(
             "({}): error: {} is an option for a file system with a journal, and is mounted without\n",
             sb.id(),
@@ -780,7 +783,9 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
 pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
-    let was_clean = fs.primary.with(|superblock| superblock.state().is_clean())?;
+    let was_clean = fs
+        .primary
+        .with(|superblock| superblock.state().is_clean())?;
     fs.was_clean.store(was_clean, Ordering::Relaxed);
     fs.write_in_use(true)?;
     finish_orphans(sb)

@@ -384,7 +384,14 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         seq_print!(seq, ",init_itable={}", times);
     }
     let numbers = [
-        ("commit", if has_journal { options.commit_seconds } else { 0 }),
+        (
+            "commit",
+            if has_journal {
+                options.commit_seconds
+            } else {
+                0
+            },
+        ),
         (
             "debug_want_extra_isize",
             options.want_extra_isize.unwrap_or(0),

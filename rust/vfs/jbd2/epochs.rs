@@ -148,7 +148,9 @@ impl Epochs {
             _alone: alone,
         };
         let ended = locked.begin_next();
-        let Locked { _nobody, _alone, .. } = locked;
+        let Locked {
+            _nobody, _alone, ..
+        } = locked;
         // The next epoch takes changes while this one is written.
         drop(_nobody);
         self.finish(ended, write)
