@@ -77,7 +77,7 @@ pub enum Wipe {
 
 /// What changes are made through.
 ///
-/// Dropping it commits what is left, and brings it to its place, see [`Self::destroy`].
+/// See [`Self::destroy`] for its end.
 pub(crate) enum Journal {
     /// jbd2, loaded.
     Log(Log),
@@ -306,7 +306,8 @@ impl Journal {
 
     /// Commits what is left, brings all of it to its place, and ends the journal.
     ///
-    /// Dropping it does the same, but for saying whether it worked.
+    /// To drop it does the same with jbd2, but for saying whether it worked; in place, what is left is
+    /// written some time.
     ///
     /// # Errors
     ///

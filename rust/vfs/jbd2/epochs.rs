@@ -60,12 +60,14 @@ pub(super) struct Epochs {
     failed: AtomicBool,
 }
 
-/// No share can be had, and no epoch is being written, while this lives.
+/// No share can be had, and no epoch is being written, while this lives. Memory is allocated without
+/// calling file systems, which may want a share.
 pub(super) struct Locked<'e> {
     epochs: &'e Epochs,
     // In this order they are given back.
-    _nobody: WriteGuard<'e, ()>,
+    nobody: WriteGuard<'e, ()>,
     _alone: MutexGuard<'e, ()>,
+    _no_fs: NoFs,
 }
 
 impl Epochs {
@@ -142,27 +144,30 @@ impl Epochs {
         if tid.is_some_and(|tid| self.is_written(tid)) {
             return Ok(Ended::Before);
         }
-        let locked = Locked {
-            epochs: self,
-            _nobody: self.open.write(),
-            _alone: alone,
-        };
+        let locked = self.lock_all(alone);
         let ended = locked.begin_next();
         let Locked {
-            _nobody, _alone, ..
+            nobody,
+            _alone,
+            _no_fs,
+            ..
         } = locked;
         // The next epoch takes changes while this one is written.
-        drop(_nobody);
+        drop(nobody);
         self.finish(ended, write)
     }
 
     /// Waits until nobody has a share or writes an epoch, and keeps others from it.
     pub(super) fn lock(&self) -> Locked<'_> {
-        let alone = self.closing.lock();
+        self.lock_all(self.closing.lock())
+    }
+
+    fn lock_all<'e>(&'e self, alone: MutexGuard<'e, ()>) -> Locked<'e> {
         Locked {
             epochs: self,
-            _nobody: self.open.write(),
+            nobody: self.open.write(),
             _alone: alone,
+            _no_fs: NoFs::new(),
         }
     }
 
