@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`options`] | the mount options |
 //! | [`life`] | mount, freeze, sync, unmount |
+//! | [`journal`] | what changes are made through |
 //! | [`remount`] | other options, read-only or writable |
 //! | [`primary`] | the primary super block |
 //! | [`administration`] | what is asked of it by `ioctl` |
@@ -27,6 +28,7 @@ pub(crate) mod damage;
 mod discard;
 mod down;
 mod grow;
+mod journal;
 pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;

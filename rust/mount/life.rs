@@ -6,6 +6,7 @@ use super::{
     asked::{Asked, Defaults},
     counters::Counters,
     daily_warning::DailyWarning,
+    journal,
     options::{self, OnDamage, Options},
     primary::Primary,
     protection::Protection,
@@ -18,14 +19,13 @@ use crate::{
         features::Feature,
         group_desc::GroupDescChecksum,
         superblock::{OnError, State, Superblock, SuperblockError, MAGIC},
-        units::{InodeNumber, LogicalBlock},
+        units::InodeNumber,
         Corrupt,
     },
-    error::{eopnotsupp, euclean, FsError, FsResult},
+    error::{euclean, FsError, FsResult},
     group::{Groups, TablePosition},
     inode::{
         self,
-        map::{self, Found},
         orphan::Orphans,
         truncate::{self, Finished},
         InodeData,
@@ -35,9 +35,7 @@ use crate::{
         checksum::crc32c,
         commit_work::CommitWork,
         inode::Inode,
-        jbd2::{
-            Features as JournalFeatures, Journal, JournalSlot, Settings, UnloadedJournal, Wipe,
-        },
+        jbd2::{Journal, JournalSlot, Wipe},
         shrinker::Shrinker,
         stat::{StatFs, Timestamp},
         super_block::{FileSystem, NewSuperBlock, SuperBlock},
@@ -487,21 +485,13 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
 /// Whether something is written to the device when it is mounted.
 fn will_write(sb: &SuperBlock<Rext4>) -> FsResult<bool> {
     let fs = sb.data();
-    Ok(!sb.is_read_only() || (needs_recovery(fs)? && !fs.has_no_journal()))
-}
-
-/// Whether there is a journal with something in it.
-fn needs_recovery(fs: &Filesystem) -> FsResult<bool> {
-    fs.primary.with(|superblock| {
-        let features = superblock.features();
-        features.has(Feature::HAS_JOURNAL) && features.has(Feature::NEEDS_RECOVERY)
-    })
+    Ok(!sb.is_read_only() || (journal::needs_recovery(fs)? && !fs.has_no_journal()))
 }
 
 /// Recovers, reads what recovery may have changed, and finishes what a crash has left.
 fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     let fs = sb.data();
-    let needs_recovery = needs_recovery(fs)?;
+    let needs_recovery = journal::needs_recovery(fs)?;
     let recovers = needs_recovery && !fs.has_no_journal();
     if needs_recovery && !recovers && !sb.is_read_only() {
         pr_err!(
@@ -512,7 +502,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
         return Err(FsError::Kernel(code::EINVAL));
     }
     if recovers || !sb.is_read_only() {
-        set_journal(sb, needs_recovery)?;
+        journal::set(sb, needs_recovery)?;
     }
     load_groups(sb)?;
     fs.must_not_be_taken_over()?;
@@ -544,128 +534,6 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     Ok(root)
 }
 
-/// Finds the journal and recovers what is in it; or has changes written in place.
-pub(super) fn set_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
-    let fs = sb.data();
-    if !fs.has_no_journal() {
-        return load_journal(sb, needs_recovery);
-    }
-    let journal = Journal::in_place(sb.device())?;
-    journal.configure(settings(&fs.options()));
-    fs.commit_work.attach(&journal, sb);
-    Ok(fs.journal.set(journal)?)
-}
-
-/// Finds the journal and recovers what is in it.
-fn load_journal(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
-    let fs = sb.data();
-    let number = fs
-        .primary
-        .with(|superblock| superblock.journal_inode())?
-        .ok_or(FsError::Kernel(code::EINVAL))?;
-    if needs_recovery {
-        if sb.device().is_read_only() {
-            pr_err!(
-                "({}): error: the journal has to be recovered, but the device is read-only; \
-                 noload mounts without that, and may show an inconsistent state\n",
-                sb.id()
-            );
-            return Err(FsError::Kernel(code::EROFS));
-        }
-        pr_info!("({}): recovering the journal\n", sb.id());
-    }
-    let inode = inode::get(sb, number)?;
-    if !inode.is_regular() || inode.links() == 0 {
-        return Err(FsError::Kernel(euclean()));
-    }
-    let failed = |e: Error| {
-        pr_err!(
-            "({}): error: the journal can't be used: error {}; e2fsck can make it anew\n",
-            sb.id(),
-            e.to_errno()
-        );
-        FsError::Kernel(e)
-    };
-    let errors = fs.primary.with(|superblock| superblock.error_history())?;
-    let mut unloaded = UnloadedJournal::of(inode).map_err(failed)?;
-    // Before anything is recovered.
-    unloaded.configure(settings(&fs.options()));
-    if !needs_recovery {
-        // What is in it is older than the file system, which says that it was left clean.
-        unloaded.wipe(!sb.is_read_only()).map_err(failed)?;
-    }
-    let mut log = unloaded.load().map_err(|e| {
-        if e == eopnotsupp() {
-            pr_err!(
-                "({}): error: the journal has fast commits, which can't be recovered; \
-                 e2fsck can do it\n",
-                sb.id()
-            );
-            return FsError::Kernel(e);
-        }
-        failed(e)
-    })?;
-    let failed_before = log.recorded_error();
-    let features = JournalFeatures {
-        checksums: fs.seed.is_some(),
-        wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
-    };
-    log.set_features(features).inspect_err(|_| {
-        pr_err!(
-            "({}): error: the journal has an old format; when it is unmounted, \"tune2fs -O ^has_journal\" and \
-             \"tune2fs -j\" make it anew\n",
-            sb.id()
-        );
-    })?;
-    if failed_before.is_err() {
-        pr_warn!(
-            "({}): warning: the journal was given up in an earlier mount, running e2fsck is \
-             recommended\n",
-            sb.id()
-        );
-        fs.primary.write_now(|superblock| {
-            superblock.set_state(State(superblock.state().0 | State::ERRORS));
-        })?;
-        log.clear_error()?;
-    }
-    let journal = Journal::from(log);
-    fs.commit_work.attach(&journal, sb);
-    fs.journal.set(journal)?;
-    if needs_recovery {
-        // Recovery may have brought back an older or newer super block and other metadata.
-        let after = fs.primary.with(|superblock| {
-            superblock.verify_checksum(crc32c)?;
-            superblock.layout()
-        })?;
-        let after = after.map_err(Corrupt::from)?;
-        // Errors may have been recorded past the journal, which then has an older copy.
-        fs.primary
-            .write_now(|superblock| superblock.set_error_history(&errors))?;
-        // Its last group may have got more blocks before the crash.
-        let device_blocks = sb.device().bytes() >> after.block_size().bits();
-        if after.blocks_count() <= device_blocks {
-            fs.layout.extend(after.blocks_count());
-        }
-        if after != *fs.layout {
-            pr_err!(
-                "({}): error: recovery has changed the geometry of the file system, mount it \
-                 again\n",
-                sb.id()
-            );
-            return Err(FsError::Kernel(code::EAGAIN));
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn settings(options: &Options) -> Settings {
-    Settings {
-        commit_interval_seconds: options.commit_seconds,
-        barriers: options.barrier,
-        ..Settings::DEFAULT
-    }
-}
-
 /// Reads the group descriptors, and notes which blocks are the file system's own.
 fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
@@ -673,11 +541,11 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         .primary
         .with(|superblock| superblock.reserved_blocks_count())?;
     let mut groups = Groups::load(sb.device(), &fs.layout, fs.descriptor_checksum, reserved)?;
-    let journal = fs.primary.with(|superblock| superblock.journal_inode())?;
+    let number = fs.primary.with(|superblock| superblock.journal_inode())?;
     let left_alone = fs.options().noload && sb.is_read_only();
-    if let Some(number) = journal.filter(|_| !left_alone) {
+    if let Some(number) = number.filter(|_| !left_alone) {
         let inode = inode::get(sb, number)?;
-        let runs = journal_runs(&inode)?;
+        let runs = journal::runs(&inode)?;
         groups.protect(runs.into_iter())?;
     }
     // mke2fs notes it; an older one did not.
@@ -715,34 +583,6 @@ pub(super) fn warn_of_discard(sb: &SuperBlock<Rext4>, options: &Options) {
             sb.id()
         );
     }
-}
-
-/// The runs of blocks that the journal lies in.
-fn journal_runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
-    let mut runs = KVec::new();
-    let size = inode.super_block().data().layout.block_size();
-    let blocks = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
-    // Checked when the inode was loaded.
-    let end = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
-    let mut at = LogicalBlock(0);
-    while at < end {
-        let len = match map::find(inode, at)? {
-            Found::Hole { len } => len,
-            Found::Written { start, len } | Found::Unwritten { start, len } => {
-                let count = len;
-                runs.push(
-                    SystemRun {
-                        first: start,
-                        count,
-                    },
-                    GFP_KERNEL,
-                )?;
-                len
-            }
-        };
-        at = LogicalBlock(at.0.saturating_add(len));
-    }
-    Ok(runs)
 }
 
 /// Finishes what a crash has left, though the mount is read-only, and says on disk that nothing has

@@ -3,7 +3,8 @@
 //! Other options for a mounted file system, and the changes between read-only and writable.
 
 use super::{
-    life::{begin_writing, set_journal, settings, warn_of_discard},
+    journal,
+    life::{begin_writing, warn_of_discard},
     options::Options,
 };
 use crate::{
@@ -119,7 +120,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     }
     fs.set_options(*options);
     if let Some(journal) = fs.journal.get() {
-        journal.configure(settings(options));
+        journal.configure(journal::settings(options));
     }
     Ok(())
 }
@@ -128,7 +129,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
 fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
-        set_journal(sb, false)?;
+        journal::set(sb, false)?;
     }
     sb.while_writable(|| begin_writing(sb))
 }
