@@ -52,11 +52,6 @@ unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev)
 	return bdev_logical_block_size(bdev);
 }
 
-unsigned int rext4_shim_bdev_block_size(struct block_device *bdev)
-{
-	return block_size(bdev);
-}
-
 bool rext4_shim_bdev_read_only(struct block_device *bdev)
 {
 	return bdev_read_only(bdev);
@@ -188,16 +183,6 @@ void rext4_shim_bh_zero(struct buffer_head *bh)
 	set_buffer_uptodate(bh);
 }
 
-void rext4_shim_bh_mark_dirty(struct buffer_head *bh)
-{
-	/* A device that is gone has its buffers unmapped. */
-	if (!buffer_mapped(bh))
-		return;
-	/* It is not after it could not be written, though nothing is newer. */
-	set_buffer_uptodate(bh);
-	mark_buffer_dirty(bh);
-}
-
 void rext4_shim_bh_lock_bytes(struct buffer_head *bh)
 {
 	bit_spin_lock(BYTES_LOCK_BIT, &bh->b_state);
@@ -251,43 +236,6 @@ void rext4_shim_bh_checksum_late(struct buffer_head *bh,
 bool rext4_shim_bh_take_late(struct buffer_head *bh)
 {
 	return test_and_clear_bit(LATE_BIT, &bh->b_state);
-}
-
-/* The lowest bit says whether it was wanted that the epoch is written. */
-#define SHARE_WANTED 1ul
-
-void *rext4_shim_share_of_task(void)
-{
-	return (void *)((unsigned long)current->journal_info & ~SHARE_WANTED);
-}
-
-void rext4_shim_share_begin(void *shared)
-{
-	current->journal_info = shared;
-}
-
-void rext4_shim_share_want_written(void)
-{
-	current->journal_info =
-		(void *)((unsigned long)current->journal_info | SHARE_WANTED);
-}
-
-bool rext4_shim_share_end(void)
-{
-	bool wanted = (unsigned long)current->journal_info & SHARE_WANTED;
-
-	current->journal_info = NULL;
-	return wanted;
-}
-
-u32 rext4_shim_bdev_write_errors(struct block_device *bdev)
-{
-	return errseq_sample(&bdev->bd_mapping->wb_err);
-}
-
-bool rext4_shim_bdev_write_failed(struct block_device *bdev, u32 since)
-{
-	return errseq_check(&bdev->bd_mapping->wb_err, since) != 0;
 }
 
 bool rext4_shim_in_transaction(void)

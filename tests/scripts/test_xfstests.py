@@ -232,7 +232,7 @@ class Configurations(unittest.TestCase):
         config.pairs(config.DIRECTORY / "gaps")
 
     def test_refused_by_name(self) -> None:
-        for name, why in (("nojournal", "journal"), ("bigalloc_1k", "clusters"), ("../4k", "no such")):
+        for name, why in (("logdev", "journal"), ("bigalloc_1k", "clusters"), ("../4k", "no such")):
             with self.assertRaisesRegex(Failure, why):
                 config.load(name)
 
