@@ -250,6 +250,10 @@ impl Mover<'_> {
             self.committed = true;
         }
         self.copy()?;
+        if self.runs.iter().any(Pair::has_data) {
+            // What points to the copy must not be on disk before it.
+            self.journal.settle()?;
+        }
         for pair in &self.runs {
             self.with_room(|| self.exchange(pair))?;
             *moved += u64::from(pair.own.len());
