@@ -50,7 +50,11 @@ bool rext4_shim_share_end(void)
 
 u32 rext4_shim_bdev_write_errors(struct block_device *bdev)
 {
-	return errseq_sample(&bdev->bd_mapping->wb_err);
+	errseq_t since = 0;
+
+	/* Seen from now on: one that nobody has seen would count as a new one. */
+	errseq_check_and_advance(&bdev->bd_mapping->wb_err, &since);
+	return since;
 }
 
 bool rext4_shim_bdev_write_failed(struct block_device *bdev, u32 since)

@@ -92,10 +92,22 @@ impl InPlace {
     }
 
     pub(super) fn start(&self) -> Result<InPlaceHandle<'_>> {
+        let share = self.epochs.share()?;
+        if self.has_lost_writes() {
+            // What could not be written may have left memory, and what is on disk there is older.
+            self.epochs.fail();
+            return Err(code::EROFS);
+        }
         Ok(InPlaceHandle {
-            share: self.epochs.share()?,
+            share,
             in_place: self,
         })
+    }
+
+    /// Whether something could not be written since the mount, by whoever wrote it.
+    fn has_lost_writes(&self) -> bool {
+        // SAFETY: the device is valid.
+        unsafe { bindings::rext4_shim_bdev_write_failed(self.device.as_ptr(), self.errors_before) }
     }
 
     pub(super) fn latest(&self) -> Tid {
@@ -126,6 +138,10 @@ impl InPlace {
     fn forget_all(&self) {
         let device = self.device();
         let blocks = device.bytes() / u64::from(device.block_bytes().max(1));
+        if blocks == 0 {
+            // The device is gone, and nothing can be written to it.
+            return;
+        }
         device.forget_aliases(0, blocks);
     }
 
@@ -138,11 +154,7 @@ impl InPlace {
 
     fn write(&self) -> Result {
         self.device().write_cache()?;
-        // SAFETY: the device is valid.
-        let failed = unsafe {
-            bindings::rext4_shim_bdev_write_failed(self.device.as_ptr(), self.errors_before)
-        };
-        if failed {
+        if self.has_lost_writes() {
             // By writeback, before somebody asked.
             return Err(code::EIO);
         }
