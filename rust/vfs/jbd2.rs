@@ -231,11 +231,15 @@ impl Journal {
         Self::must_not_have_handle()?;
         match self {
             Self::Log(log) => log.commit_and_flush(tid, device),
-            Self::InPlace(in_place) => match in_place.commit(Some(tid))? {
-                Ended::Now => Ok(()),
-                // Perhaps with a flush that was before the data.
-                Ended::Before => in_place.flush_device(),
-            },
+            Self::InPlace(in_place) => {
+                let was_open = in_place.is_open(tid);
+                match in_place.commit(Some(tid))? {
+                    Ended::Now => Ok(()),
+                    Ended::Before if was_open && in_place.is_committed(tid) => Ok(()),
+                    // Perhaps with a flush that was before the data.
+                    Ended::Before => in_place.flush_device(),
+                }
+            }
         }
     }
 

@@ -134,14 +134,24 @@ impl Epochs {
         written.wrapping_sub(tid.0) as i32 >= 0 && !self.has_failed()
     }
 
+    /// Whether an epoch takes changes.
+    pub(super) fn is_open(&self, tid: Tid) -> bool {
+        self.current.load(Ordering::Acquire) == tid.0
+    }
+
     /// Has an epoch written by `write` unless it is, and all before it; the current one if none is named.
     ///
     /// # Errors
     ///
     /// `EIO` if nothing may be changed any more, as it is after `write` failed.
     pub(super) fn end(&self, tid: Option<Tid>, write: impl FnOnce() -> Result) -> Result<Ended> {
+        let is_written = || tid.is_some_and(|tid| self.is_written(tid));
+        // Who needs no more does not wait for a later one that is being written.
+        if is_written() {
+            return Ok(Ended::Before);
+        }
         let alone = self.closing.lock();
-        if tid.is_some_and(|tid| self.is_written(tid)) {
+        if is_written() {
             return Ok(Ended::Before);
         }
         let locked = self.lock_all(alone);
@@ -217,7 +227,7 @@ impl Locked<'_> {
         }
         let ended = self.epochs.current.load(Ordering::Relaxed);
         let next = ended.wrapping_add(1);
-        self.epochs.current.store(next, Ordering::Relaxed);
+        self.epochs.current.store(next, Ordering::Release);
         self.epochs.changed.store(false, Ordering::Release);
         Some(ended)
     }
@@ -330,6 +340,21 @@ mod suite {
         assert!(epochs.is_written(first) && !epochs.is_written(second));
         assert_eq!(epochs.latest(), second);
         assert_eq!(epochs.end(Some(second), || Ok(()))?, Ended::Now);
+        Ok(())
+    }
+
+    #[test]
+    fn who_needs_one_that_is_written_does_not_wait_for_the_next() -> Result {
+        let epochs = epochs()?;
+        let first = epochs.share()?.tid();
+        epochs.end(None, || Ok(()))?;
+        drop(epochs.share()?);
+        // Of the same task: to wait would be for good.
+        let ended = epochs.end(None, || {
+            assert_eq!(epochs.end(Some(first), || Err(code::EIO))?, Ended::Before);
+            Ok(())
+        })?;
+        assert_eq!(ended, Ended::Now);
         Ok(())
     }
 

@@ -118,6 +118,11 @@ impl InPlace {
         self.epochs.is_written(tid)
     }
 
+    /// Whether an epoch takes changes: when it is written, what was on the device before this is durable.
+    pub(super) fn is_open(&self, tid: Tid) -> bool {
+        self.epochs.is_open(tid)
+    }
+
     pub(super) fn is_aborted(&self) -> bool {
         self.epochs.has_failed()
     }
