@@ -235,7 +235,7 @@ impl Filesystem {
         let journal = self.journal.get().filter(|_| may_wait);
         match journal.map(through) {
             Some(Ok(())) => Ok(()),
-            _ => self.primary.write_now(change),
+            _ => self.primary.write_alone(change),
         }
     }
 

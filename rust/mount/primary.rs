@@ -110,6 +110,13 @@ impl Primary {
             .edit(|block| self.edit_in(block, change))?
     }
 
+    /// Makes one change to the super block, also to that on the device, past the journal: what else was changed is
+    /// for its transaction to bring there. `change` must not sleep, and is called for both.
+    pub(crate) fn write_alone<R>(&self, change: impl Fn(&mut Superblock) -> R) -> FsResult<R> {
+        self.buffer
+            .write_through_alone(|block| self.edit_in(block, &change))?
+    }
+
     /// Changes the super block and writes it now. `change` must not sleep.
     pub(crate) fn write_now<R>(&self, change: impl FnOnce(&mut Superblock) -> R) -> FsResult<R> {
         self.buffer
