@@ -4,12 +4,15 @@
 //!
 //! A [`Layout`] is made from a super block whose fields were checked against each other
 //! ([`Superblock::layout`](super::superblock::Superblock::layout)). While the file system is mounted
-//! one thing can change: the last group gets more blocks ([`Layout::extend`]). So the arithmetic here
-//! cannot overflow, and what is still checked is what comes from outside: the numbers of blocks, groups
-//! and inodes.
+//! one thing can change: it gets more blocks behind its end ([`Layout::extend`]), and what follows from
+//! their number changes with it at the same moment: the number of groups, of inodes, of blocks of
+//! descriptors. So the arithmetic here cannot overflow, and what is still checked is what comes from
+//! outside: the numbers of blocks, groups and inodes.
 //!
 //! Source: `Documentation/filesystems/ext4/blockgroup.rst`, `bigalloc.rst` and
 //! `special_inodes.rst` in the kernel.
+
+mod growth;
 
 use super::mmp::MmpError;
 use super::units::{BlockSize, GroupNumber, InodeNumber, PhysicalBlock};
@@ -66,7 +69,6 @@ pub struct Layout {
     pub(super) first_data_block: u32,
     pub(super) blocks_per_group: u32,
     pub(super) inodes_per_group: u32,
-    pub(super) inodes_count: u32,
     pub(super) first_inode: u32,
     /// The files of the file system's own that are not among the reserved inodes; zero for none.
     pub(super) hidden_files: [u32; 4],
@@ -76,17 +78,17 @@ pub struct Layout {
     /// What they should have at least.
     pub(super) inode_min_extra_size: u16,
     pub(super) descriptor_size: u16,
-    pub(super) group_count: u32,
-    /// The first block of descriptors that lies in the groups it describes. Without `meta_bg`
-    /// the number of all of them.
+    /// The first block of descriptors that lies in the groups it describes, with `meta_bg`. Without
+    /// that it is the first for which there is no room behind the super block: what is kept for more
+    /// of them is used up then.
     pub(super) first_meta_group: u32,
-    pub(super) has_meta_groups: bool,
+    /// The blocks behind the super block for descriptors, used or kept for more of them.
+    pub(super) table_blocks: u32,
     pub(super) has_flexible_groups: bool,
     pub(super) has_long_block_numbers: bool,
     pub(super) has_large_directories: bool,
     pub(super) has_huge_files: bool,
     pub(super) groups_per_flex_bits: u32,
-    pub(super) reserved_gdt_blocks: u16,
     pub(super) backups: Backups,
     pub(super) superblock_at: PhysicalBlock,
 }
@@ -130,45 +132,6 @@ impl Layout {
         self.blocks_count.get()
     }
 
-    /// The block behind the last group, if that had all the blocks that a group can have.
-    pub const fn end_of_groups(&self) -> PhysicalBlock {
-        self.first_block(GroupNumber(self.group_count))
-    }
-
-    /// Where a file system that is to have `wanted` blocks has to end: there, or before its last group
-    /// if that would not be in it yet and is too short for metadata of its own.
-    pub fn end_for(&self, wanted: u64) -> u64 {
-        let Some(index) = wanted.checked_sub(self.end_of_groups().0 + 1) else {
-            return wanted;
-        };
-        let beyond = index / u64::from(self.blocks_per_group);
-        let Ok(group) = u32::try_from(beyond + u64::from(self.group_count)) else {
-            return wanted;
-        };
-        let start = self.first_block(GroupNumber(group)).0;
-        let fixed = u64::from(self.fixed_blocks(GroupNumber(group)));
-        // Two bitmaps, the inode table, and one to be used.
-        let least = fixed + 2 + u64::from(self.inode_table_blocks()) + 1;
-        if wanted - start > least {
-            wanted
-        } else {
-            start
-        }
-    }
-
-    /// Has the last group end at `end`. Whether that is possible: it has to have all its blocks, and
-    /// no more than a group can have.
-    ///
-    /// On a mounted file system that group is locked, and the bits of what is new are clear in its
-    /// bitmap.
-    pub fn extend(&self, end: u64) -> bool {
-        let fits = self.blocks_count() <= end && end <= self.end_of_groups().0;
-        if fits {
-            self.blocks_count.0.store(end, Ordering::Release);
-        }
-        fits
-    }
-
     /// The first block of the first group: 1 with blocks of 1 KiB, else 0.
     pub const fn first_data_block(&self) -> PhysicalBlock {
         PhysicalBlock(self.first_data_block as u64)
@@ -195,8 +158,9 @@ impl Layout {
     }
 
     /// The number of all inodes, which is also the last inode's number.
-    pub const fn inodes_count(&self) -> u32 {
-        self.inodes_count
+    pub fn inodes_count(&self) -> u32 {
+        // That it fits was checked.
+        self.group_count() * self.inodes_per_group
     }
 
     /// The first inode that is not reserved.
@@ -242,13 +206,14 @@ impl Layout {
     }
 
     /// The number of groups.
-    pub const fn group_count(&self) -> u32 {
-        self.group_count
+    pub fn group_count(&self) -> u32 {
+        // That it fits was checked.
+        self.groups_before(self.blocks_count()) as u32
     }
 
     /// All groups.
     pub fn groups(&self) -> impl DoubleEndedIterator<Item = GroupNumber> {
-        (0..self.group_count).map(GroupNumber)
+        (0..self.group_count()).map(GroupNumber)
     }
 
     /// The number of groups whose bitmaps and inode tables lie together, a power of two. It is 1
@@ -278,8 +243,8 @@ impl Layout {
     }
 
     /// Whether `group` exists.
-    pub const fn has_group(&self, group: GroupNumber) -> bool {
-        group.0 < self.group_count
+    pub fn has_group(&self, group: GroupNumber) -> bool {
+        self.first_block(group).0 < self.blocks_count()
     }
 
     /// The first block of `group`. For a group that does not exist, where it would be.
@@ -346,13 +311,11 @@ impl Layout {
 
     /// Where `inode` lies, or `None` if there is no such inode.
     pub fn place_of_inode(&self, inode: InodeNumber) -> Option<InodePlace> {
-        if inode.0 > self.inodes_count {
-            return None;
-        }
         let number = inode.0.checked_sub(1)?;
         let index = number % self.inodes_per_group;
-        Some(InodePlace {
-            group: GroupNumber(number / self.inodes_per_group),
+        let group = GroupNumber(number / self.inodes_per_group);
+        self.has_group(group).then_some(InodePlace {
+            group,
             index,
             block: index / self.inodes_per_block(),
             // Less than the block size.
@@ -373,12 +336,12 @@ impl Layout {
     /// one that is not reserved, and is not the orphan file or one of the quota.
     pub fn is_user_inode(&self, inode: InodeNumber) -> bool {
         let is_reserved = inode < self.first_inode() || self.hidden_files.contains(&inode.0);
-        inode == InodeNumber::ROOT || (!is_reserved && inode.0 <= self.inodes_count)
+        inode == InodeNumber::ROOT || (!is_reserved && self.place_of_inode(inode).is_some())
     }
 
     /// The number of blocks of group descriptors.
-    pub const fn descriptor_blocks(&self) -> u32 {
-        self.group_count.div_ceil(self.descriptors_per_block())
+    pub fn descriptor_blocks(&self) -> u32 {
+        self.group_count().div_ceil(self.descriptors_per_block())
     }
 
     /// Where the descriptor of `group` lies, or `None` if there is no such group.
@@ -422,10 +385,31 @@ impl Layout {
             // With meta_bg from the first group on: its block of descriptors.
             1
         } else {
-            self.first_meta_group
+            self.table_in_use()
         };
         // The end of the table was checked to lie in the first group.
         boot_block + 1 + descriptors
+    }
+
+    /// The blocks behind the super block that hold descriptors. Those behind them are kept for more.
+    pub fn table_in_use(&self) -> u32 {
+        self.descriptor_blocks().min(self.first_meta_group)
+    }
+
+    /// The number of blocks that are kept behind the super block for more descriptors.
+    pub fn kept_for_descriptors(&self) -> u32 {
+        self.table_blocks - self.table_in_use()
+    }
+
+    /// The first block of descriptors that lies in the groups it describes, or would if there were so many:
+    /// those before it lie behind the super block.
+    pub const fn first_meta_group(&self) -> u32 {
+        self.first_meta_group
+    }
+
+    /// Whether the block of descriptors that has the one of `group` lies in the groups it describes.
+    pub const fn is_in_meta_group(&self, group: GroupNumber) -> bool {
+        group.0 / self.descriptors_per_block() >= self.first_meta_group
     }
 
     /// Whether `group` begins with the super block or a copy of it.
@@ -442,7 +426,8 @@ impl Layout {
     /// The number of blocks at the start of `group` that hold the super block, the descriptors and
     /// what is kept for more of them. Bitmaps and inode tables are not among them.
     ///
-    /// Together with these it makes the block bitmap of a group that was never used.
+    /// Together with these it makes the block bitmap of a group that was never used. It stays the same
+    /// when the file system grows.
     pub fn fixed_blocks(&self, group: GroupNumber) -> u32 {
         let parts = self.fixed_parts(group);
         parts.superblock + parts.descriptors + parts.reserved
@@ -452,10 +437,8 @@ impl Layout {
     pub fn fixed_parts(&self, group: GroupNumber) -> FixedParts {
         let superblock = u32::from(self.has_superblock(group));
         let per_block = self.descriptors_per_block();
-        let meta_group = group.0 / per_block;
 
-        let (descriptors, reserved) = if self.has_meta_groups && meta_group >= self.first_meta_group
-        {
+        let (descriptors, reserved) = if self.is_in_meta_group(group) {
             // A block of descriptors lies in its first, its second and its last group.
             let position = group.0 % per_block;
             (u32::from(position <= 1 || position == per_block - 1), 0)
@@ -463,7 +446,7 @@ impl Layout {
             (0, 0)
         } else {
             // A group's fixed blocks fit in it: the table was checked for the first group.
-            (self.first_meta_group, u32::from(self.reserved_gdt_blocks))
+            (self.table_in_use(), self.kept_for_descriptors())
         };
         FixedParts {
             superblock,

@@ -130,7 +130,7 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         // Errors may have been recorded past the journal, which then has an older copy.
         fs.primary
             .write_now(|superblock| superblock.set_error_history(&errors))?;
-        // Its last group may have got more blocks before the crash.
+        // It may have grown before the crash.
         let device_blocks = sb.device().bytes() >> after.block_size().bits();
         if after.blocks_count() <= device_blocks {
             fs.layout.extend(after.blocks_count());

@@ -72,22 +72,27 @@ impl Superblock {
         }
 
         let descriptor_blocks = group_count.div_ceil(descriptors_per_block);
-        let first_meta_group = if features.has(Feature::META_BG) {
-            self.first_meta_bg.get()
+        let reserved = u32::from(reserved_gdt_blocks);
+        // What was kept for more descriptors becomes descriptors when the file system grows, and they
+        // lie elsewhere from then on.
+        let (first_meta_group, table_blocks) = if features.has(Feature::META_BG) {
+            let first = self.first_meta_bg.get();
+            if first > descriptor_blocks {
+                return Err(Error::FirstMetaGroup(first));
+            }
+            (first, first.saturating_add(reserved))
         } else {
-            descriptor_blocks
+            let all = descriptor_blocks.saturating_add(reserved);
+            (all, all)
         };
-        if first_meta_group > descriptor_blocks {
-            return Err(Error::FirstMetaGroup(first_meta_group));
-        }
 
         let superblock_at = PhysicalBlock(SUPERBLOCK_OFFSET >> block_size.bits());
         // The table that starts behind the super block must end within the first group. What
         // meta_bg spreads over the groups does not count.
         let first_group_end = u64::from(first_data_block) + u64::from(blocks_per_group);
-        let table_blocks = u64::from(first_meta_group) + u64::from(reserved_gdt_blocks);
-        if superblock_at.0 + 1 + table_blocks > first_group_end.min(blocks_count) {
-            return Err(Error::DescriptorBlocks(table_blocks));
+        let table_end = superblock_at.0 + 1 + u64::from(table_blocks);
+        if table_end > first_group_end.min(blocks_count) {
+            return Err(Error::DescriptorBlocks(table_blocks.into()));
         }
 
         if self.reserved_blocks_count() > blocks_count {
@@ -110,7 +115,6 @@ impl Superblock {
             first_data_block,
             blocks_per_group,
             inodes_per_group,
-            inodes_count,
             first_inode,
             hidden_files: [
                 self.usr_quota_inum.get(),
@@ -122,15 +126,13 @@ impl Superblock {
             inode_extra_size: self.inode_extra_size(inode_size),
             inode_min_extra_size: self.inode_min_extra_size(inode_size),
             descriptor_size,
-            group_count,
             first_meta_group,
-            has_meta_groups: features.has(Feature::META_BG),
+            table_blocks,
             has_flexible_groups: features.has(Feature::FLEX_BG),
             has_long_block_numbers: features.has(Feature::SIXTY_FOUR_BIT),
             has_large_directories: features.has(Feature::LARGE_DIR),
             has_huge_files: features.has(Feature::HUGE_FILE),
             groups_per_flex_bits: self.groups_per_flex_bits(),
-            reserved_gdt_blocks,
             backups,
             superblock_at,
         })
