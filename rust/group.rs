@@ -14,8 +14,9 @@
 //!                └─ windows  left to files that are being written to
 //! ```
 //!
-//! [`allocate`], [`free`], [`grow`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and [`space_map`] are the operations;
-//! [`search`] looks for a place within a group.
+//! [`allocate`], [`free`], [`grow`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and
+//! [`space_map`] are the operations; [`search`] looks for a place within a group. What there is for each
+//! group is in arrays that get longer while they are used ([`growing`]), but for what has a lock.
 //!
 //! # Locks
 //!
@@ -30,6 +31,10 @@ mod descriptors;
 mod discard;
 mod free;
 mod grow;
+mod growing;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod growth_tests;
 mod inodes;
 mod ledger;
 mod longest;
@@ -39,6 +44,7 @@ mod search;
 mod space;
 mod space_map;
 mod staged;
+mod system;
 mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
@@ -54,12 +60,8 @@ pub(crate) use tables::TablePosition;
 
 use crate::{
     disk::{
-        allocation::{SystemMap, SystemRun},
-        bitmap::Bitmap,
-        group_desc::GroupDescChecksum,
-        layout::Layout,
-        units::GroupNumber,
-        Corrupt,
+        allocation::SystemRun, bitmap::Bitmap, group_desc::GroupDescChecksum, layout::Layout,
+        units::GroupNumber, Corrupt,
     },
     error::{FsError, FsResult},
     vfs::{block_device::BlockDevice, jbd2::Journal},
@@ -69,6 +71,7 @@ use core::{
     sync::atomic::AtomicBool,
 };
 use descriptors::{Descriptors, GroupSummary};
+use growing::Growing;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -84,6 +87,7 @@ use pinned::{Pinned, Released};
 use search::FreeBits;
 use space::Space;
 use staged::Staged;
+use system::tidy;
 use windows::Windows;
 
 /// The number of mutexes that share all groups.
@@ -164,8 +168,8 @@ impl DerefMut for LockedGroup<'_> {
 pub(crate) struct Groups {
     layout: Arc<Layout>,
     descriptors: Descriptors,
-    /// The file system's own blocks, for [`SystemMap`].
-    system: KVVec<SystemRun>,
+    /// The file system's own blocks.
+    system: Growing<SystemRun>,
     space: Arc<Space>,
     longest: Longest,
     free_inodes: Atomic<u64>,
@@ -243,10 +247,10 @@ impl Groups {
         let per_cluster = u64::from(layout.blocks_per_cluster());
         let clusters = layout.blocks_count() / per_cluster;
         let ledger = Ledger::new(clusters, free_blocks, root_reserved / per_cluster);
-        let mut groups = Self {
+        Ok(Self {
             layout: layout.clone(),
             descriptors,
-            system,
+            system: Growing::new(tidy(system)?)?,
             space: Space::new(ledger)?,
             longest,
             free_inodes: Atomic::new(free_inodes),
@@ -257,32 +261,7 @@ impl Groups {
             has_damage: Atomic::new(false),
             discard: AtomicBool::new(false),
             discarding: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
-        };
-        groups.tidy_system()?;
-        Ok(groups)
-    }
-
-    /// Adds runs of blocks to the file system's own: those of its journal.
-    ///
-    /// # Errors
-    ///
-    /// [`Corrupt`] if they lie over other metadata.
-    pub(crate) fn protect(&mut self, runs: impl Iterator<Item = SystemRun>) -> FsResult {
-        for run in runs {
-            self.system.push(run, GFP_KERNEL)?;
-        }
-        self.tidy_system()
-    }
-
-    fn tidy_system(&mut self) -> FsResult {
-        let kept = SystemMap::tidy(&mut self.system).map_err(Corrupt::from)?;
-        self.system.truncate(kept);
-        Ok(())
-    }
-
-    /// The file system's own blocks.
-    pub(crate) fn system(&self) -> SystemMap<'_> {
-        SystemMap::new(&self.system)
+        })
     }
 
     /// The number of free blocks, as it is to be stored in the super block.

@@ -135,7 +135,7 @@ pub struct SystemRun {
 
 impl SystemRun {
     /// The block behind the last. Blocks have numbers below 2^63, see [`Layout`].
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.first.0.saturating_add(u64::from(self.count))
     }
 }
@@ -154,22 +154,37 @@ pub fn runs_of_group<B: SplitByteSlice>(layout: &Layout, desc: &GroupDesc<B>) ->
     ]
 }
 
+/// Runs in some kind of array, sorted by their first block and without overlap.
+pub trait Runs {
+    /// The run with this index.
+    fn run(&self, index: usize) -> Option<SystemRun>;
+
+    /// The index of the first run that ends behind block `at`, or the number of runs.
+    fn first_behind(&self, at: PhysicalBlock) -> usize;
+}
+
+impl Runs for [SystemRun] {
+    fn run(&self, index: usize) -> Option<SystemRun> {
+        self.get(index).copied()
+    }
+
+    fn first_behind(&self, at: PhysicalBlock) -> usize {
+        self.partition_point(|run| run.end() <= at.0)
+    }
+}
+
 /// All blocks of the file system's own, over runs sorted by their first block.
-#[derive(Clone, Copy)]
-pub struct SystemMap<'a>(&'a [SystemRun]);
+pub struct SystemMap<'a, R: Runs + ?Sized = [SystemRun]>(&'a R);
 
-impl<'a> SystemMap<'a> {
-    /// The map of `runs`, which are sorted and without overlap: see [`Self::tidy`].
-    pub const fn new(runs: &'a [SystemRun]) -> Self {
-        Self(runs)
+impl<R: Runs + ?Sized> Clone for SystemMap<'_, R> {
+    fn clone(&self) -> Self {
+        *self
     }
+}
 
-    /// The number of blocks in all of them.
-    pub fn blocks(&self) -> u64 {
-        let counts = self.0.iter().map(|run| u64::from(run.count));
-        counts.fold(0, u64::saturating_add)
-    }
+impl<R: Runs + ?Sized> Copy for SystemMap<'_, R> {}
 
+impl SystemMap<'_> {
     /// Sorts `runs` and joins those that touch. Returns how many are left, at the start.
     ///
     /// # Errors
@@ -201,13 +216,25 @@ impl<'a> SystemMap<'a> {
         }
         Ok(kept)
     }
+}
+
+impl<'a, R: Runs + ?Sized> SystemMap<'a, R> {
+    /// The map of `runs`, which are sorted and without overlap: see [`SystemMap::tidy`].
+    pub const fn new(runs: &'a R) -> Self {
+        Self(runs)
+    }
+
+    /// The number of blocks in all of them.
+    pub fn blocks(&self) -> u64 {
+        let runs = (0..).map_while(|index| self.0.run(index));
+        runs.fold(0, |sum, run| sum.saturating_add(run.count.into()))
+    }
 
     /// The parts of the blocks `first..first + count` that are the file system's own, in order.
     pub fn within(self, first: PhysicalBlock, count: u64) -> impl Iterator<Item = Range<u64>> + 'a {
         let end = first.0.saturating_add(count);
-        let skip = self.0.partition_point(|run| run.end() <= first.0);
-        let rest = self.0.get(skip..).unwrap_or_default();
-        rest.iter()
+        (self.0.first_behind(first)..)
+            .map_while(move |index| self.0.run(index))
             .take_while(move |run| run.first.0 < end)
             .map(move |run| run.first.0.max(first.0)..run.end().min(end))
             // No part of no blocks.
@@ -288,11 +315,11 @@ fn sift_down(heap: &mut [SystemRun], mut root: usize) {
 /// Fills `block` with the block bitmap of a group that was never used: `BLOCK_UNINIT`.
 ///
 /// In use are the file system's own blocks and what lies behind the group's end.
-pub fn init_block_bitmap(
+pub fn init_block_bitmap<R: Runs + ?Sized>(
     block: &mut [u8],
     layout: &Layout,
     group: GroupNumber,
-    system: SystemMap<'_>,
+    system: SystemMap<'_, R>,
 ) {
     let mut bitmap = BitmapMut::new(block);
     let bits = bitmap.as_bitmap().bits();
@@ -305,7 +332,11 @@ pub fn init_block_bitmap(
 }
 
 /// The number of free blocks in the bitmap that [`init_block_bitmap`] makes.
-pub fn free_in_unused_group(layout: &Layout, group: GroupNumber, system: SystemMap<'_>) -> u32 {
+pub fn free_in_unused_group<R: Runs + ?Sized>(
+    layout: &Layout,
+    group: GroupNumber,
+    system: SystemMap<'_, R>,
+) -> u32 {
     let own: u32 = system
         .bits_of_group(layout, group)
         // Parts of one group without overlap: together not more than it has.
@@ -319,11 +350,11 @@ pub fn free_in_unused_group(layout: &Layout, group: GroupNumber, system: SystemM
 /// # Errors
 ///
 /// [`AllocationError::SystemBlock`], [`AllocationError::Padding`], [`AllocationError::FreeCount`].
-pub fn check_block_bitmap<B: SplitByteSlice>(
+pub fn check_block_bitmap<B: SplitByteSlice, R: Runs + ?Sized>(
     block: &[u8],
     layout: &Layout,
     desc: &GroupDesc<B>,
-    system: SystemMap<'_>,
+    system: SystemMap<'_, R>,
 ) -> Result<(), AllocationError> {
     let bitmap = Bitmap::new(block);
     let group = desc.group();

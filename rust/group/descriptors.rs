@@ -2,6 +2,7 @@
 
 //! The group descriptors in memory: the buffers that hold them, for as long as the mount lasts.
 
+use super::growing::Growing;
 use crate::{
     disk::{
         allocation::{runs_of_group, SystemRun},
@@ -54,7 +55,7 @@ pub(super) enum Changed {
 /// A descriptor is changed under the lock of its group (see [`super`]), and within the journal. To
 /// read one, the byte lock of its buffer is enough.
 pub(super) struct Descriptors {
-    buffers: KVVec<Buffer>,
+    buffers: Growing<Buffer>,
     checksum: GroupDescChecksum,
 }
 
@@ -72,7 +73,10 @@ impl Descriptors {
             }
             buffers.push(read_block(device, layout, number)?, GFP_KERNEL)?;
         }
-        let all = Self { buffers, checksum };
+        let all = Self {
+            buffers: Growing::new(buffers)?,
+            checksum,
+        };
         for group in layout.groups() {
             all.look(layout, group, |desc| {
                 desc.verify_checksum(&all.checksum)?;
@@ -96,6 +100,28 @@ impl Descriptors {
     /// mean something: they do not without a checksum, as nobody keeps them right then.
     pub(super) fn has_lazy_parts(&self) -> bool {
         !matches!(self.checksum, GroupDescChecksum::None)
+    }
+
+    /// Stores the checksum of a descriptor that is not among these yet.
+    pub(super) fn seal(&self, desc: &mut GroupDesc<&mut [u8]>) {
+        desc.update_checksum(&self.checksum);
+    }
+
+    /// Sees to it that [`Self::add`] needs no memory so many times.
+    pub(super) fn make_room(&self, more: usize) -> FsResult {
+        self.buffers.make_room(more)
+    }
+
+    /// Adds the next block of descriptors. Nobody asks for it yet.
+    pub(super) fn add(&self, block: Buffer) -> FsResult {
+        self.buffers.push(block)
+    }
+
+    /// Copies a block of them.
+    pub(super) fn copy(&self, number: u32, out: &mut [u8]) -> FsResult {
+        let buffer = self.buffers.get(number as usize).ok_or(EINVAL)?;
+        buffer.with(|bytes| out.copy_from_slice(bytes));
+        Ok(())
     }
 
     /// The buffer that holds the descriptor of `group`.

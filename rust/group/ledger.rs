@@ -87,6 +87,14 @@ impl Ledger {
         self.pool = Self::pool_of(blocks);
     }
 
+    /// Notes `free` free blocks of new groups, and that the super-user has `root` of all for himself now.
+    pub(super) fn add(&mut self, free: u64, root: u64) {
+        self.free += free;
+        self.root = root;
+        self.risen = self.risen.wrapping_add(1);
+        self.unpinned = self.unpinned.wrapping_add(1);
+    }
+
     /// What is free and not spoken for by an allocation under way.
     pub(super) fn available(&self) -> u64 {
         self.free

@@ -8,6 +8,7 @@
 //!
 //! A group's bound is changed under the group's lock. All are read without.
 
+use super::growing::Growing;
 use crate::{disk::units::GroupNumber, error::FsResult};
 use core::ops::Range;
 use kernel::{
@@ -40,8 +41,8 @@ impl Row {
 
 /// The bounds of all groups.
 pub(super) struct Longest {
-    groups: KVVec<Atomic<u32>>,
-    rows: KVVec<Atomic<u64>>,
+    groups: Growing<Atomic<u32>>,
+    rows: Growing<Atomic<u64>>,
 }
 
 impl Longest {
@@ -59,7 +60,32 @@ impl Longest {
                 *row.get_mut() = Row { lifted: 0, longest }.word();
             }
         }
-        Ok(Self { groups, rows })
+        Ok(Self {
+            groups: Growing::new(groups)?,
+            rows: Growing::new(rows)?,
+        })
+    }
+
+    /// Sees to it that [`Self::add`] needs no memory for so many groups.
+    pub(super) fn make_room(&self, more: usize) -> FsResult {
+        self.rows.make_room(more / ROW as usize + 1)?;
+        self.groups.make_room(more)
+    }
+
+    /// Adds that of a group that has so many free blocks, behind the others. Nobody asks for it yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, with nothing added.
+    pub(super) fn add(&self, free: u32) -> FsResult {
+        let group = self.groups.len();
+        if group % ROW as usize == 0 && self.rows.len() == group / ROW as usize {
+            self.rows.push(Atomic::new(0))?;
+        }
+        self.groups.push(Atomic::new(0))?;
+        // A number of 32 bits, as all groups have.
+        self.lift(GroupNumber(group as u32), free, 1);
+        Ok(())
     }
 
     /// No free run of the group is longer.

@@ -79,7 +79,7 @@ proptest! {
             prop_assert!(pair[0].first.0 + u64::from(pair[0].count) < pair[1].first.0);
         }
 
-        let map = SystemMap::new(&runs);
+        let map = SystemMap::new(&runs[..]);
         let count = count.min(END - first);
         let mut found = vec![0; END as usize];
         for own in map.within(PhysicalBlock(first), count) {
@@ -150,7 +150,7 @@ fn file_system() -> (Layout, Vec<u8>, Vec<SystemRun>) {
 #[test]
 fn bitmaps_of_groups_never_used() {
     let (layout, mut table, runs) = file_system();
-    let map = SystemMap::new(&runs);
+    let map = SystemMap::new(&runs[..]);
     let tables = 8 * layout.inode_table_blocks();
     for (group, own, blocks) in [
         // Super block, one block of descriptors and 127 for more, 16 bitmaps, eight inode tables.
@@ -178,7 +178,7 @@ fn bitmaps_of_groups_never_used() {
 #[test]
 fn damaged_block_bitmaps() {
     let (layout, mut table, runs) = file_system();
-    let map = SystemMap::new(&runs);
+    let map = SystemMap::new(&runs[..]);
     let group = GroupNumber(7);
     let first = layout.first_block(group);
     let mut good = vec![0; 4096];
