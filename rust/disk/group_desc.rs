@@ -425,6 +425,25 @@ impl<B: SplitByteSlice> GroupDesc<B> {
 }
 
 impl<B: SplitByteSliceMut> GroupDesc<B> {
+    /// Sets where the block bitmap, the inode bitmap and the inode table are.
+    pub fn set_places(&mut self, [block_bitmap, inode_bitmap, inode_table]: [PhysicalBlock; 3]) {
+        let halves = |block: PhysicalBlock| (block.0 as u32, (block.0 >> 32) as u32);
+        let parts = [
+            halves(block_bitmap),
+            halves(inode_bitmap),
+            halves(inode_table),
+        ];
+        let [block_bitmap, inode_bitmap, inode_table] = parts;
+        self.lower.block_bitmap.set(block_bitmap.0);
+        self.lower.inode_bitmap.set(inode_bitmap.0);
+        self.lower.inode_table.set(inode_table.0);
+        if let Some(upper) = &mut self.upper {
+            upper.block_bitmap.set(block_bitmap.1);
+            upper.inode_bitmap.set(inode_bitmap.1);
+            upper.inode_table.set(inode_table.1);
+        }
+    }
+
     /// Sets the number of free blocks (clusters with `bigalloc`).
     pub fn set_free_blocks(&mut self, count: u32) {
         self.lower.free_blocks.set(count as u16);

@@ -11,6 +11,7 @@
 mod edit;
 mod errors;
 mod geometry;
+mod size;
 
 use super::checksum::{Crc32c, Crc32cFn, FsSeed};
 use super::error::ChecksumMismatch;
@@ -22,6 +23,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub use errors::ErrorRecord;
+pub use size::Size;
 
 /// The size of the structure, in bytes.
 pub const SUPERBLOCK_SIZE: usize = 1024;

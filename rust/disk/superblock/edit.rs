@@ -29,6 +29,15 @@ impl Superblock {
         }
     }
 
+    /// Sets the number of blocks that only root may use.
+    pub fn set_reserved_blocks_count(&mut self, count: u64) {
+        let [lo, hi] = halves(count);
+        self.r_blocks_count_lo.set(lo);
+        if self.features().has(Feature::SIXTY_FOUR_BIT) {
+            self.r_blocks_count_hi.set(hi);
+        }
+    }
+
     /// Sets the number of free inodes.
     pub fn set_free_inodes_count(&mut self, count: u32) {
         self.free_inodes_count.set(count);
