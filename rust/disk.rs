@@ -37,6 +37,8 @@ pub mod inode;
 pub mod layout;
 pub mod mmp;
 pub mod orphan_file;
+pub mod packing;
+pub mod resize_inode;
 pub mod superblock;
 pub mod units;
 pub mod xattr;

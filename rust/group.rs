@@ -14,7 +14,7 @@
 //!                └─ windows  left to files that are being written to
 //! ```
 //!
-//! [`allocate`], [`free`], [`grow`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and
+//! [`allocate`], [`free`], [`grow`], [`new_groups`], [`discard`], [`inodes`], [`new_inode`], [`tables`] and
 //! [`space_map`] are the operations; [`search`] looks for a place within a group. What there is for each
 //! group is in arrays that get longer while they are used ([`growing`]), but for what has a lock.
 //!
@@ -38,6 +38,7 @@ mod growth_tests;
 mod inodes;
 mod ledger;
 mod longest;
+mod new_groups;
 mod new_inode;
 mod pinned;
 mod search;
@@ -53,6 +54,7 @@ mod windows;
 
 pub(crate) use allocate::{Run, Wanted};
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
+pub(crate) use new_groups::NewGroups;
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
 pub(crate) use space_map::{Part, Use};

@@ -73,6 +73,12 @@ int rext4_shim_bdev_write_zeroes(struct block_device *bdev, sector_t sector,
 	return blkdev_issue_zeroout(bdev, sector, sectors, GFP_NOFS, 0);
 }
 
+void rext4_shim_bdev_drop_cached(struct block_device *bdev, u64 start, u64 len)
+{
+	invalidate_inode_pages2_range(bdev->bd_mapping, start >> PAGE_SHIFT,
+				      (start + len - 1) >> PAGE_SHIFT);
+}
+
 unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev)
 {
 	return bdev_discard_granularity(bdev);

@@ -33,6 +33,7 @@ bool rext4_shim_bdev_can_discard(struct block_device *bdev);
 bool rext4_shim_bdev_can_write_zeroes(struct block_device *bdev);
 int rext4_shim_bdev_write_zeroes(struct block_device *bdev, sector_t sector,
 				 sector_t sectors);
+void rext4_shim_bdev_drop_cached(struct block_device *bdev, u64 start, u64 len);
 unsigned int rext4_shim_bdev_discard_granularity(struct block_device *bdev);
 int rext4_shim_bdev_discard(struct block_device *bdev, sector_t sector,
 			    sector_t sectors);

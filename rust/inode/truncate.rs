@@ -89,13 +89,15 @@ pub(super) fn remove_by(
     let journal = sb.data().writing(sb)?;
     let mut left = None;
     loop {
+        let layout = &sb.data().layout;
+        let groups = layout.group_count();
         let (depth, step, credits) = step_credits(inode, journal)?;
         let handle = journal.start(credits)?;
         let mut root = inode.data().tree.write();
         let rights = Rights::of(reserve.as_deref_mut());
         let mut tree = WriteTree::new(inode, &mut root, &handle, rights);
-        if extent::depth(&tree)? > depth {
-            // It grew meanwhile: the credits may not do.
+        if extent::depth(&tree)? > depth || layout.group_count() > groups {
+            // It grew meanwhile, or the file system did: the credits may not do.
             continue;
         }
         let Some(range) = range(left) else {

@@ -39,6 +39,14 @@ pub(crate) const NOTE_ZEROED: u32 = 1;
 /// Giving the last group more blocks: its bitmap and descriptor, and the super block.
 pub(crate) const EXTEND_LAST_GROUP: u32 = GROUP + SUPER_BLOCK;
 
+/// Adding groups whose descriptors lie in one block: that, and the super block.
+pub(crate) const ADD_GROUPS: u32 = 1 + SUPER_BLOCK;
+
+/// Having descriptors lie in the groups they describe: the super block; the resize inode and its block,
+/// which is freed.
+pub(crate) const BEGIN_META_GROUPS: Credits =
+    Credits::new(SUPER_BLOCK + INODE + 1 + GROUP).with_revokes(1);
+
 /// Removing one entry of a directory, or having it stand for another inode: the block that it is in.
 pub(crate) const CHANGE_ENTRY: u32 = 1;
 

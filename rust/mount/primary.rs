@@ -71,6 +71,16 @@ impl Primary {
         })
     }
 
+    /// Copies the super block into `out`, which has as many bytes.
+    pub(super) fn copy(&self, out: &mut [u8]) {
+        self.buffer.with(|block| {
+            let bytes = block.get(self.offset..self.offset + SUPERBLOCK_SIZE);
+            for (to, from) in out.iter_mut().zip(bytes.unwrap_or_default()) {
+                *to = *from;
+            }
+        });
+    }
+
     /// Whether the super block is on the device as it is in memory: nobody else has changed it since it
     /// was read or written here.
     pub(super) fn is_on_device(&self) -> FsResult<bool> {

@@ -116,10 +116,10 @@ impl Background {
         })
     }
 
-    /// Does the first step after `pause`. It must not be started already. The super block's own:
-    /// [`Self::stop`] is called before that is gone.
+    /// Does the first step after `pause`; one that is on its way already comes when it comes. The super
+    /// block's own: [`Self::stop`] is called before that is gone.
     ///
-    /// Called by who mounts, or changes the mount, and so by one task at a time.
+    /// Called by who mounts, changes the mount, or keeps others from that.
     pub(crate) fn start<T: FileSystem>(&self, sb: &SuperBlock<T>, pause: Msecs) {
         let pause = msecs_to_jiffies(pause);
         // SAFETY: both are valid, and stay so until the work was stopped, which is done when the

@@ -153,6 +153,13 @@ impl BlockDevice {
         Ok(())
     }
 
+    /// Forgets what is in memory of a range of bytes, which was written to past that. What somebody holds
+    /// stays as it is. Sleeps.
+    pub(crate) fn drop_cached(&self, start: u64, len: u64) {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_drop_cached(self.as_ptr(), start, len) };
+    }
+
     /// Sees to it that no old metadata is written over new data.
     ///
     /// To be called when `count` blocks from `block` on turn from metadata into data, before
