@@ -359,11 +359,12 @@ impl Groups {
         for group in &new.groups {
             self.longest.add(group.free_blocks)?;
         }
+        // Before somebody can take one of them.
+        self.free_inodes.add(u64::from(new.inodes()), Relaxed);
         let end = new.grown.blocks_count();
         if !self.layout.extend(end) {
             return Err(EINVAL.into());
         }
-        self.free_inodes.add(u64::from(new.inodes()), Relaxed);
         self.space.update(|ledger| {
             ledger.add(new.free_blocks(), root);
             ledger.grow(end);

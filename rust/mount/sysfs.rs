@@ -75,6 +75,7 @@ impl SysfsFiles for Rext4 {
     const FEATURES: &'static [File] = &[
         file(c"batched_discard"),
         file(c"lazy_itable_init"),
+        file(c"meta_bg_resize"),
         file(c"metadata_csum_seed"),
     ];
 

@@ -61,8 +61,6 @@ fn copy_super_block(sb: &SuperBlock<Rext4>, group: GroupNumber, block: &mut [u8]
 pub(super) fn update(sb: &SuperBlock<Rext4>, first: u32) -> FsResult {
     let fs = sb.data();
     let layout = &fs.layout;
-    let size: Size = fs.primary.with(|superblock| superblock.size())?;
-    edit_copies(sb, |copy| copy.set_size(&size))?;
     let mut block = KVec::from_elem(0, layout.block_size().size(), GFP_KERNEL)?;
     let per_block = layout.descriptors_per_block();
     let last = GroupNumber(layout.group_count().saturating_sub(1));
@@ -77,16 +75,18 @@ pub(super) fn update(sb: &SuperBlock<Rext4>, first: u32) -> FsResult {
             }
             continue;
         }
-        // In the second and in the last group of those that it describes.
-        for group in [number * per_block + 1, number * per_block + (per_block - 1)] {
-            let group = GroupNumber(group);
-            if layout.has_group(group) {
+        // In the second and in the last group of those that it describes, if these are others than the first.
+        for index in [1, per_block - 1] {
+            let group = GroupNumber(number * per_block + index);
+            if (1..per_block).contains(&index) && layout.has_group(group) {
                 let behind = layout.first_block(group).0 + u64::from(layout.has_superblock(group));
                 write(sb, PhysicalBlock(behind), &block)?;
             }
         }
     }
-    Ok(())
+    // Last: they tell of what is described by then.
+    let size: Size = fs.primary.with(|superblock| superblock.size())?;
+    edit_copies(sb, |copy| copy.set_size(&size))
 }
 
 /// Where a group with a copy of the super block has that of a block of descriptors.
