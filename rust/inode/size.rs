@@ -83,7 +83,6 @@ pub(crate) fn set_size(
     if new <= old {
         // Blocks beyond the end that were preallocated go too, as with other file systems.
         truncate::cut(inode)?;
-        inode.data().set_uncut(false);
     }
     drop(page_cache);
     drop(alone);

@@ -168,12 +168,11 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     remove(inode, first..LOGICAL_END, None)
 }
 
-/// [`beyond_end`] for a file that was cut. If it fails that is noted, for [`finish_cut`].
+/// [`beyond_end`] for a file that was cut. Whether it fails is noted, for [`finish_cut`].
 pub(super) fn cut(inode: &Inode<Rext4>) -> FsResult {
-    beyond_end(inode).inspect_err(|_| {
-        inode.data().set_uncut(true);
-        inode.super_block().data().orphans.note_uncut();
-    })
+    let result = beyond_end(inode);
+    inode.data().set_uncut(result.is_err());
+    result.inspect_err(|_| inode.super_block().data().orphans.note_uncut())
 }
 
 /// Does again what [`cut`] has failed to do, before a file gets longer: behind its end there may be data that it had
@@ -184,8 +183,7 @@ pub(crate) fn finish_cut(inode: &Inode<Rext4>) -> FsResult {
     if !inode.data().is_uncut() {
         return Ok(());
     }
-    beyond_end(inode)?;
-    inode.data().set_uncut(false);
+    cut(inode)?;
     release_orphan(inode)
 }
 

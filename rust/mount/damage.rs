@@ -140,8 +140,8 @@ impl Filesystem {
         self.damaged(sb, None, "trigger_fs_error", fmt!("{}", text));
     }
 
-    /// What follows from a journal that was given up, or from metadata that could not be written: whatever `errors=` says, nothing can be
-    /// written any more.
+    /// What follows from a journal that was given up, or from metadata that could not be written: whatever
+    /// `errors=` says, nothing can be written any more.
     pub(super) fn journal_is_lost(&self, sb: &SuperBlock<Rext4>) {
         if self.is_down() || self.is_stopped() {
             return;

@@ -82,11 +82,11 @@ pub(super) fn shift(
             let progress = extent::shift_down(tree, from, by, limit)?;
             // Not before all that is there has moved below the new end. The size on disk comes after it: `fsync`
             // brings it up to the file's.
-            let done = progress == Progress::Done;
-            if done {
+            if progress == Progress::Done {
                 inode.set_size(lock, new);
+                inode.data().set_disk_size(new);
             }
-            Ok((progress, Some(new).filter(|_| done)))
+            Ok(progress)
         })? {
             from = next;
         }
@@ -102,8 +102,7 @@ pub(super) fn shift(
             // Whatever comes of it, nothing that moves is behind the end.
             inode.data().set_disk_size(new);
             inode.set_size(lock, new);
-            let progress = extent::shift_up(tree, blocks.start, end, by, limit)?;
-            Ok((progress, None))
+            extent::shift_up(tree, blocks.start, end, by, limit)
         })? {
             end = next;
         }
@@ -154,10 +153,10 @@ fn split(inode: &Inode<Rext4>, at: LogicalBlock, rights: Rights<'_>) -> FsResult
 }
 
 /// One transaction of a shift, by `change`, which gets the most leaves that it may change, and says
-/// how far it came and what the file's size on disk is then.
+/// how far it came. The inode is stored with the size on disk that it has then.
 fn step(
     inode: &Inode<Rext4>,
-    mut change: impl FnMut(&mut WriteTree<'_, '_>, usize) -> FsResult<(Progress, Option<i64>)>,
+    mut change: impl FnMut(&mut WriteTree<'_, '_>, usize) -> FsResult<Progress>,
 ) -> FsResult<Progress> {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
@@ -167,14 +166,11 @@ fn step(
     let mut root = inode.data().tree.write();
     let mut tree = WriteTree::new(inode, &mut root, &handle, Rights::Normal);
     let result = change(&mut tree, limit);
-    if let Ok((_, Some(size))) = result {
-        inode.data().set_disk_size(size);
-    }
     // What was moved before an error is moved on disk too.
     tree.store_inode()?;
     drop(root);
     handle.stop()?;
-    Ok(result?.0)
+    result
 }
 
 /// The most leaves of a tree of this depth that can be changed with `most` blocks, at least one,
