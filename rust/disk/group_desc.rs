@@ -159,6 +159,12 @@ pub enum GroupDescChecksum {
 }
 
 impl GroupDescChecksum {
+    /// Whether the flags for parts that were never written, and the number of never used inodes,
+    /// mean something: they do not without a checksum, as nobody keeps them right then.
+    pub fn has_lazy_parts(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
     /// The checksum of a descriptor of `group`, of which `before` and `behind` are what surrounds
     /// the checksum itself. That is taken for zero (crc32c) or left out (crc16).
     fn compute(&self, group: GroupNumber, before: &[u8], behind: [&[u8]; 2]) -> Option<u16> {

@@ -96,10 +96,9 @@ impl Descriptors {
         }
     }
 
-    /// Whether the flags for parts that were never written, and the number of never used inodes,
-    /// mean something: they do not without a checksum, as nobody keeps them right then.
+    /// See [`GroupDescChecksum::has_lazy_parts`].
     pub(super) fn has_lazy_parts(&self) -> bool {
-        !matches!(self.checksum, GroupDescChecksum::None)
+        self.checksum.has_lazy_parts()
     }
 
     /// Stores the checksum of a descriptor that is not among these yet.

@@ -6,7 +6,6 @@
 
 use super::Filesystem;
 use crate::{
-    disk::group_desc::GroupDescChecksum,
     error::{FsError, FsResult},
     group::TablePosition,
     vfs::{
@@ -60,7 +59,7 @@ impl Filesystem {
 
     /// Whether inode tables are zeroed some time after they came into use.
     pub(super) fn leaves_tables_for_later(&self) -> bool {
-        self.has_lazy_parts() && self.options().init_itable.is_some()
+        self.descriptor_checksum.has_lazy_parts() && self.options().init_itable.is_some()
     }
 
     /// The same after new groups were added, with their tables left for later.
@@ -68,10 +67,6 @@ impl Filesystem {
         if self.leaves_tables_for_later() {
             self.background.start(sb, 0);
         }
-    }
-
-    fn has_lazy_parts(&self) -> bool {
-        !matches!(self.descriptor_checksum, GroupDescChecksum::None)
     }
 
     /// One step. Returns after how many milliseconds the next one is to be done.
