@@ -121,7 +121,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
 /// It is less as long as the end is in the page cache; and if writing that back has failed, nobody else brings it up.
 fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
     let inode = request.inode();
-    let end = request.position().saturating_add_unsigned(bytes as u64);
+    let end = request.end_of(bytes);
     let on_disk = inode.data().disk_size();
     if end <= on_disk {
         return Ok(());
@@ -180,7 +180,7 @@ fn prepare<'a>(
 
 /// Whether a write of `bytes` bytes goes beyond the end of the file.
 fn grows(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
-    request.position().saturating_add_unsigned(bytes as u64) > request.inode().size()
+    request.end_of(bytes) > request.inode().size()
 }
 
 /// Whether the write goes beyond the end of the file in a page that has something of the file before that, or will
@@ -199,7 +199,7 @@ fn meets_stores(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
 /// block that is written that would meet those who write behind the end while this is under way.
 fn clears_behind(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     let inode = request.inode();
-    let end = request.position().saturating_add_unsigned(bytes as u64);
+    let end = request.end_of(bytes);
     let size = inode.super_block().data().layout.block_size();
     end >= inode.size() && size.within_block(u64::try_from(end).unwrap_or(0)) != 0
 }

@@ -65,7 +65,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Err(code::EAGAIN);
     }
     request.modified()?;
-    if request.position().saturating_add_unsigned(bytes as u64) > inode.size() {
+    if request.end_of(bytes) > inode.size() {
         truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if request.position() > inode.size() {

@@ -318,7 +318,7 @@ pub(crate) fn write<T: DirectIo>(
 ) -> Result<usize> {
     let inode = request.inode();
     let asked = memory.len();
-    let grows = request.position().saturating_add(asked as i64) > inode.size();
+    let grows = request.end_of(asked) > inode.size();
     let growing = match lock {
         HeldLock::Exclusive(lock) if grows => Some(lock),
         HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),

@@ -237,6 +237,11 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { (*self.raw).ki_pos }
     }
 
+    /// Where a transfer of so many bytes ends, in bytes.
+    pub fn end_of(&self, bytes: usize) -> i64 {
+        self.position().saturating_add_unsigned(bytes as u64)
+    }
+
     /// Moves the position on.
     pub fn advance(&mut self, bytes: usize) {
         // SAFETY: by the type invariant.
