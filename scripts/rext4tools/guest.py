@@ -50,6 +50,7 @@ class Options:
     kill_after: float | None = None  # seconds after KILL_TIMER was printed
     command: list[str] = dataclasses.field(default_factory=list)
     interactive: bool = False
+    counted: bool = False  # time in the guest is the number of instructions
     #: What in the kernel's log ends the guest.
     reports: re.Pattern[str] = console.REPORTS
     log: Path | None = None  # for the console; one of its own in build/logs if not given
@@ -229,7 +230,7 @@ def _words(
         f"log_buf_len=4M kunit.enable={int(options.kunit)} {options.append}"
     )
     words = [
-        "qemu-system-x86_64", "-machine", "pc", *qemu.accelerator(target),
+        "qemu-system-x86_64", "-machine", "pc", *(qemu.COUNTED if options.counted else qemu.accelerator(target)),
         "-smp", str(options.cpus), "-m", str(options.memory),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(target.image), "-initrd", str(guestimage.initramfs(target)),

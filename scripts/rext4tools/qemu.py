@@ -17,6 +17,8 @@ from .base import BUILD, Failure, say
 from .kernel import Kernel
 
 SIZE = re.compile(r"(\d+)([KMGT]?)")
+#: The processor that is emulated.
+TCG_CPU = ["-cpu", "max,la57=off,erms=off,fsrm=off"]
 #: Images by name, made when they are asked for; a guest can only read them.
 IMAGES = {"compilers": compilers.image}
 
@@ -94,7 +96,12 @@ def accelerator(kernel: Kernel) -> list[str]:
         say("guest runs with TCG, slowly: no permission for /dev/kvm (`adduser $USER kvm`)")
     else:
         say("guest runs with TCG, slowly: no guest starts with KVM here")
-    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off,erms=off,fsrm=off"]
+    return ["-accel", "tcg,thread=multi,tb-size=512", *TCG_CPU]
+
+
+#: QEMU's words for a guest whose clock counts instructions, a nanosecond each. Where all processors wait
+#: it goes on to the next timer at once. What the host does besides does not show in it.
+COUNTED = ["-accel", "tcg,thread=single,tb-size=512", *TCG_CPU, "-icount", "shift=0,sleep=off"]
 
 
 def disk_words(number: int, disk: Disk, file: Path) -> list[str]:
