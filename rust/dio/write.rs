@@ -29,7 +29,7 @@ use crate::{
     vfs::{
         direct_io::{self, HeldLock},
         file::{IovIter, Kiocb},
-        inode::{ExclusiveLock, Inode},
+        inode::ExclusiveLock,
     },
     Rext4,
 };
@@ -40,6 +40,48 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
+    if !is_overwrite(request, memory, bytes)
+        .map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?
+    {
+        return write_new(request, memory, lock, bytes);
+    }
+    request.modified()?;
+    size_to_disk(request, bytes)?;
+    // What is to be durable is when this has ended.
+    match direct_io::transfer(request, memory) {
+        Err(e) if e == direct_io::must_go_through_cache() => {
+            drop(lock);
+            if request.is_nowait() {
+                return Err(code::EAGAIN);
+            }
+            through_the_page_cache(request, memory)
+        }
+        result => result,
+    }
+}
+
+/// Whether the write changes nothing but data, and so can go the [simple way](direct_io::transfer): all of it is over
+/// written blocks. `EAGAIN` if it must not wait, and would have to for anything but the device. The inode is locked.
+fn is_overwrite(request: &Kiocb<'_, Rext4>, memory: &IovIter<'_>, bytes: usize) -> FsResult<bool> {
+    let inode = request.inode();
+    let blocks = range(request, bytes)?.blocks();
+    if request.is_nowait() {
+        nowait::check_write(inode, blocks.clone())?;
+    }
+    Ok(!grows(request, bytes)
+        && !clears_behind(request, bytes)
+        && direct_io::is_aligned(request, memory)
+        && claims::is_written(inode, &blocks)?)
+}
+
+/// A write that may have to do more than transfer data.
+#[inline(never)] // An overwrite does without the room for all of this.
+fn write_new(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: HeldLock<'_, Rext4>,
+    bytes: usize,
+) -> Result<usize> {
     let inode = request.inode();
     if meets_stores(request, bytes) {
         drop(lock);
@@ -54,33 +96,13 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             inode.data().appends.wait(exclusive)?;
         }
     }
-    let is_plain = claim.is_none()
-        && !grows(request, bytes)
-        && direct_io::is_aligned(request, memory)
-        && !clears_behind(request, bytes);
-    if !is_plain {
-        // Memory that is not there is found out before anything is done.
-        memory.fault_in(memory.len())?;
-    }
+    // Memory that is not there is found out before anything is done.
+    memory.fault_in(memory.len())?;
     request.modified()?;
     if grows(request, bytes) {
-        truncate::finish_cut(inode)
+        truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     } else {
-        size_to_disk(request, bytes)
-    }
-    .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-    if is_plain {
-        // All of it is over written blocks. What is to be durable is when this has ended.
-        return match direct_io::transfer(request, memory) {
-            Err(e) if e == direct_io::must_go_through_cache() => {
-                drop(lock);
-                if request.is_nowait() {
-                    return Err(code::EAGAIN);
-                }
-                through_the_page_cache(request, memory)
-            }
-            result => result,
-        };
+        size_to_disk(request, bytes)?;
     }
     let end = inode.size();
     let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);
@@ -119,7 +141,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
 
 /// Sees to it that the size on disk is not less than where a write ends that does not go beyond the end of the file.
 /// It is less as long as the end is in the page cache; and if writing that back has failed, nobody else brings it up.
-fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
+fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result {
     let inode = request.inode();
     let end = request.end_of(bytes);
     let on_disk = inode.data().disk_size();
@@ -127,11 +149,11 @@ fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult {
         return Ok(());
     }
     if request.is_nowait() {
-        return Err(FsError::Kernel(code::EAGAIN));
+        return Err(code::EAGAIN);
     }
     // What fails is for `fsync` to tell; here it is written over.
     let _ = inode.write_back(on_disk, end - 1);
-    convert::catch_up_on_disk(inode, end)
+    convert::catch_up_on_disk(inode, end).map_err(|e| Filesystem::errno(inode, "direct write", e))
 }
 
 /// A direct write to pages that can't be dropped: it is on the device when it returns.
@@ -216,16 +238,17 @@ fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes
         && request.position() == inode.data().appends.end(inode, lock)
 }
 
+/// The bytes that the write is to; `EFBIG` if no file has them.
+fn range(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<ByteRange> {
+    let size = request.inode().super_block().data().layout.block_size();
+    ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))
+}
+
 /// Claims what the write has to have for itself. The inode is locked.
 fn claim(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Option<Claim>> {
-    let inode: &Inode<Rext4> = request.inode();
-    let size = inode.super_block().data().layout.block_size();
-    let range =
-        ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
-    if request.is_nowait() {
-        nowait::check_write(inode, range.blocks())?;
-        claims::claim(inode, range, Waiting::Forbidden)
-    } else {
-        claims::claim(inode, range, Waiting::Allowed)
-    }
+    let waiting = match request.is_nowait() {
+        true => Waiting::Forbidden,
+        false => Waiting::Allowed,
+    };
+    claims::claim(request.inode(), range(request, bytes)?, waiting)
 }
