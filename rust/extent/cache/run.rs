@@ -66,6 +66,21 @@ impl<M: Memory> Run<M> {
         last.map_or(self.first, |last| range_of(*last).end)
     }
 
+    /// Whether some of what it says is outside a range.
+    pub(super) fn goes_beyond(&self, range: &Range<LogicalBlock>) -> bool {
+        self.first < range.start || self.end() > range.end
+    }
+
+    /// Whether no mapping meets a range, before the start of which `slot` of them begin.
+    pub(super) fn is_free(&self, slot: usize, range: &Range<LogicalBlock>) -> bool {
+        let all = self.mappings();
+        let before = slot.checked_sub(1).and_then(|slot| all.get(slot));
+        before.is_none_or(|before| range_of(*before).end <= range.start)
+            && all
+                .get(slot)
+                .is_none_or(|next| range_of(*next).start >= range.end)
+    }
+
     /// How many begin before `block`.
     pub(super) fn slot(&self, block: LogicalBlock) -> usize {
         let begins_before = |mapping: &Mapping| range_of(*mapping).start < block;
@@ -104,11 +119,12 @@ impl<M: Memory> Run<M> {
         let all = self.list.items();
         let ends_before = |mapping: &Mapping| range_of(*mapping).end <= range.start;
         let mut from = all.partition_point(ends_before);
-        let mut to = self.slot(range.end);
-        let (first, last) = (*all.get(from)?, *all.get(to.checked_sub(1)?)?);
-        if from >= to {
+        let first = *all.get(from)?;
+        if range_of(first).start >= range.end {
             return None;
         }
+        let mut to = self.slot(range.end);
+        let last = *all.get(to.checked_sub(1)?)?;
         let before = part_of(first, LogicalBlock(0), range.start);
         let mut behind = part_of(last, range.end, LogicalBlock(u32::MAX));
         if let (Some(before), Some(first)) = (before, self.list.items_mut().get_mut(from)) {

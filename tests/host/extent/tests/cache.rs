@@ -8,7 +8,7 @@ mod support;
 use proptest::prelude::*;
 use rext4_extent::disk::extent::{Extent, State};
 use rext4_extent::disk::units::{LogicalBlock, PhysicalBlock};
-use rext4_extent::extent::cache::{Cache, Forgotten, MOST, RUNS};
+use rext4_extent::extent::cache::{Cache, Forgotten, MOST, RUN, RUNS};
 use rext4_extent::extent::check::check;
 use rext4_extent::extent::{convert, insert, split, Hole, Mapping, Progress};
 use support::{Heap, Op, Pair, LUCK, SPACE};
@@ -175,6 +175,9 @@ proptest! {
     }
 }
 
+/// Mappings in a run.
+const EACH: u32 = RUN as u32;
+
 /// `count` extents of one block, every other block, in order.
 fn ascending(count: u32) -> Cache<Heap> {
     LUCK.set(None);
@@ -188,8 +191,8 @@ fn ascending(count: u32) -> Cache<Heap> {
 #[test]
 fn what_grows_at_its_end_is_dense() {
     let cache = ascending(4096);
-    assert_eq!(cache.runs(), 256);
-    assert_eq!(cache.bytes(), 4096 * 16 + 256 * 32);
+    assert_eq!(cache.runs(), 4096 / RUN);
+    assert_eq!(cache.bytes(), 4096 * 16 + 4096 / RUN * 32);
     assert_eq!(Cache::<Heap>::default().bytes(), 0);
     assert_eq!(ascending(1).bytes(), 4 * 16 + 32);
 }
@@ -203,12 +206,12 @@ fn any_order_leaves_room_for_no_more_than_as_much_again() {
         cache.keep(written(2 * (n * 2741 % 4096)));
     }
     assert!((0..4096).all(|n| cache.find(LogicalBlock(2 * n)).is_some()));
-    assert!(cache.runs() <= 512, "{} runs", cache.runs());
+    assert!(cache.runs() <= 2 * 4096 / RUN, "{} runs", cache.runs());
 }
 
 #[test]
 fn little_is_done_at_once() {
-    let mut cache = ascending(16 * 300);
+    let mut cache = ascending(EACH * 300);
     let all = LogicalBlock(0)..LogicalBlock(u32::MAX);
     for calls in 1.. {
         let before = cache.runs();
@@ -224,17 +227,17 @@ fn little_is_done_at_once() {
 
 #[test]
 fn few_mappings_are_in_few_runs() {
-    let mut cache = ascending(16 * 3);
+    let mut cache = ascending(EACH * 3);
     let mut forget = |from: u32, to: u32| {
         let range = LogicalBlock(2 * from)..LogicalBlock(2 * to);
         assert!(!cache.forget(range).more);
         cache.runs()
     };
-    assert_eq!(forget(2, 16), 3);
-    assert_eq!(forget(32, 46), 3);
+    assert_eq!(forget(2, EACH), 3);
+    assert_eq!(forget(2 * EACH, 3 * EACH - 2), 3);
     // What was between them is gone as a whole.
-    assert_eq!(forget(16, 32), 1);
-    assert!([0, 1, 46, 47]
+    assert_eq!(forget(EACH, 2 * EACH), 1);
+    assert!([0, 1, 3 * EACH - 2, 3 * EACH - 1]
         .map(|n| cache.find(LogicalBlock(2 * n)))
         .iter()
         .all(Option::is_some));
@@ -244,37 +247,37 @@ fn few_mappings_are_in_few_runs() {
 #[test]
 fn a_cache_that_is_too_large_gives_back_what_was_not_used() {
     // What is kept was just used, so all has a second chance first.
-    let full = RUNS as u32 * 16;
+    let full = RUNS as u32 * EACH;
     let mut cache = ascending(full);
     assert_eq!(cache.runs(), RUNS);
-    for n in full..full + 100 * 16 {
+    for n in full..full + 100 * EACH {
         cache.keep(written(2 * n));
         assert!(cache.runs() <= RUNS);
     }
     assert!(cache
-        .find(LogicalBlock(2 * (full + 100 * 16 - 1)))
+        .find(LogicalBlock(2 * (full + 100 * EACH - 1)))
         .is_some());
     // One run for each that came, no more.
-    let known = (0..full + 1600).filter(|n| cache.find(LogicalBlock(2 * n)).is_some());
-    assert!(known.count() >= (RUNS - 1) * 16);
+    let known = (0..full + 100 * EACH).filter(|n| cache.find(LogicalBlock(2 * n)).is_some());
+    assert!(known.count() >= (RUNS - 1) * RUN);
 }
 
 #[test]
 fn what_was_used_is_given_back_the_next_time() {
-    let mut cache = ascending(16 * 40);
+    let mut cache = ascending(EACH * 40);
     // All was just made.
     let mut looks = 100;
     assert_eq!(cache.give_back(&mut looks), (0, true));
     assert_eq!(looks, 60, "it does not go round again");
     for run in (0..40).step_by(4) {
-        assert!(cache.find(LogicalBlock(32 * run)).is_some());
+        assert!(cache.find(LogicalBlock(2 * EACH * run)).is_some());
     }
     let mut looks = 15;
     assert_eq!(cache.give_back(&mut looks), (11, false));
     let mut looks = 100;
     assert_eq!(cache.give_back(&mut looks), (19, true));
     assert_eq!(cache.runs(), 10);
-    let known = (0..40).filter(|run| cache.find(LogicalBlock(32 * run + 2)).is_some());
+    let known = (0..40).filter(|run| cache.find(LogicalBlock(2 * EACH * run + 2)).is_some());
     assert_eq!(known.count(), 10);
     assert_eq!(cache.give_back(&mut 100), (0, true));
     assert_eq!(cache.give_back(&mut 100), (10, true));
@@ -283,16 +286,16 @@ fn what_was_used_is_given_back_the_next_time() {
 
 #[test]
 fn without_memory_nothing_is_lost_but_what_is_new() {
-    let mut cache = ascending(160);
+    let mut cache = ascending(10 * EACH);
     let runs = cache.runs();
     LUCK.set(Some(0));
-    for n in 0..200 {
+    for n in 0..10 * EACH + 40 {
         // In the midst of full runs, and behind all.
         cache.keep(written(2 * n + 1));
     }
     LUCK.set(None);
     assert_eq!(cache.runs(), runs);
-    assert!((0..160).all(|n| cache.find(LogicalBlock(2 * n)).is_some()));
+    assert!((0..10 * EACH).all(|n| cache.find(LogicalBlock(2 * n)).is_some()));
 }
 
 /// What is preallocated in a hole and written then is known all the time: the tree is looked at once.
