@@ -17,7 +17,7 @@ use crate::disk::units::LogicalBlock;
 /// Works from front to back. Extents that lie across an end of the range are split there, and
 /// what changed becomes one extent with neighbours in the same leaf that it continues. Blocks that
 /// are in that state already are left alone, so that it does no harm to do it again. A tree that
-/// has become small enough for it loses levels.
+/// becomes small enough for it by that loses levels.
 ///
 /// # Errors
 ///
@@ -34,33 +34,39 @@ pub fn convert<S: NodeStoreMut>(
         return Err(TreeError::OutOfRange(range.end).into());
     }
     let mut from = range.start;
+    let mut any_fewer = false;
     for _ in 0..limit {
         if from >= range.end {
             break;
         }
-        from = convert_one(store, from, range.end, to)?;
+        let is_fewer;
+        (from, is_fewer) = convert_one(store, from, range.end, to)?;
+        any_fewer |= is_fewer;
     }
     if from < range.end {
         return Ok(Progress::More(from));
     }
-    narrow(store)?;
+    if any_fewer {
+        narrow(store)?;
+    }
     Ok(Progress::Done)
 }
 
-/// Converts what lies before `end` of the extent at `from`, and gives the block behind it.
+/// Converts what lies before `end` of the extent at `from`, and gives the block behind it, and whether there are fewer
+/// extents now.
 fn convert_one<S: NodeStoreMut>(
     store: &mut S,
     from: LogicalBlock,
     end: LogicalBlock,
     to: State,
-) -> Result<LogicalBlock, S::Error> {
+) -> Result<(LogicalBlock, bool), S::Error> {
     let path = Path::to(store, from)?;
     let around = path.around(store)?;
     let hole = TreeError::Hole(from);
     let old = around.left.ok_or(hole)?;
     let inside = old.part(from, end).ok_or(hole)?;
     if old.state() == to {
-        return Ok(inside.end());
+        return Ok((inside.end(), false));
     }
 
     let Some(middle) = inside.with_state(to) else {
@@ -73,8 +79,8 @@ fn convert_one<S: NodeStoreMut>(
         let slot = path.slot(path.depth()).saturating_sub(1);
         store.forget(old.logical()..old.end());
         Splice::new(slot, 1, [most, rest, None]).apply(store, path, old.physical())?;
-        return Ok(inside.end());
+        return Ok((inside.end(), false));
     };
-    substitute(store, path, around.right, old, middle)?;
-    Ok(inside.end())
+    let is_fewer = substitute(store, path, around.right, old, middle)?;
+    Ok((inside.end(), is_fewer))
 }

@@ -35,14 +35,14 @@ pub fn replace<S: NodeStoreMut>(store: &mut S, new: Extent) -> Result<Extent, S:
 }
 
 /// Puts `new` in the place of a part of `old`, the extent before the position of `path` in its leaf,
-/// which `right` comes after.
+/// which `right` comes after. Returns whether there are fewer extents than before.
 pub(super) fn substitute<S: NodeStoreMut>(
     store: &mut S,
     path: Path<S::Block>,
     right: Option<Extent>,
     old: Extent,
     new: Extent,
-) -> Result<(), S::Error> {
+) -> Result<bool, S::Error> {
     let mut slot = path.slot(path.depth()).saturating_sub(1);
     let mut removed = 1;
     let before = old.part(old.logical(), new.logical());
@@ -63,9 +63,10 @@ pub(super) fn substitute<S: NodeStoreMut>(
         }
     }
     store.forget(new.logical()..new.end());
-    Splice::new(slot, removed, [before, Some(middle), after]).apply(store, path, old.physical())?;
+    let pieces = [before, Some(middle), after];
+    Splice::new(slot, removed, pieces).apply(store, path, old.physical())?;
     store.learn(middle);
-    Ok(())
+    Ok(pieces.iter().flatten().count() < removed)
 }
 
 /// Extent `slot` of the leaf at the end of `path`.

@@ -95,15 +95,21 @@ fn look(inode: &Inode<Rext4>, tree: &ReadTree<'_>, block: LogicalBlock) -> FsRes
 /// Checks that blocks which an inode claims are not the file system's own: a damaged tree must not
 /// lead a write into the inode table or the journal.
 pub(crate) fn check_foreign(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
-    let fs = inode.super_block().data();
     // The journal is the file system's own, and is read before it is known what else is.
-    if inode.ino() < fs.layout.first_inode().0 && !inode.is_directory() {
+    if is_own(inode) {
         return Ok(());
     }
+    let fs = inode.super_block().data();
     fs.groups()?
         .system()
         .check_foreign(start, u64::from(len))
         .map_err(|e| FsError::Corrupt(e.into()))
+}
+
+/// Whether the blocks of an inode may be the file system's own.
+pub(super) fn is_own(inode: &Inode<Rext4>) -> bool {
+    let layout = &inode.super_block().data().layout;
+    inode.ino() < layout.first_inode().0 && !inode.is_directory()
 }
 
 fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {

@@ -154,14 +154,19 @@ impl Buffer {
         kind: Kind,
         check: impl FnOnce(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        // SAFETY: by the invariant `head` is valid.
-        if unsafe { bindings::rext4_shim_bh_is_kind(self.as_ptr(), kind.0) } {
+        if self.is_verified(kind) {
             return Ok(());
         }
         self.with(check)?;
-        // SAFETY: as above.
+        // SAFETY: by the invariant `head` is valid.
         unsafe { bindings::rext4_shim_bh_set_kind(self.as_ptr(), kind.0) };
         Ok(())
+    }
+
+    /// Whether the contents were checked and found to be of this kind, see [`Self::verify_once`].
+    pub(crate) fn is_verified(&self, kind: Kind) -> bool {
+        // SAFETY: by the invariant `head` is valid.
+        unsafe { bindings::rext4_shim_bh_is_kind(self.as_ptr(), kind.0) }
     }
 
     /// The C buffer head, for other wrappers.
