@@ -41,6 +41,10 @@ impl FileOperations for Rext4 {
         inode.data().note_stores();
     }
 
+    fn has_stores(inode: &Inode<Self>) -> bool {
+        inode.data().has_stores()
+    }
+
     fn check_access(inode: &Inode<Self>) -> Result {
         let up = inode.super_block().data().must_be_up();
         up.map_err(|e| Filesystem::errno(inode, "open", e))

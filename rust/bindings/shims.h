@@ -403,10 +403,11 @@ void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 			       void (*complete)(struct work_struct *));
 /*
  * Drops cached pages that may have been read before the data was there; at least
- * one byte. Waits for folios.
+ * one byte. Waits for folios, and for writeback of those that were changed since,
+ * unless that may be a store through a mapping (`stored_to`).
  */
 void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
-				       size_t bytes);
+				       size_t bytes, bool stored_to);
 
 /* Files and requests. */
 /* Whether a mapping is one that the file can be changed through. */

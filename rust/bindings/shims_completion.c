@@ -182,12 +182,26 @@ void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 }
 
 void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,
-				       size_t bytes)
+				       size_t bytes, bool stored_to)
 {
 	struct address_space *mapping = inode->i_mapping;
+	loff_t last = start + bytes - 1;
+	pgoff_t first_page = start >> PAGE_SHIFT, last_page = last >> PAGE_SHIFT;
 
-	/* A page that was changed meanwhile and lies over the data: fsync says so. */
-	if (invalidate_inode_pages2_range(mapping, start >> PAGE_SHIFT,
-					  (start + bytes - 1) >> PAGE_SHIFT))
-		errseq_set(&mapping->wb_err, -EIO);
+	if (!invalidate_inode_pages2_range(mapping, first_page, last_page))
+		return;
+	/*
+	 * A folio was changed meanwhile. A write through the page cache has
+	 * changed other blocks of it: it can be dropped when they are written.
+	 * A store through a mapping has made all of it dirty, old content that
+	 * lies over the data too: fsync says so.
+	 */
+	if (!stored_to) {
+		filemap_fdatawrite_range(mapping, start, last);
+		filemap_fdatawait_range_keep_errors(mapping, start, last);
+		if (!invalidate_inode_pages2_range(mapping, first_page,
+						   last_page))
+			return;
+	}
+	errseq_set(&mapping->wb_err, -EIO);
 }

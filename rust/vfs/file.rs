@@ -29,6 +29,11 @@ pub trait FileOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Whether [`Self::note_stores`] was called since the inode came into memory.
+    fn has_stores(inode: &Inode<Self>) -> bool
+    where
+        Self: FileSystem;
+
     /// Called before a file is mapped into memory or spliced from, which does not come through
     /// [`Self::read`]; an error refuses it.
     fn check_access(inode: &Inode<Self>) -> Result

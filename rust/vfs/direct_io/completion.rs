@@ -206,8 +206,9 @@ fn cached<T: DirectIo>(
 /// Drops cached pages of what was written: they may have been read before it was.
 pub(super) fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Result<usize>) {
     if let Some((offset, bytes)) = cached(inode, offset, result) {
+        let (raw, stored_to) = (inode.as_ptr(), T::has_stores(inode));
         // SAFETY: the inode is valid.
-        unsafe { bindings::rext4_shim_invalidate_after_write(inode.as_ptr(), offset, bytes) };
+        unsafe { bindings::rext4_shim_invalidate_after_write(raw, offset, bytes, stored_to) };
     }
 }
 
