@@ -180,7 +180,7 @@ pub(crate) fn end_io(
         Ok(())
     };
     if converted.is_ok() && end > inode.size() {
-        inode.grow(lock, offset, end);
+        size::grow_written(inode, lock, offset, end);
     }
     let given_back = io_end
         .as_mut()

@@ -83,10 +83,6 @@ fn write_new(
     bytes: usize,
 ) -> Result<usize> {
     let inode = request.inode();
-    if meets_stores(request, bytes) {
-        drop(lock);
-        return through_the_page_cache(request, memory);
-    }
     let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     let mut appends = false;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
@@ -95,6 +91,12 @@ fn write_new(
             // How far it goes beyond the end is known when they are complete.
             inode.data().appends.wait(exclusive)?;
         }
+    }
+    // Asked when nobody else moves the end of the file any more.
+    if meets_stores(request, bytes) {
+        drop(claim);
+        drop(lock);
+        return through_the_page_cache(request, memory);
     }
     // Memory that is not there is found out before anything is done.
     memory.fault_in(memory.len())?;
@@ -226,7 +228,8 @@ fn clears_behind(request: &Kiocb<'_, Rext4>, bytes: usize) -> bool {
     end >= inode.size() && size.within_block(u64::try_from(end).unwrap_or(0)) != 0
 }
 
-/// Whether a write of `bytes` bytes, beyond the end of the file, can go on by itself behind others.
+/// Whether a write of `bytes` bytes, beyond the end of the file, can go on by itself behind others. It does not begin
+/// within a page, which may be mapped, and stored to, as soon as the file has a part of it.
 fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes: usize) -> bool {
     let inode = request.inode();
     let size = inode.super_block().data().layout.block_size();
@@ -234,6 +237,7 @@ fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes
     request.is_async()
         && !request.is_dsync()
         && is_whole(bytes as u64)
+        && request.position() % PAGE_SIZE as i64 == 0
         && u64::try_from(request.position()).is_ok_and(is_whole)
         && request.position() == inode.data().appends.end(inode, lock)
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     Rext4,
 };
-use kernel::error::code;
+use kernel::{error::code, page::PAGE_SIZE};
 
 /// Sets the size of a file, in bytes. Returns what it was before, when all writes had ended.
 pub(crate) fn set_size(
@@ -121,6 +121,36 @@ pub(crate) fn clear_behind_end(
         }
     }
     Ok(())
+}
+
+/// Makes a file longer, to `end` bytes, into which was written from byte `from` on past the page cache.
+///
+/// A page that has blocks on both sides of the old end may have been stored to while that was under way. All of its
+/// blocks are dirty then, and with the larger size those behind the old end would be written back over what was
+/// written there. So it is written back once more with the old size, and dropped.
+pub(crate) fn grow_written(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    from: i64,
+    end: i64,
+) {
+    let old = inode.size();
+    let next_block = old + rest_of_block(inode, old);
+    let next_page = old | (PAGE_SIZE as i64 - 1);
+    // If it begins within the last block, that is written back in one piece anyway.
+    let is_shared = from >= next_block && from <= next_page && inode.is_cached(old, old);
+    // Keeps page faults away, which would make the page dirty or bring it back.
+    let page_cache = is_shared.then(|| {
+        let page_cache = inode.lock_page_cache();
+        // `fsync` tells errors of writeback.
+        let _ = inode.write_back(old, old);
+        if inode.release_page_cache(lock, old, old).is_err() {
+            inode.note_lost_data();
+        }
+        page_cache
+    });
+    inode.grow(lock, from, end);
+    drop(page_cache);
 }
 
 /// The number of bytes from the end of the file to the end of its block or, if that is nearer, to byte `new`.
