@@ -57,6 +57,7 @@ use kernel::{
     error::{from_result, Error},
     ffi,
     prelude::*,
+    sync::rcu,
 };
 
 /// More blocks than this are in no extent, so nobody asks for more at once.
@@ -244,6 +245,18 @@ impl<'a, T: DirectIo> Carried<'a, T> {
         Ok(carried)
     }
 
+    /// Puts it into a request.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` is one that [`write()`] has prepared, is not completed, has nothing in it, and nobody else looks at it.
+    unsafe fn put(self: KBox<Self>, kiocb: *mut bindings::kiocb) {
+        const { assert!(align_of::<Self>() > MARK) };
+        let marked = KBox::into_raw(self).cast::<u8>().wrapping_add(MARK);
+        // SAFETY: the request is valid, by the promise, and this field is the file system's to use.
+        unsafe { (*kiocb).private = marked.cast() };
+    }
+
     /// Takes it out of a request; `None` if it has none, or if it was taken before.
     ///
     /// # Safety
@@ -252,9 +265,35 @@ impl<'a, T: DirectIo> Carried<'a, T> {
     unsafe fn take(kiocb: *mut bindings::kiocb) -> Option<KBox<Self>> {
         // SAFETY: the request is valid, by the promise.
         let raw = unsafe { core::mem::replace(&mut (*kiocb).private, core::ptr::null_mut()) };
-        // SAFETY: `write` put the box there, and whoever takes it leaves null.
-        (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw.cast()) })
+        let raw = raw.cast::<u8>();
+        // SAFETY: `put` has put the box there, marked, and whoever takes it leaves null.
+        (!raw.is_null()).then(|| unsafe { KBox::from_raw(raw.wrapping_sub(MARK).cast()) })
     }
+}
+
+/// Added to the pointer to what a request carries. iomap has a bio at the same place while the device is to be polled,
+/// without anything else that tells them apart.
+const MARK: usize = 1;
+
+/// Asks the device whether a request is done, for one who does not want to be interrupted. One that carries something is
+/// ended by an interrupt and, mostly, by a worker.
+///
+/// # Safety
+///
+/// Called by the kernel alone, with what it passes to `iopoll` of the `file_operations`.
+pub(super) unsafe extern "C" fn poll(
+    kiocb: *mut bindings::kiocb,
+    batch: *mut bindings::io_comp_batch,
+    flags: u32,
+) -> i32 {
+    let _guard = rcu::Guard::new();
+    // SAFETY: the kernel passes a request that was submitted and is not freed; who completes it changes the field.
+    let carried = unsafe { (&raw const (*kiocb).private).read_volatile() };
+    if carried.is_null() || carried.addr() & MARK != 0 {
+        return 0;
+    }
+    // SAFETY: else iomap has put a bio there, which was not freed for another use than as a bio before `_guard` came.
+    unsafe { bindings::bio_poll(carried.cast(), batch, flags) }
 }
 
 /// The inode's lock, as a writer holds it: it keeps the file's blocks where they are.
@@ -381,9 +420,12 @@ unsafe fn submit<'a, T: DirectIo>(
             bindings::rext4_shim_dio_begin(request.inode().as_ptr());
         }
     }
-    let carried = carried.map_or(ptr::null_mut(), KBox::into_raw);
     // SAFETY: the request is valid, and this field is the file system's to use.
-    unsafe { (*kiocb).private = carried.cast() };
+    unsafe { (*kiocb).private = ptr::null_mut() };
+    if let Some(carried) = carried {
+        // SAFETY: it is not submitted yet.
+        unsafe { carried.put(kiocb) };
+    }
     // SAFETY: request, device and memory are valid during the call, the inode by the caller's promise,
     // and the request lives until it is completed.
     let result = count(unsafe {
@@ -514,7 +556,7 @@ unsafe extern "C" fn end_io<T: DirectIo>(
     if let Some(mut carried) = carried.take_if(|carried| carried.complete.is_some()) {
         carried.ended = Some((io_end, offset, count(bytes)));
         // SAFETY: as above; it was just taken.
-        unsafe { (*kiocb).private = KBox::into_raw(carried).cast() };
+        unsafe { carried.put(kiocb) };
         return completion::NOT_YET;
     }
     let growing = carried.as_ref().and_then(|carried| carried.growing);

@@ -5,6 +5,7 @@
 //! C header: `include/linux/fs.h`
 
 use super::{
+    direct_io,
     inode::{ExclusiveLock, Inode},
     ioctl, iomap, mmap, readdir,
     super_block::FileSystem,
@@ -436,6 +437,7 @@ impl<T: FileSystem> Table<T> {
         llseek: Some(Self::llseek),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
+        iopoll: Some(direct_io::poll),
         mmap_prepare: Some(mmap::prepare::<T>),
         open: Some(Self::open),
         release: Some(Self::release),
