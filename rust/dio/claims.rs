@@ -154,10 +154,14 @@ pub(super) fn claim(
     range: ByteRange,
     waiting: Waiting,
 ) -> FsResult<Option<Claim>> {
+    let all = range.blocks();
+    if is_written(inode, &all)? {
+        return Ok(None);
+    }
     let fs = inode.super_block().data();
     let mut claim = None;
     for (blocks, cover) in covered(range) {
-        if is_written(inode, &blocks)? {
+        if blocks != all && is_written(inode, &blocks)? {
             continue;
         }
         let claim =

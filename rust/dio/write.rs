@@ -40,10 +40,15 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
-    if !is_overwrite(request, memory, bytes)
-        .map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?
-    {
-        return write_new(request, memory, lock, bytes);
+    let claim =
+        claim(request, bytes).map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
+    // Nothing is changed but data, so it can go the simple way.
+    let is_overwrite = claim.is_none()
+        && !grows(request, bytes)
+        && !clears_behind(request, bytes)
+        && direct_io::is_aligned(request, memory);
+    if !is_overwrite {
+        return write_new(request, memory, lock, bytes, claim);
     }
     request.modified()?;
     size_to_disk(request, bytes)?;
@@ -60,20 +65,6 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
 }
 
-/// Whether the write changes nothing but data, and so can go the [simple way](direct_io::transfer): all of it is over
-/// written blocks. `EAGAIN` if it must not wait, and would have to for anything but the device. The inode is locked.
-fn is_overwrite(request: &Kiocb<'_, Rext4>, memory: &IovIter<'_>, bytes: usize) -> FsResult<bool> {
-    let inode = request.inode();
-    let blocks = range(request, bytes)?.blocks();
-    if request.is_nowait() {
-        nowait::check_write(inode, blocks.clone())?;
-    }
-    Ok(!grows(request, bytes)
-        && !clears_behind(request, bytes)
-        && direct_io::is_aligned(request, memory)
-        && claims::is_written(inode, &blocks)?)
-}
-
 /// A write that may have to do more than transfer data.
 #[inline(never)] // An overwrite does without the room for all of this.
 fn write_new(
@@ -81,9 +72,9 @@ fn write_new(
     memory: &mut IovIter<'_>,
     lock: HeldLock<'_, Rext4>,
     bytes: usize,
+    claim: Option<Claim>,
 ) -> Result<usize> {
     let inode = request.inode();
-    let claim = claim(request, bytes).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     let mut appends = false;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
         appends = claim.is_some() && can_append(request, exclusive, bytes);
@@ -242,17 +233,17 @@ fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes
         && request.position() == inode.data().appends.end(inode, lock)
 }
 
-/// The bytes that the write is to; `EFBIG` if no file has them.
-fn range(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<ByteRange> {
-    let size = request.inode().super_block().data().layout.block_size();
-    ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))
-}
-
-/// Claims what the write has to have for itself. The inode is locked.
+/// Claims what the write has to have for itself. `None` if all of it is written. `EAGAIN` if it must not wait, and would
+/// have to for anything but the device. The inode is locked.
 fn claim(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Option<Claim>> {
-    let waiting = match request.is_nowait() {
-        true => Waiting::Forbidden,
-        false => Waiting::Allowed,
-    };
-    claims::claim(request.inode(), range(request, bytes)?, waiting)
+    let inode = request.inode();
+    let size = inode.super_block().data().layout.block_size();
+    let range =
+        ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
+    if request.is_nowait() {
+        nowait::check_write(inode, range.blocks())?;
+        claims::claim(inode, range, Waiting::Forbidden)
+    } else {
+        claims::claim(inode, range, Waiting::Allowed)
+    }
 }
