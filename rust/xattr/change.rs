@@ -307,8 +307,13 @@ pub(super) fn replace_block(
         }
     }
     let made = new.map(|new| make_block(inode, handle, new)).transpose()?;
-    if let Some(old) = old {
-        drop_user(inode, handle, old)?;
+    if let Some(Err(e)) = old.map(|old| drop_user(inode, handle, old)) {
+        if let Some(made) = made {
+            unmake_block(inode, handle, made)?;
+            let size = inode.super_block().data().layout.block_size();
+            inode.sub_bytes(size.bytes().into());
+        }
+        return Err(e);
     }
     *place = made;
     Ok(())
@@ -327,11 +332,19 @@ fn make_block(inode: &Inode<Rext4>, handle: &Handle<'_>, new: &[u8]) -> FsResult
         .map_err(FsError::from)
         .and_then(|buffer| write_block(inode, handle, &buffer, new));
     if let Err(e) = filled {
-        groups.free(handle, run.start, 1)?;
+        unmake_block(inode, handle, run.start)?;
         return Err(e);
     }
     inode.add_bytes(size.into());
     Ok(run.start)
+}
+
+/// Frees a block that was allocated within the transaction, and filled or not.
+fn unmake_block(inode: &Inode<Rext4>, handle: &Handle<'_>, block: PhysicalBlock) -> FsResult {
+    let sb = inode.super_block();
+    let size = sb.data().layout.block_size().bytes();
+    sb.data().groups()?.free(handle, block, 1)?;
+    Ok(handle.forget_block(FreshBuffer::get(sb.device(), block.0, size)?)?)
 }
 
 fn write_block(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: &Buffer, new: &[u8]) -> FsResult {

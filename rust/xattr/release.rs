@@ -6,7 +6,7 @@ use super::{change::store_fields, read_block};
 use crate::{
     disk::{
         units::PhysicalBlock,
-        xattr::{drop_reference, update_checksum},
+        xattr::{block_references, drop_reference, update_checksum},
         Corrupt,
     },
     error::FsResult,
@@ -48,7 +48,7 @@ pub(crate) fn release_block(inode: &Inode<Rext4>) -> FsResult {
 ///
 /// # Errors
 ///
-/// Damage, errors of the journal.
+/// Damage, with nothing changed; errors of the journal.
 pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffer) -> FsResult {
     let fs = inode.super_block().data();
     let block = PhysicalBlock(buffer.block());
@@ -56,22 +56,22 @@ pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffe
     // one must not have the journal forget the block while the other has lowered the count, but not
     // yet said so to the journal.
     let alone = fs.shared_xattrs.lock();
-    let left = handle
-        .write(&buffer)?
-        .edit(|bytes| -> Result<u32, Corrupt> {
-            let left = drop_reference(bytes)?;
-            if let Some(seed) = fs.seed {
-                update_checksum(bytes, block, seed)?;
-            }
-            Ok(left)
-        })??;
-    if left == 0 {
+    if buffer.with(block_references).map_err(Corrupt::from)? == 1 {
+        // First, as it can fail: what is forgotten is lost, and then the inode would still have it.
+        fs.groups()?.free(handle, block, 1)?;
         handle.forget(buffer)?;
+    } else {
+        handle
+            .write(&buffer)?
+            .edit(|bytes| -> Result<(), Corrupt> {
+                drop_reference(bytes)?;
+                if let Some(seed) = fs.seed {
+                    update_checksum(bytes, block, seed)?;
+                }
+                Ok(())
+            })??;
     }
     drop(alone);
-    if left == 0 {
-        fs.groups()?.free(handle, block, 1)?;
-    }
     inode.sub_bytes(u64::from(fs.layout.block_size().bytes()));
     Ok(())
 }
