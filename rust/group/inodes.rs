@@ -10,12 +10,12 @@ use super::{
     descriptors::{read_block, Changed, GroupSummary},
     pinned::Pinned,
     tables::used_inodes,
-    GroupState, Groups,
+    GroupState, Groups, LockedGroup,
 };
 use crate::{
     disk::{
         allocation::AllocationError,
-        bitmap::BitmapMut,
+        bitmap::{Bitmap, BitmapMut},
         group_desc::{GroupDesc, GroupDescChecksum, GroupPart},
         layout::{InodePlace, Layout},
         units::{InodeNumber, PhysicalBlock},
@@ -25,6 +25,7 @@ use crate::{
     memory::insist,
     vfs::{
         block_device::BlockDevice,
+        buffer::Buffer,
         jbd2::{Handle, Journal},
     },
 };
@@ -113,28 +114,7 @@ impl Groups {
         inode: InodeNumber,
         is_directory: bool,
     ) -> FsResult {
-        let not_in_use = || FsError::from(Corrupt::from(AllocationError::InodeNotInUse { inode }));
-        let place = self.layout.place_of_inode(inode).ok_or_else(not_in_use)?;
-        if inode < self.layout.first_inode() {
-            return Err(not_in_use());
-        }
-        let mut state = self.lock(place.group)?;
-        if state.bad_inodes {
-            return Err(Corrupt::from(AllocationError::BadGroup { group: place.group }).into());
-        }
-        let summary = self.summary(place.group)?;
-        if !was_used(&self.layout, &summary, place.index) {
-            return Err(not_in_use());
-        }
-        let device = handle.journal().device();
-        let bitmap = match self.inode_bitmap(device, place.group, &summary) {
-            Ok(bitmap) => bitmap,
-            Err(error) => {
-                state.bad_inodes |= matches!(error, FsError::Corrupt(_));
-                return Err(error);
-            }
-        };
-
+        let (place, mut state, bitmap) = self.bitmap_of(handle.journal().device(), inode)?;
         self.prepare_to_pin_inode(handle, &mut state, bitmap.size())?;
         let bits = handle.write(&bitmap)?;
         let descriptor = self.descriptors.buffer(&self.layout, place.group)?;
@@ -143,7 +123,7 @@ impl Groups {
             bits.edit(|bytes| BitmapMut::new(bytes).clear_range(place.index..place.index + 1))?;
         if cleared.is_err() {
             state.bad_inodes = true;
-            return Err(not_in_use());
+            return Err(not_in_use(inode));
         }
         let flipped = Changed::Flipped(place.index..place.index + 1);
         let part = (GroupPart::InodeBitmap, &bitmap, flipped);
@@ -164,6 +144,49 @@ impl Groups {
             self.directories.fetch_sub(1i64, Relaxed);
         }
         Ok(())
+    }
+
+    /// Makes sure that an inode is in use, before what it says is acted upon: the blocks of one that is free may
+    /// belong to others by now.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if it is not in use or reserved, or the inode bitmap is damaged. `EIO`.
+    pub(crate) fn check_in_use(&self, device: &BlockDevice, inode: InodeNumber) -> FsResult {
+        let (place, _state, bitmap) = self.bitmap_of(device, inode)?;
+        let own = place.index..place.index + 1;
+        match bitmap.with(|bytes| Bitmap::new(bytes).next_clear(own)) {
+            None => Ok(()),
+            Some(_) => Err(not_in_use(inode)),
+        }
+    }
+
+    /// The place of an inode that was used at some time, its group, locked, and the inode bitmap of that.
+    fn bitmap_of(
+        &self,
+        device: &BlockDevice,
+        inode: InodeNumber,
+    ) -> FsResult<(InodePlace, LockedGroup<'_>, Buffer)> {
+        let place = self
+            .layout
+            .place_of_inode(inode)
+            .filter(|_| inode >= self.layout.first_inode())
+            .ok_or_else(|| not_in_use(inode))?;
+        let mut state = self.lock(place.group)?;
+        if state.bad_inodes {
+            return Err(Corrupt::from(AllocationError::BadGroup { group: place.group }).into());
+        }
+        let summary = self.summary(place.group)?;
+        if !was_used(&self.layout, &summary, place.index) {
+            return Err(not_in_use(inode));
+        }
+        match self.inode_bitmap(device, place.group, &summary) {
+            Ok(bitmap) => Ok((place, state, bitmap)),
+            Err(error) => {
+                state.bad_inodes |= matches!(error, FsError::Corrupt(_));
+                Err(error)
+            }
+        }
     }
 
     /// Makes room to pin an inode of a group, if that is needed, with an inode bitmap of so many bytes.
@@ -220,6 +243,10 @@ impl Groups {
 /// Whether the inode with this index was ever used, for all that its group knows.
 fn was_used(layout: &Layout, summary: &GroupSummary, index: u32) -> bool {
     index < used_inodes(layout, summary)
+}
+
+fn not_in_use(inode: InodeNumber) -> FsError {
+    Corrupt::from(AllocationError::InodeNotInUse { inode }).into()
 }
 
 fn no_such_inode(inode: InodeNumber) -> FsError {

@@ -135,7 +135,7 @@ impl Orphans {
     }
 
     /// Notes that an inode stays here which was to be cut.
-    pub(super) fn note_uncut(&self) {
+    pub(crate) fn note_uncut(&self) {
         self.uncut.store(true, Ordering::Relaxed);
     }
 

@@ -220,6 +220,8 @@ pub(crate) fn finish_orphan(
     orphan: InodeNumber,
     finished: &mut Finished,
 ) -> FsResult {
+    // Before it is loaded: without links, it would be freed for whatever reason it is let go of.
+    sb.data().groups()?.check_in_use(sb.device(), orphan)?;
     let inode = super::load::get_orphan(sb, orphan)?;
     orphan::note_loaded(&inode);
     if inode.links() == 0 {

@@ -631,7 +631,8 @@ pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     finish_orphans(sb)
 }
 
-/// Finishes what a crash has left of inodes that were being deleted or cut.
+/// Finishes what a crash has left of inodes that were being deleted or cut. Nothing of it where errors were
+/// found before.
 fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     let (file, head) = fs
@@ -644,11 +645,25 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     if fs.orphans.is_loaded() {
         return Ok(());
     }
+    let has_errors = fs
+        .primary
+        .with(|superblock| superblock.state().has_errors())?;
     let found = fs.orphans.load(sb, file.as_deref(), head)?;
+    if has_errors && !found.is_empty() {
+        // What they say of their blocks may be wrong.
+        pr_warn!(
+            "({}): warning: {} orphans are left for e2fsck: there were errors\n",
+            sb.id(),
+            found.len()
+        );
+        fs.orphans.note_uncut();
+        return Ok(());
+    }
     let mut finished = Finished::default();
     for orphan in found {
         // One that can't be finished stays listed, for e2fsck.
         if let Err(e) = truncate::finish_orphan(sb, orphan, &mut finished) {
+            fs.orphans.note_uncut();
             let e = fs.errno_at(sb, Some(orphan), "finish an orphan", e);
             pr_warn!(
                 "({}): warning: inode {} stays an orphan: error {}\n",
