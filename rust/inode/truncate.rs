@@ -146,15 +146,15 @@ pub(crate) fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>>
     Ok(None)
 }
 
-/// Removes and frees all blocks of a directory or symbolic link, from the end on. How many there are
-/// is what the tree says: there should be none beyond the end that the size tells of.
-fn remove_metadata(inode: &Inode<Rext4>) -> FsResult {
-    while let Some(end) = mapped_end(inode)? {
-        let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP));
+/// Removes and frees the blocks of a directory or symbolic link from `first` on, the last ones first. How
+/// many there are is what the tree says: there should be none beyond the end that the size tells of.
+fn remove_metadata(inode: &Inode<Rext4>, first: LogicalBlock) -> FsResult {
+    while let Some(end) = mapped_end(inode)?.filter(|end| *end > first) {
+        let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP)).max(first);
         remove(inode, start..end, None)?;
     }
     // Nodes with nothing in them.
-    remove(inode, LogicalBlock(0)..LOGICAL_END, None)
+    remove(inode, first..LOGICAL_END, None)
 }
 
 /// Removes and frees everything past the end of the file.
@@ -165,6 +165,9 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let blocks = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
     let first = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
+    if super::holds_metadata(inode) {
+        return remove_metadata(inode, first);
+    }
     remove(inode, first..LOGICAL_END, None)
 }
 
@@ -274,7 +277,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
         if is_empty(inode)? {
             // Most often so of files that are made and removed: no transaction for nothing.
         } else if super::holds_metadata(inode) {
-            remove_metadata(inode)?;
+            remove_metadata(inode, LogicalBlock(0))?;
         } else {
             remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
         }
