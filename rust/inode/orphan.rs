@@ -33,6 +33,7 @@ use crate::{
 };
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{
+    error::code,
     new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
@@ -149,7 +150,8 @@ impl Orphans {
         }
     }
 
-    /// Reads the orphan file and the list, and gives all that are in them.
+    /// Reads the orphan file and the list, and gives all that are in them. A list that leads somewhere else
+    /// ends there: what can't be followed stays on disk, for e2fsck.
     pub(crate) fn load(
         &self,
         sb: &SuperBlock<Rext4>,
@@ -203,8 +205,28 @@ impl Orphans {
         }
         let (mut newer, mut next) = (None, head);
         while let Some(inode) = next {
-            let older = next_on_disk(sb, inode)?;
-            state.found(inode, Place::List { newer, older })?;
+            let older = next_on_disk(sb, inode).and_then(|older| {
+                state.found(inode, Place::List { newer, older })?;
+                Ok(older)
+            });
+            let older = match older {
+                Ok(older) => older,
+                Err(e) if e.is(code::ENOMEM) => return Err(e),
+                Err(e) => {
+                    let e = sb.data().errno_at(sb, Some(inode), "follow the orphans", e);
+                    pr_warn!(
+                        "({}): warning: the list of orphans ends at inode {}: error {}\n",
+                        sb.id(),
+                        inode.0,
+                        e.to_errno()
+                    );
+                    if state.places.get(&inode).is_some() {
+                        // Not in a circle.
+                        state.set_older(newer, None);
+                    }
+                    break;
+                }
+            };
             found.push(inode, GFP_KERNEL)?;
             (newer, next) = (next, older);
         }

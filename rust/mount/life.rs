@@ -661,6 +661,10 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     }
     let mut finished = Finished::default();
     for orphan in found {
+        // What is stopped by one of them can be mounted all the same, to be looked at.
+        if fs.writing(sb).is_err() {
+            break;
+        }
         // One that can't be finished stays listed, for e2fsck.
         if let Err(e) = truncate::finish_orphan(sb, orphan, &mut finished) {
             fs.orphans.note_uncut();
@@ -671,7 +675,6 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
                 orphan.0,
                 e.to_errno()
             );
-            fs.writing(sb)?;
         }
     }
     if finished.deleted + finished.truncated > 0 {
