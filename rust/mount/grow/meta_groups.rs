@@ -57,6 +57,8 @@ pub(super) fn begin(
     let mut size = *size;
     size.first_meta_group = Some(fs.layout.first_meta_group());
     size.has_resize_inode = false;
+    // What can fail comes before anything is changed.
+    fs.edit_primary(&handle, |_| ())?;
     if let Some(inode) = inode {
         give_up(fs, &handle, inode)?;
     }
@@ -67,9 +69,14 @@ pub(super) fn begin(
 }
 
 /// Frees what the resize inode has.
+///
+/// # Errors
+///
+/// Damage, `EIO`, with nothing changed. Those of the journal.
 fn give_up(fs: &Filesystem, handle: &Handle<'_>, inode: OnDisk) -> FsResult {
-    inode.edit(fs, handle, 0, |raw| clear_top(raw.block_area_mut()))?;
+    inode.prepare(handle)?;
     let at = PhysicalBlock(inode.top.block());
-    handle.forget(inode.top)?;
-    fs.groups()?.free(handle, at, 1)
+    fs.groups()?.free(handle, at, 1)?;
+    inode.edit(fs, handle, 0, |raw| clear_top(raw.block_area_mut()))?;
+    Ok(handle.forget(inode.top)?)
 }

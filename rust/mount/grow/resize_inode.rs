@@ -58,7 +58,9 @@ impl OnDisk {
             };
             Ok((raw.sectors(&fs.layout), top))
         })?;
-        let top = top.and_then(|at| match fs.layout.contains(at, 1) {
+        let system = fs.groups()?.system();
+        let is_possible = |at| fs.layout.contains(at, 1) && system.check_foreign(at, 1).is_ok();
+        let top = top.and_then(|at| match is_possible(at) {
             true => Ok(at),
             false => Err(ResizeInodeError::Map),
         });
@@ -69,6 +71,12 @@ impl OnDisk {
             top: Buffer::read(sb.device(), top.0, fs.layout.block_size().bytes())?,
             sectors,
         })
+    }
+
+    /// Asks for access to it, so that [`Self::edit`] has nothing left that can fail.
+    pub(super) fn prepare(&self, handle: &Handle<'_>) -> FsResult {
+        handle.write(&self.table)?;
+        Ok(())
     }
 
     /// Changes it within a transaction. Needs a credit.
