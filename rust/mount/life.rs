@@ -626,7 +626,8 @@ pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     let was_clean = fs
         .primary
         .with(|superblock| superblock.state().is_clean())?;
-    fs.was_clean.store(was_clean, Ordering::Relaxed);
+    // Or it was, and an earlier try has failed, also to say so again.
+    fs.was_clean.fetch_or(was_clean, Ordering::Relaxed);
     fs.write_in_use(true)?;
     finish_orphans(sb)
 }
@@ -710,6 +711,18 @@ impl Filesystem {
         })
     }
 
+    /// Ends what [`begin_writing`] has begun, as the file system becomes read-only again: what it was found to
+    /// be is asked anew the next time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::flush_and_write_clean`].
+    pub(super) fn end_writing(&self, journal: &Journal) -> FsResult {
+        self.flush_and_write_clean(journal)?;
+        self.was_clean.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Brings everything to its place, and says so on disk: see [`Self::write_clean`]. Waits for what
     /// has been begun; the caller keeps others from going on after it.
     pub(super) fn flush_and_write_clean(&self, journal: &Journal) -> FsResult {
@@ -727,7 +740,9 @@ impl Filesystem {
             .groups
             .as_ref()
             .map(|groups| (groups.free_blocks(), groups.free_inodes()));
-        let no_orphans = self.orphans.is_loaded() && self.orphans.is_empty();
+        // If they could not be read, nothing was done that would make one.
+        let no_orphans = self.orphans.is_empty();
+        let has_none_on_disk = self.orphans.is_loaded() && no_orphans;
         let was_clean = self.was_clean.load(Ordering::Relaxed);
         let becomes_clean = self.has_no_journal() && no_orphans && was_clean;
         self.primary.write_now(|superblock| {
@@ -739,7 +754,7 @@ impl Filesystem {
             if let Some(path) = self.mount_point.as_ref().filter(known) {
                 superblock.set_last_mounted(path);
             }
-            if no_orphans {
+            if has_none_on_disk {
                 superblock.set_feature(Feature::ORPHAN_PRESENT, false);
             }
             if let Some((blocks, inodes)) = counts {

@@ -107,7 +107,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         (false, true) => {
             if let Some(journal) = fs.journal_for_writing(sb)? {
                 // The VFS has seen to it that nobody writes any more.
-                fs.flush_and_write_clean(journal)?;
+                fs.end_writing(journal)?;
                 // All is committed now. Also waits for what is being discarded.
                 fs.discard_committed(sb);
             }
@@ -125,11 +125,18 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     Ok(())
 }
 
-/// From read-only to writable.
+/// From read-only to writable. If that fails, it is left as it was found: the end of a read-only mount says
+/// nothing.
 fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
         journal::set(sb, false)?;
     }
-    sb.while_writable(|| begin_writing(sb))
+    sb.while_writable(|| {
+        begin_writing(sb).inspect_err(|_| {
+            if let Err(e) = fs.writing(sb).and_then(|journal| fs.end_writing(journal)) {
+                pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
+            }
+        })
+    })
 }
