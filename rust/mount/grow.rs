@@ -14,7 +14,8 @@
 //! ```
 //!
 //! What is new lies where nobody looks before that transaction, and is written when it begins: its commit
-//! flushes the device's cache before the block that makes it valid. See [`crate::group`] for what is kept in memory.
+//! flushes the device's cache before the block that makes it valid, and without a journal it is flushed before
+//! the transaction. See [`crate::group`] for what is kept in memory.
 //!
 //! | file | what |
 //! |---|---|
@@ -153,6 +154,7 @@ fn add(
         return Err(refuse(sb, code::ENOSPC, "the journal is too small"));
     }
     copies::begin(sb, new)?;
+    journal.settle()?;
     let handle = journal.start(credits)?;
     fs.edit_primary(&handle, |_| ())?;
     if let Some(inode) = &inode {
