@@ -9,6 +9,7 @@
 use super::{
     block::{corrupt, Blocks, ROOT},
     position::{DOT, DOT_DOT},
+    sort::{sort_by, AT_ONCE},
 };
 use crate::{
     disk::{
@@ -138,8 +139,14 @@ impl Listing {
         from: NameHash,
     ) -> FsResult<Option<NameHash>> {
         self.clear();
+        let mut leaves = 0;
         let next = loop {
             let leaf = path.leaf();
+            // A damaged index may lead to the same leaves for ever.
+            leaves += 1;
+            if leaves > blocks.count() {
+                return Err(corrupt(leaf, DirectoryProblem::Twice));
+            }
             let start = path.start() & !1;
             let next = path.next(blocks)?;
             self.add_leaf(blocks, hasher, leaf, (start, next), from)?;
@@ -147,8 +154,6 @@ impl Listing {
             if next.is_none_or(|hash| hash & 1 == 0) {
                 break next;
             }
-            // A damaged index may lead to the same leaf for ever; but then names come twice.
-            self.sort(leaf)?;
             pause()?;
         };
         let next = next.map(|major| NameHash { major, minor: 0 });
@@ -247,11 +252,19 @@ impl Listing {
     /// Sorts the entries. No two of them may be the same; `leaf` is where this would be noticed.
     fn sort(&mut self, leaf: LogicalBlock) -> FsResult {
         let names = &self.names;
-        self.items
-            .sort_unstable_by(|a, b| key(names, a).cmp(&key(names, b)));
-        let mut neighbours = self.items.iter().zip(self.items.iter().skip(1));
-        if neighbours.any(|(a, b)| key(names, a) == key(names, b)) {
-            return Err(corrupt(leaf, DirectoryProblem::Twice));
+        sort_by(
+            &mut self.items,
+            |a, b| key(names, a).cmp(&key(names, b)),
+            pause,
+        )?;
+        let neighbours = self.items.iter().zip(self.items.iter().skip(1));
+        for (number, (a, b)) in neighbours.enumerate() {
+            if key(names, a) == key(names, b) {
+                return Err(corrupt(leaf, DirectoryProblem::Twice));
+            }
+            if number % AT_ONCE == AT_ONCE - 1 {
+                pause()?;
+            }
         }
         Ok(())
     }
