@@ -4,7 +4,8 @@
 //!
 //! A leaf holds the names of a range of hashes, in any order. Here they are collected, and those of
 //! the leaves that go on with the same hash, and sorted. This is done anew whenever somebody reads
-//! on, so that nothing has to be remembered that a change of the directory would make wrong.
+//! on, so that nothing has to be remembered that a change of the directory would make wrong; but for
+//! several leaves, see [`Listing::is_long`], it would take too long.
 
 use super::{
     block::{corrupt, Blocks, ROOT},
@@ -96,6 +97,8 @@ pub(super) struct Listing {
     items: KVVec<Item>,
     /// All names, one behind the other.
     names: KVVec<u8>,
+    /// How many leaves they are from.
+    leaves: u32,
     copy: BlockCopy,
 }
 
@@ -105,14 +108,27 @@ impl Listing {
         Self {
             items: KVVec::new(),
             names: KVVec::new(),
+            leaves: 0,
             copy: BlockCopy::new(),
         }
     }
 
-    /// The entries: key, inode and type.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key<'_>, InodeNumber, EntryType)> {
-        self.items
-            .iter()
+    /// Whether this is from several leaves, and worth keeping: that can be as much as the whole directory.
+    pub(super) fn is_long(&self) -> bool {
+        self.leaves > 1
+    }
+
+    /// The entries from hash `from` on that are behind `last`: key, inode and type.
+    pub(super) fn behind(
+        &self,
+        from: NameHash,
+        last: Option<Key<'_>>,
+    ) -> impl Iterator<Item = (Key<'_>, InodeNumber, EntryType)> {
+        let start = self.items.partition_point(|item| {
+            item.hash < from || last.is_some_and(|last| key(&self.names, item) <= last)
+        });
+        let rest = self.items.get(start..).unwrap_or_default();
+        rest.iter()
             .map(|item| (key(&self.names, item), item.inode, item.kind))
     }
 
@@ -139,12 +155,11 @@ impl Listing {
         from: NameHash,
     ) -> FsResult<Option<NameHash>> {
         self.clear();
-        let mut leaves = 0;
         let next = loop {
             let leaf = path.leaf();
             // A damaged index may lead to the same leaves for ever.
-            leaves += 1;
-            if leaves > blocks.count() {
+            self.leaves += 1;
+            if self.leaves > blocks.count() {
                 return Err(corrupt(leaf, DirectoryProblem::Twice));
             }
             let start = path.start() & !1;
@@ -165,6 +180,7 @@ impl Listing {
     fn clear(&mut self) {
         self.items.clear();
         self.names.clear();
+        self.leaves = 0;
     }
 
     /// Adds an entry if its hash is not less than `from`.
@@ -179,14 +195,16 @@ impl Listing {
             return Ok(());
         };
         let start = self.names.len();
-        self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
+        // Who has the directory open answers for it: see `is_long`.
+        self.names
+            .extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
         let item = Item {
             hash,
             name: start..self.names.len(),
             inode,
             kind,
         };
-        Ok(self.items.push(item, GFP_KERNEL)?)
+        Ok(self.items.push(item, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Adds the entries of a leaf, in which the index has the hashes from `start` to `end`.
