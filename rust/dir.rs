@@ -31,6 +31,7 @@ mod lookup;
 mod order;
 mod position;
 mod read;
+mod sort;
 mod split;
 // What `kunit_tests` makes is not safe code.
 #[cfg(CONFIG_KUNIT = "y")]

@@ -4,11 +4,13 @@
 //!
 //! A leaf holds the names of a range of hashes, in any order. Here they are collected, and those of
 //! the leaves that go on with the same hash, and sorted. This is done anew whenever somebody reads
-//! on, so that nothing has to be remembered that a change of the directory would make wrong.
+//! on, so that nothing has to be remembered that a change of the directory would make wrong; but for
+//! several leaves, see [`Listing::is_long`], it would take too long.
 
 use super::{
     block::{corrupt, Blocks, ROOT},
     position::{DOT, DOT_DOT},
+    sort::{sort_by, AT_ONCE},
 };
 use crate::{
     disk::{
@@ -95,6 +97,8 @@ pub(super) struct Listing {
     items: KVVec<Item>,
     /// All names, one behind the other.
     names: KVVec<u8>,
+    /// How many leaves they are from.
+    leaves: u32,
     copy: BlockCopy,
 }
 
@@ -104,14 +108,27 @@ impl Listing {
         Self {
             items: KVVec::new(),
             names: KVVec::new(),
+            leaves: 0,
             copy: BlockCopy::new(),
         }
     }
 
-    /// The entries: key, inode and type.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key<'_>, InodeNumber, EntryType)> {
-        self.items
-            .iter()
+    /// Whether this is from several leaves, and worth keeping: that can be as much as the whole directory.
+    pub(super) fn is_long(&self) -> bool {
+        self.leaves > 1
+    }
+
+    /// The entries from hash `from` on that are behind `last`: key, inode and type.
+    pub(super) fn behind(
+        &self,
+        from: NameHash,
+        last: Option<Key<'_>>,
+    ) -> impl Iterator<Item = (Key<'_>, InodeNumber, EntryType)> {
+        let start = self.items.partition_point(|item| {
+            item.hash < from || last.is_some_and(|last| key(&self.names, item) <= last)
+        });
+        let rest = self.items.get(start..).unwrap_or_default();
+        rest.iter()
             .map(|item| (key(&self.names, item), item.inode, item.kind))
     }
 
@@ -140,6 +157,11 @@ impl Listing {
         self.clear();
         let next = loop {
             let leaf = path.leaf();
+            // A damaged index may lead to the same leaves for ever.
+            self.leaves += 1;
+            if self.leaves > blocks.count() {
+                return Err(corrupt(leaf, DirectoryProblem::Twice));
+            }
             let start = path.start() & !1;
             let next = path.next(blocks)?;
             self.add_leaf(blocks, hasher, leaf, (start, next), from)?;
@@ -147,8 +169,6 @@ impl Listing {
             if next.is_none_or(|hash| hash & 1 == 0) {
                 break next;
             }
-            // A damaged index may lead to the same leaf for ever; but then names come twice.
-            self.sort(leaf)?;
             pause()?;
         };
         let next = next.map(|major| NameHash { major, minor: 0 });
@@ -160,6 +180,7 @@ impl Listing {
     fn clear(&mut self) {
         self.items.clear();
         self.names.clear();
+        self.leaves = 0;
     }
 
     /// Adds an entry if its hash is not less than `from`.
@@ -174,14 +195,16 @@ impl Listing {
             return Ok(());
         };
         let start = self.names.len();
-        self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
+        // Who has the directory open answers for it: see `is_long`.
+        self.names
+            .extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
         let item = Item {
             hash,
             name: start..self.names.len(),
             inode,
             kind,
         };
-        Ok(self.items.push(item, GFP_KERNEL)?)
+        Ok(self.items.push(item, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Adds the entries of a leaf, in which the index has the hashes from `start` to `end`.
@@ -247,11 +270,19 @@ impl Listing {
     /// Sorts the entries. No two of them may be the same; `leaf` is where this would be noticed.
     fn sort(&mut self, leaf: LogicalBlock) -> FsResult {
         let names = &self.names;
-        self.items
-            .sort_unstable_by(|a, b| key(names, a).cmp(&key(names, b)));
-        let mut neighbours = self.items.iter().zip(self.items.iter().skip(1));
-        if neighbours.any(|(a, b)| key(names, a) == key(names, b)) {
-            return Err(corrupt(leaf, DirectoryProblem::Twice));
+        sort_by(
+            &mut self.items,
+            |a, b| key(names, a).cmp(&key(names, b)),
+            pause,
+        )?;
+        let neighbours = self.items.iter().zip(self.items.iter().skip(1));
+        for (number, (a, b)) in neighbours.enumerate() {
+            if key(names, a) == key(names, b) {
+                return Err(corrupt(leaf, DirectoryProblem::Twice));
+            }
+            if number % AT_ONCE == AT_ONCE - 1 {
+                pause()?;
+            }
         }
         Ok(())
     }

@@ -27,14 +27,38 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What an open directory remembers: where among names with the same position to go on.
+/// What an open directory remembers.
+#[derive(Default)]
+pub(crate) struct Cursor {
+    resume: Option<Resume>,
+    kept: Option<Kept>,
+}
+
+/// What was collected of several leaves, when the reader's memory ended before it did.
+struct Kept {
+    listing: Listing,
+    /// It has the names from this hash on,
+    from: NameHash,
+    /// up to this one, or all that there are.
+    next: Option<NameHash>,
+    /// The directory's change counter then.
+    version: u64,
+}
+
+impl Kept {
+    /// Whether it has the names from `from` on, as they are now.
+    fn has(&self, dir: &Inode<Rext4>, from: NameHash) -> bool {
+        self.version == dir.version()
+            && self.from <= from
+            && self.next.is_none_or(|next| from < next)
+    }
+}
+
+/// Where among names with the same position to go on.
 ///
 /// Most of the time a position is enough. But where several names share one and the reader's
 /// memory ends between them, the rest is still to come, and would come behind those that it has
 /// already. The name tells more than a count would: it does not matter what is added or removed.
-#[derive(Default)]
-pub(crate) struct Cursor(Option<Resume>);
-
 struct Resume {
     position: i64,
     /// The last name that was handed out,
@@ -133,27 +157,41 @@ fn read_hashed(
 ) -> FsResult {
     let width = context.width();
     let resume = cursor
-        .0
+        .resume
         .take()
         .filter(|resume| resume.position == context.position());
+    let kept = cursor.kept.take();
     let Some(mut from) = position::to_hash(context.position(), width) else {
         return Ok(());
     };
-    let mut path = if indexed {
-        Some(Path::to_hash(blocks, blocks.index_format(), from)?)
-    } else {
-        None
-    };
+    let mut kept = kept.filter(|kept| kept.has(blocks.dir(), from));
+    let mut path = None;
     let mut listing = Listing::new();
     loop {
-        let next = match &mut path {
-            Some(path) => listing.read_stretch(blocks, hasher, path, from)?,
+        let (start, next) = match kept.take() {
+            Some(kept) => {
+                listing = kept.listing;
+                (kept.from, kept.next)
+            }
+            None if indexed => {
+                let path = match &mut path {
+                    Some(path) => path,
+                    none => none.insert(Path::to_hash(blocks, blocks.index_format(), from)?),
+                };
+                (from, listing.read_stretch(blocks, hasher, path, from)?)
+            }
             None => {
                 listing.read_block(blocks, hasher, from)?;
-                None
+                (from, None)
             }
         };
-        if !emit(&listing, resume.as_ref(), cursor, context) {
+        if !emit(&listing, from, resume.as_ref(), cursor, context) {
+            cursor.kept = listing.is_long().then(|| Kept {
+                listing,
+                from: start,
+                next,
+                version: blocks.dir().version(),
+            });
             return Ok(());
         }
         let Some(next) = next else {
@@ -166,26 +204,23 @@ fn read_hashed(
     }
 }
 
-/// Hands out the entries of a stretch, those behind `resume` only; returns whether there was room
-/// for all.
+/// Hands out the entries of a stretch from hash `from` on, those behind `resume` only; returns whether
+/// there was room for all.
 fn emit(
     listing: &Listing,
+    from: NameHash,
     resume: Option<&Resume>,
     cursor: &mut Cursor,
     context: &mut DirContext<'_>,
 ) -> bool {
     let width = context.width();
     let mut last: Option<(i64, Key<'_>)> = resume.map(|resume| (resume.position, resume.key()));
-    for (key, inode, kind) in listing.iter() {
-        if resume.is_some_and(|resume| key <= resume.key()) {
-            continue;
-        }
+    for (key, inode, kind) in listing.behind(from, resume.map(Resume::key)) {
         let position = position::of_hash(key.hash, width);
         if !context.emit(position, key.name, inode.0, kind) {
-            *cursor = Cursor(
-                last.filter(|(before, _)| *before == position)
-                    .map(|(_, key)| Resume::after(position, key)),
-            );
+            cursor.resume = last
+                .filter(|(before, _)| *before == position)
+                .map(|(_, key)| Resume::after(position, key));
             return false;
         }
         last = Some((position, key));

@@ -578,12 +578,10 @@ impl Superblock {
     /// not know of the difference, on a machine that is not known; the kernel then takes its own
     /// (`s_flags` in `Documentation/filesystems/ext4/super.rst`).
     pub fn hash_signedness(&self) -> Option<HashSignedness> {
-        const SIGNED: u32 = 1;
-        const UNSIGNED: u32 = 2;
         let flags = self.flags.get();
-        if flags & UNSIGNED != 0 {
+        if flags & HashSignedness::Unsigned.flag() != 0 {
             Some(HashSignedness::Unsigned)
-        } else if flags & SIGNED != 0 {
+        } else if flags & HashSignedness::Signed.flag() != 0 {
             Some(HashSignedness::Signed)
         } else {
             None
@@ -603,6 +601,16 @@ pub enum HashSignedness {
     Signed,
     /// As it is.
     Unsigned,
+}
+
+impl HashSignedness {
+    /// Its bit in the super block's flags.
+    pub(super) const fn flag(self) -> u32 {
+        match self {
+            Self::Signed => 1,
+            Self::Unsigned => 2,
+        }
+    }
 }
 
 /// The bytes before the first zero byte, or all of them.

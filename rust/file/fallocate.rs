@@ -70,13 +70,14 @@ pub(crate) fn fallocate(
         inode.check_new_size(&lock, end)?;
     }
     file.modified()?;
+    let most = if keep_size { 0 } else { end };
     match mode {
-        FallocateMode::Allocate => fill(inode, range.blocks())?,
+        FallocateMode::Allocate => fill_for(inode, &lock, range.blocks(), most)?,
         _ => {
             if mode != FallocateMode::PunchHole {
                 // Now: with a reserve nobody may wait for room. No hole comes back, and what is
                 // cached there is dropped below.
-                fill(inode, range.blocks())?;
+                fill_for(inode, &lock, range.blocks(), most)?;
             }
             let _alone = Alone::new(inode, &lock);
             // Who has to wait for that must not keep writeback from the page cache.
@@ -126,16 +127,36 @@ fn reserve(inode: &Inode<Rext4>) -> FsResult<Option<ConversionReserve>> {
     }
 }
 
-/// Gives unwritten blocks to all holes in a range.
-fn fill(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
+/// Gives unwritten blocks to all holes in a range. If that fails the file reaches as far as there are
+/// blocks now, and to byte `most` at most, so that nobody loses sight of what was allocated.
+fn fill_for(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    range: Range<LogicalBlock>,
+    most: i64,
+) -> FsResult {
+    let mut at = range.start;
+    let filled = fill(inode, &mut at, range.end);
+    if filled.is_err() && at > range.start {
+        let size = inode.super_block().data().layout.block_size();
+        let reached = (size.byte_of_logical(at) as i64).min(most);
+        if reached > inode.size() {
+            // What went wrong first is what the caller hears of.
+            let _ = grow(inode, lock, reached);
+        }
+    }
+    filled
+}
+
+/// Gives unwritten blocks to all holes from `at` to `end`; moves `at` behind what has blocks.
+fn fill(inode: &Inode<Rext4>, at: &mut LogicalBlock, end: LogicalBlock) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let mut at = range.start;
-    while at < range.end {
-        let left = range.end.0 - at.0;
-        let len = match map::find(inode, at)? {
+    while *at < end {
+        let left = end.0 - at.0;
+        let len = match map::find(inode, *at)? {
             Found::Hole { len } => {
-                let fill = || allocate::fill_hole(inode, journal, at, len.min(left), |_| Ok(()));
+                let fill = || allocate::fill_hole(inode, journal, *at, len.min(left), |_| Ok(()));
                 let filled = match fill() {
                     // Data in the page cache may have more set aside than it needs.
                     Err(e) if e.is(code::ENOSPC) && sb.data().make_room(sb) => fill(),
@@ -149,7 +170,7 @@ fn fill(inode: &Inode<Rext4>, range: Range<LogicalBlock>) -> FsResult {
             }
             Found::Written { len, .. } | Found::Unwritten { len, .. } => len,
         };
-        at = LogicalBlock(at.0.saturating_add(len.min(left)));
+        *at = LogicalBlock(at.0.saturating_add(len.min(left)));
     }
     Ok(())
 }

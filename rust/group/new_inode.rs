@@ -57,7 +57,8 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if there is none. A damaged bitmap is noted once, see [`Self::take_damage`], and its
+    /// `ENOSPC` if there is none, and `EIO` if the bitmap of a group that should have one can't be read and no
+    /// other group has one. A damaged bitmap is noted once, see [`Self::take_damage`], and its
     /// group is left alone from then on. Errors of [`Handle::write`].
     pub(crate) fn allocate_inode(
         &self,
@@ -69,8 +70,9 @@ impl Groups {
             Siting::Near(group) => (group, false),
         };
         let start = GroupNumber(start.0 % self.layout.group_count().max(1));
+        let mut none = FsError::NO_SPACE;
         if let Some(group) = self.favourite(siting, start)? {
-            if let Some(inode) = self.take_inode(handle, group, is_directory)? {
+            if let Some(inode) = self.take_inode(handle, group, is_directory, &mut none)? {
                 return Ok(inode);
             }
         }
@@ -81,12 +83,12 @@ impl Groups {
                 if summary.free_inodes == 0 || (needs_blocks && summary.free_blocks == 0) {
                     continue;
                 }
-                if let Some(inode) = self.take_inode(handle, group, is_directory)? {
+                if let Some(inode) = self.take_inode(handle, group, is_directory, &mut none)? {
                     return Ok(inode);
                 }
             }
         }
-        Err(FsError::NO_SPACE)
+        Err(none)
     }
 
     /// The group that suits best, if it matters which one.
@@ -145,12 +147,14 @@ impl Groups {
         Ok(None)
     }
 
-    /// Takes the first free inode of a group, if it has one.
+    /// Takes the first free inode of a group, if it has one. If its bitmap can't be read, `none` is what
+    /// to answer when no other group has one either.
     fn take_inode(
         &self,
         handle: &Handle<'_>,
         group: GroupNumber,
         is_directory: bool,
+        none: &mut FsError,
     ) -> FsResult<Option<InodeNumber>> {
         let mut state = self.lock(group)?;
         let summary = self.summary(group)?;
@@ -179,7 +183,10 @@ impl Groups {
                 return Ok(None);
             }
             // The next group may be readable.
-            Err(error) if error.is(EIO) => return Ok(None),
+            Err(error) if error.is(EIO) => {
+                *none = error;
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let inode = self

@@ -5,7 +5,7 @@
 
 use super::Filesystem;
 use crate::{
-    disk::units::PhysicalBlock,
+    disk::{features::Feature, units::PhysicalBlock},
     error::{FsError, FsResult},
     group::Groups,
     vfs::{
@@ -71,13 +71,13 @@ impl Filesystem {
 /// # Errors
 ///
 /// As C ext4: `EINVAL` for a range that begins behind the end or is shorter than a block, and for a
-/// shortest run that is longer than a group; `EROFS` with `noload`, where bitmaps may be out of
-/// date, and where somebody else may have the file system (`mmp`). `EOPNOTSUPP` with a feature that
+/// shortest run that is longer than a group; `EROFS` with `noload` where there is a journal, as
+/// bitmaps may be out of date, and where somebody else may have the file system (`mmp`). `EOPNOTSUPP` with a feature that
 /// forbids writing: their bits may stand for something else.
 pub(super) fn trim(sb: &SuperBlock<Rext4>, range: &TrimRange) -> FsResult<u64> {
     let fs = sb.data();
     fs.must_be_up()?;
-    if fs.options().noload {
+    if fs.options().noload && fs.features.has(Feature::HAS_JOURNAL) {
         return Err(FsError::Kernel(code::EROFS));
     }
     fs.must_understand_bitmaps()?;

@@ -18,7 +18,7 @@ use crate::{
         allocation::SystemRun,
         features::Feature,
         group_desc::GroupDescChecksum,
-        superblock::{OnError, State, Superblock, SuperblockError, MAGIC},
+        superblock::{HashSignedness, OnError, State, Superblock, SuperblockError, MAGIC},
         units::InodeNumber,
         Corrupt,
     },
@@ -435,9 +435,10 @@ fn read_facts(superblock: &Superblock) -> Facts {
         hash: HashSettings {
             seed: superblock.hash_seed(),
             default_version: superblock.default_hash_version(),
+            // As C ext4 does it: in today's kernels a `char` has no sign.
             signedness: superblock
                 .hash_signedness()
-                .unwrap_or(crate::disk::superblock::HashSignedness::Signed),
+                .unwrap_or(HashSignedness::Unsigned),
         },
         on_damage: match superblock.on_error() {
             OnError::Continue => OnDamage::Continue,
@@ -696,9 +697,14 @@ impl Filesystem {
         let now = u64::try_from(Timestamp::now().seconds).unwrap_or(0);
         let orphan_file = self.features.has(Feature::ORPHAN_FILE);
         let has_no_journal = self.has_no_journal();
+        let has_indexes = self.features.has(Feature::DIR_INDEX);
         self.primary.write_now(|superblock| {
             if mounted {
                 superblock.note_mount(now);
+                if has_indexes && superblock.hash_signedness().is_none() {
+                    // Who comes later must not choose otherwise.
+                    superblock.set_hash_signedness(self.hash.signedness);
+                }
             }
             if has_no_journal {
                 superblock.set_state(superblock.state().with_clean(false));

@@ -23,6 +23,7 @@ use crate::{
     },
     Rext4,
 };
+use kernel::error::code;
 
 /// What a new inode has beside what `wanted` says, given its number of links.
 fn content<'a>(wanted: &'a Creation<'_, Rext4>, links: u32) -> NewContent<'a> {
@@ -116,12 +117,16 @@ fn write_text(new: &NewInode<Rext4>, handle: &Handle<'_>, text: &[u8]) -> FsResu
 ///
 /// # Errors
 ///
-/// As for [`create`].
+/// `EPERM` if the directory was removed meanwhile, which the VFS does not ask about here. Else as for
+/// [`create`].
 pub(super) fn create_unnamed(
     dir: &Inode<Rext4>,
     wanted: &Creation<'_, Rext4>,
     journal: &Journal,
 ) -> FsResult<NewInode<Rext4>> {
+    if dir.links() == 0 {
+        return Err(FsError::Kernel(code::EPERM));
+    }
     let (unnumbered, acls) = wanted.begin(dir, dir.super_block().data().options().new_group)?;
     // Before there is an inode that would be lost.
     let room = Room::new()?;

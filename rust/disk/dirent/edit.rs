@@ -18,6 +18,7 @@ pub struct DirBlockMut<'a> {
 }
 
 /// Where in a block there is room for an entry.
+#[derive(Default)]
 struct Room {
     /// Where it starts, in bytes.
     offset: usize,
@@ -37,23 +38,33 @@ impl DirBlock<'_> {
         Ok(self.find_room(record_for(name))?.is_some())
     }
 
-    /// The first room of at least `wanted` bytes: an unused entry, or the end of a used one.
+    /// The first room of at least `wanted` bytes: the end of a used entry, with the unused ones behind it.
+    ///
+    /// There are several in a row where e2fsck has removed names. Each may be too short for a name though
+    /// nothing else is in the block.
     fn find_room(&self, wanted: usize) -> Result<Option<Room>, DirError> {
+        let mut before = Room::default();
         for entry in self.records() {
             let entry = entry?;
-            let used = match entry.inode {
-                Some(_) => record_for(entry.name.len()),
-                None => 0,
+            let room = match entry.inode {
+                Some(_) => {
+                    let used = record_for(entry.name.len());
+                    Room {
+                        offset: entry.offset.saturating_add(used),
+                        // The length was checked to be enough for the name.
+                        length: entry.record_length.saturating_sub(used),
+                        shortened: Some((entry.offset, used)),
+                    }
+                }
+                None => Room {
+                    length: before.length.saturating_add(entry.record_length),
+                    ..before
+                },
             };
-            // The length was checked to be enough for the name.
-            let length = entry.record_length.saturating_sub(used);
-            if length >= wanted {
-                return Ok(Some(Room {
-                    offset: entry.offset.saturating_add(used),
-                    length,
-                    shortened: (used != 0).then_some((entry.offset, used)),
-                }));
+            if room.length >= wanted {
+                return Ok(Some(room));
             }
+            before = room;
         }
         Ok(None)
     }

@@ -5,7 +5,7 @@
 //! None of them brings the checksum up to date: that is done once, after the last change and
 //! before the block is written, by [`Superblock::update_checksum`].
 
-use super::{State, Superblock};
+use super::{HashSignedness, State, Superblock};
 use crate::disk::features::{Feature, FeatureSet};
 use crate::disk::units::InodeNumber;
 use zerocopy::little_endian::U32;
@@ -84,6 +84,11 @@ impl Superblock {
     /// Sets the head of the list of orphans, or makes the list empty.
     pub fn set_last_orphan(&mut self, inode: Option<InodeNumber>) {
         self.last_orphan.set(inode.map_or(0, |inode| inode.0));
+    }
+
+    /// Says how the hashes of directory entries take bytes over 127, where that was not said.
+    pub fn set_hash_signedness(&mut self, signedness: HashSignedness) {
+        self.flags.set(self.flags.get() | signedness.flag());
     }
 
     /// Sets or clears a feature.

@@ -15,6 +15,8 @@ enum Change {
     Insert(Vec<u8>, u32),
     Replace(Vec<u8>, u32),
     Remove(Vec<u8>),
+    /// As e2fsck removes a name: the entry is unused, and all else as it was.
+    Clear(Vec<u8>),
 }
 
 /// Names of which many are equal, some are as long as can be and some too long.
@@ -32,6 +34,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (name(), 1..=INODES).prop_map(|(name, inode)| Change::Insert(name, inode)),
         1 => (name(), 1..=INODES).prop_map(|(name, inode)| Change::Replace(name, inode)),
         2 => name().prop_map(Change::Remove),
+        2 => name().prop_map(Change::Clear),
     ]
 }
 
@@ -90,6 +93,15 @@ proptest! {
                     let done = block.remove(&name).unwrap();
                     prop_assert_eq!(done, model.remove(&name).is_some());
                 }
+                Change::Clear(name) => {
+                    let found = block.as_block().find(&name).unwrap();
+                    prop_assert_eq!(found.is_some(), model.remove(&name).is_some());
+                    if let Some(entry) = found {
+                        let offset = entry.offset;
+                        bytes[offset..offset + 4].fill(0);
+                        block = DirBlockMut::new(&mut bytes, INODES, has_tail);
+                    }
+                }
             }
             prop_assert_eq!(&content(block.as_block()), &model);
             for (name, inode) in &model {
@@ -115,6 +127,29 @@ proptest! {
             end = entry.end();
             prop_assert!(end <= bytes.len());
         }
+    }
+}
+
+/// Unused entries that are each too short are room for a name together, on either side of a used one.
+#[test]
+fn unused_entries_in_a_row() {
+    let kind = Some(FileType::Regular);
+    for stays in [0u8, 18, 35] {
+        let mut bytes = vec![0; 1024];
+        let mut block = DirBlockMut::create(&mut bytes, INODES, true);
+        for number in 0..36 {
+            assert!(block
+                .insert(&[b'a' + number; 20], InodeNumber(7), kind)
+                .unwrap());
+        }
+        assert!(!block.as_block().has_room(1).unwrap());
+        for number in (0..36).filter(|&number| number != stays) {
+            bytes[usize::from(number) * 28..][..4].fill(0);
+        }
+        let mut block = DirBlockMut::new(&mut bytes, INODES, true);
+        assert!(block.insert(&[b'z'; 255], InodeNumber(8), kind).unwrap());
+        let model = BTreeMap::from([(vec![b'a' + stays; 20], 7), (vec![b'z'; 255], 8)]);
+        assert_eq!(content(block.as_block()), model);
     }
 }
 
