@@ -98,7 +98,7 @@ impl FileOperations for Rext4 {
         let inode = file.inode();
         let below = inode.size().min(end.saturating_add(1));
         file.write_and_wait(start, end)?;
-        if inode.is_regular() && inode.data().kind() == DataKind::Extents {
+        if inode.is_regular() && inode.data().kind().has_blocks() {
             convert::catch_up_on_disk(inode, below)
                 .map_err(|e| Filesystem::errno(inode, "fsync", e))?;
         }
@@ -277,7 +277,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
     let sector = inode.super_block().device().logical_block_bytes();
     let size = inode.super_block().data().layout.block_size();
     let direct =
-        inode.is_regular() && matches!(inode.data().kind(), DataKind::Extents | DataKind::BlockMap);
+        inode.is_regular() && inode.data().kind().has_blocks();
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {

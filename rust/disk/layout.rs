@@ -282,6 +282,16 @@ impl Layout {
         Some((GroupNumber((index / size) as u32), (index % size) as u32))
     }
 
+    /// How many groups there are all of whose blocks lie before `end`.
+    pub fn groups_below(&self, end: PhysicalBlock) -> u32 {
+        if self.blocks_count() <= end.0 {
+            return self.group_count();
+        }
+        let groups =
+            end.0.saturating_sub(self.first_data_block().0) / u64::from(self.blocks_per_group());
+        u32::try_from(groups).map_or(self.group_count(), |groups| groups.min(self.group_count()))
+    }
+
     /// Whether `count` blocks from `first` on are all places for data or metadata of files: in the
     /// file system, behind its super block.
     pub fn contains(&self, first: PhysicalBlock, count: u64) -> bool {

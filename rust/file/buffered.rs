@@ -15,7 +15,6 @@ use crate::{
     dio::{alignment::ByteRange, claim::Waiting, claims, nowait},
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
         allocate,
@@ -213,7 +212,11 @@ impl Writeback for Rext4 {
             return Ok(None);
         }
         let reserve = || -> FsResult<ConversionReserve> {
-            let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
+            let blocks = if unwritten {
+                convert::new_nodes(inode)
+            } else {
+                0
+            };
             let groups = fs.groups()?;
             // Folios are locked here, and who has what there is to wait for may fault one of them
             // in. Without a reserve the conversion uses all that is not promised to others.

@@ -12,7 +12,6 @@ use crate::{
     dio::alignment::ByteRange,
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::credits::CONVERT_NEW_MAX,
     file::max_bytes,
     group::ConversionReserve,
     inode::{
@@ -45,7 +44,13 @@ pub(crate) fn fallocate(
     let sb = inode.super_block();
     let fs = sb.data();
     fs.writing(sb)?;
-    if inode.data().kind() != DataKind::Extents {
+    // A block map can't tell that blocks are not written yet.
+    let can = match inode.data().kind() {
+        DataKind::Extents => true,
+        DataKind::BlockMap => mode == FallocateMode::PunchHole,
+        _ => false,
+    };
+    if !can {
         return Err(FsError::unsupported());
     }
     let bytes = usize::try_from(len).map_err(|_| FsError::Kernel(code::EINVAL))?;
@@ -119,7 +124,7 @@ fn reserve(inode: &Inode<Rext4>) -> FsResult<Option<ConversionReserve>> {
     match sb
         .data()
         .groups()?
-        .reserve_conversion(journal, CONVERT_NEW_MAX)
+        .reserve_conversion(journal, convert::new_nodes(inode))
     {
         Err(e) if e.is(code::ENOSPC) => Ok(None),
         reserve => reserve.map(Some),

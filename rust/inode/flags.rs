@@ -153,7 +153,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let becomes_immutable = changed & new.0 & InodeFlags::IMMUTABLE != 0;
-    if inode.is_regular() && becomes_immutable && inode.data().kind() == DataKind::Extents {
+    if inode.is_regular() && becomes_immutable && inode.data().kind().has_blocks() {
         // Writes under way end, and pages become clean, so that the next store into a mapping
         // comes through the file system and is refused.
         let _alone = Alone::new(inode, lock);

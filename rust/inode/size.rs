@@ -8,7 +8,7 @@
 //! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
 //! then the size is larger.
 
-use super::{check_supported, delayed, orphan, store, truncate, Alone, DataKind};
+use super::{check_supported, delayed, orphan, store, truncate, Alone};
 use crate::{
     disk::{extent::LOGICAL_END, units::LogicalBlock},
     error::{FsError, FsResult},
@@ -33,7 +33,7 @@ pub(crate) fn set_size(
     check_supported(inode)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    if inode.data().kind() != DataKind::Extents {
+    if !inode.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
     if new > max_bytes(inode) {
