@@ -8,7 +8,7 @@ mod move_extents;
 
 use crate::{
     dio::{self, claim::Waiting},
-    disk::{features::Feature, units::LogicalBlock},
+    disk::{block_map, features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
     inode::{self, convert, delayed, map, size, window, DataKind},
     mount::Filesystem,
@@ -148,15 +148,17 @@ impl FileOperations for Rext4 {
     }
 }
 
-/// The largest size of a file, in bytes: the last logical block stays unused. Without `large_file`
-/// there are none of 2 GiB and more; without `huge_file` the space of an inode is counted with 32 bits, in sectors,
+/// The largest size of a file, in bytes: the last logical block stays unused, and a block map has an end of
+/// its own. Without `huge_file` the space of an inode is counted with 32 bits, in sectors,
 /// and a part of that is left for the nodes of its tree and its attributes.
 pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
     let fs = inode.super_block().data();
-    if !fs.features.has(Feature::LARGE_FILE) {
-        return i64::from(i32::MAX);
+    let counts_blocks = fs.features.has(Feature::HUGE_FILE);
+    if inode.data().kind() == DataKind::BlockMap {
+        let most = block_map::max_bytes(fs.layout.block_size(), counts_blocks);
+        return i64::try_from(most).unwrap_or(i64::MAX);
     }
-    if !fs.features.has(Feature::HUGE_FILE) {
+    if !counts_blocks {
         let bytes = i64::from(u32::MAX) * 512;
         return (bytes - bytes / 64) & !i64::from(fs.layout.block_size().bytes() - 1);
     }

@@ -343,7 +343,8 @@ impl Filesystem {
     }
 
     /// Says in the super block that a feature is used, unless it says so already. Needs credits for
-    /// one block. For compatible features alone: what was found at mount is not changed.
+    /// one block. What was found at mount is not changed, so this is for compatible features, and for
+    /// `large_file`, without which rext4 does the same.
     pub(crate) fn note_feature(&self, handle: &Handle<'_>, feature: Feature) -> FsResult {
         if self
             .primary

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{FsError, FsResult},
     file::buffered,
-    inode::{convert, size, truncate},
+    inode::{convert, size},
     mount::Filesystem,
     vfs::{
         direct_io::{self, HeldLock},
@@ -64,7 +64,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     if grows(request, bytes) {
-        truncate::finish_cut(inode)
+        size::before_growing(inode, request.end_of(bytes))
     } else {
         size_to_disk(request, bytes)
     }

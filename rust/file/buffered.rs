@@ -20,7 +20,7 @@ use crate::{
         allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
-        map, size, truncate, Alone,
+        map, size, Alone,
     },
     memory::insist,
     mount::{counters::Count, Filesystem},
@@ -65,7 +65,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     if request.end_of(bytes) > inode.size() {
-        truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "write", e))?;
+        size::before_growing(inode, request.end_of(bytes)).map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if request.position() > inode.size() {
         size::clear_to_block_end(inode, &lock, request.position())

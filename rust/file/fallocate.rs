@@ -17,7 +17,7 @@ use crate::{
     inode::{
         allocate, check_supported, convert, delayed,
         map::{self, Found},
-        store, truncate, Alone, DataKind,
+        size, store, truncate, Alone, DataKind,
     },
     journal::{credits, sync_point::Change},
     vfs::{
@@ -207,8 +207,8 @@ fn clear_edges(
 
 /// Sets a larger size, over blocks that read as zeros.
 fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
-    truncate::finish_cut(inode)?;
-    crate::inode::size::clear_to_block_end(inode, lock, end)?;
+    size::before_growing(inode, end)?;
+    size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     // Waits for writeback, whose completion needs a handle: so it comes before ours.

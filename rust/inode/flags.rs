@@ -8,7 +8,7 @@
 //! kernel's `fs/ext4/ext4.h`), but for two that rext4 can't carry out: to map a file without extents,
 //! and to put data through the journal.
 
-use super::{store, Alone, DataKind};
+use super::{store, Alone};
 use crate::{
     disk::{features::Feature, file_type::FileType, inode::InodeFlags},
     error::{FsError, FsResult},

@@ -102,7 +102,7 @@ fn look(inode: &Inode<Rext4>, tree: &ReadTree<'_>, block: LogicalBlock) -> FsRes
 pub(crate) fn check_foreign(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
     let fs = inode.super_block().data();
     // The journal is the file system's own, and is read before it is known what else is.
-    if inode.ino() < fs.layout.first_inode().0 && !inode.is_directory() {
+    if fs.layout.is_journal(super::number(inode)) {
         return Ok(());
     }
     fs.groups()?

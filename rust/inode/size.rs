@@ -10,7 +10,7 @@
 
 use super::{check_supported, delayed, orphan, store, truncate, Alone};
 use crate::{
-    disk::{extent::LOGICAL_END, units::LogicalBlock},
+    disk::{extent::LOGICAL_END, features::Feature, units::LogicalBlock},
     error::{FsError, FsResult},
     file::max_bytes,
     journal::{credits, sync_point::Change},
@@ -23,6 +23,24 @@ use crate::{
     Rext4,
 };
 use kernel::error::code;
+
+/// What comes before a file gets longer, up to `end` bytes: what was to be cut off before goes, and the super
+/// block says that there are files of 2 GiB and more, if this is going to be one.
+///
+/// The inode's lock is held exclusively.
+pub(crate) fn before_growing(inode: &Inode<Rext4>, end: i64) -> FsResult {
+    truncate::finish_cut(inode)?;
+    let sb = inode.super_block();
+    let fs = sb.data();
+    if end <= i64::from(i32::MAX) || fs.features.has(Feature::LARGE_FILE) {
+        return Ok(());
+    }
+    let handle = fs
+        .writing(sb)?
+        .start(Credits::new(credits::SUPER_BLOCK))?;
+    fs.note_feature(&handle, Feature::LARGE_FILE)?;
+    Ok(handle.stop()?)
+}
 
 /// Sets the size of a file, in bytes. Returns what it was before, when all writes had ended.
 pub(crate) fn set_size(
@@ -46,7 +64,7 @@ pub(crate) fn set_size(
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        truncate::finish_cut(inode)?;
+        before_growing(inode, new)?;
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
