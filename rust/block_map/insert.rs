@@ -3,7 +3,7 @@
 //! Having blocks mapped.
 
 use super::lookup::{get, with};
-use super::{TableStore, TableStoreMut};
+use super::TableStoreMut;
 use crate::disk::{
     block_map::{self, MapError, Way, MAX_DEPTH},
     units::{LogicalBlock, PhysicalBlock},

@@ -3,7 +3,7 @@
 //! Removing what is mapped.
 
 use super::lookup::{check_data, get, with};
-use super::{TableStore, TableStoreMut};
+use super::TableStoreMut;
 use crate::disk::{
     block_map::{self, DIRECT, MAX_DEPTH},
     units::LogicalBlock,
