@@ -12,6 +12,7 @@
 //! | [`lookup()`] | where a block lies, or how long the hole is |
 //! | [`insert()`] | has blocks of a hole mapped |
 //! | [`remove()`] | removes what is mapped in a range, from its end on, with tables that nothing is left in |
+//! | [`count_tables`], [`free_tables`] | all tables, when extents take their place |
 //!
 //! # What a map can be
 //!
@@ -23,12 +24,14 @@
 //!
 //! None here, as with [`crate::extent`].
 
+mod all;
 pub mod credits;
 mod insert;
 mod lookup;
 mod remove;
 mod store;
 
+pub use all::{count_tables, free_tables};
 pub use insert::insert;
 pub use lookup::{lookup, Place};
 pub use remove::{remove, Limit, Progress};

@@ -278,8 +278,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
     };
     let sector = inode.super_block().device().logical_block_bytes();
     let size = inode.super_block().data().layout.block_size();
-    let direct =
-        inode.is_regular() && inode.data().kind().has_blocks();
+    let direct = inode.is_regular() && inode.data().kind().has_blocks();
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {

@@ -160,10 +160,7 @@ impl Work {
                 None => {
                     let len = run.end - run.start;
                     self.left.blocks = self.left.blocks.saturating_sub(len);
-                    store.free_data(
-                        crate::disk::units::PhysicalBlock(number.into()),
-                        len,
-                    )?;
+                    store.free_data(crate::disk::units::PhysicalBlock(number.into()), len)?;
                 }
             }
             self.step(at);

@@ -65,7 +65,8 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     if request.end_of(bytes) > inode.size() {
-        size::before_growing(inode, request.end_of(bytes)).map_err(|e| Filesystem::errno(inode, "write", e))?;
+        size::before_growing(inode, request.end_of(bytes))
+            .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if request.position() > inode.size() {
         size::clear_to_block_end(inode, &lock, request.position())

@@ -78,7 +78,11 @@ impl Staged {
             Some(own) => {
                 let rest = range.end..own.end;
                 own.end = range.start;
-                if self.list.insert_within_capacity(at + 1, rest.clone()).is_err() {
+                if self
+                    .list
+                    .insert_within_capacity(at + 1, rest.clone())
+                    .is_err()
+                {
                     self.count -= length(&rest);
                 }
             }

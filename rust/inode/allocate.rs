@@ -49,9 +49,7 @@ pub(crate) fn fill_hole(
     };
     match fill() {
         // Blocks that were freed can be used when that is committed.
-        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => {
-            fill()
-        }
+        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => fill(),
         result => result,
     }
 }

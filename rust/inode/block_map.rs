@@ -9,6 +9,7 @@
 //! | [`fill`] | choosing them |
 //! | [`settle`] | putting them into the map when the data is there |
 //! | [`remove`] | taking blocks away |
+//! | [`migrate`] | to extents, and back |
 //!
 //! # Unwritten blocks
 //!
@@ -40,6 +41,7 @@
 //! What is pending is under the tree's lock, like the map.
 
 mod fill;
+mod migrate;
 
 mod pending;
 mod remove;
@@ -48,6 +50,7 @@ mod tables;
 
 pub(super) use fill::{allocate, fill_hole};
 
+pub(super) use migrate::{from_extents, to_extents};
 pub(super) use pending::Pending;
 pub(super) use remove::{drop_pending, remove};
 pub(super) use settle::make_written;

@@ -147,8 +147,10 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
             let missing = step.blocks.saturating_sub(handle.credits_left());
             let fits = || -> FsResult<bool> {
                 // If the tree grew meanwhile, the credits may not do.
-                Ok((is_mapped || extent::depth(&ReadTree::new(inode, &root))? <= depth)
-                    && (missing == 0 || handle.extend(Credits::new(missing))?))
+                Ok(
+                    (is_mapped || extent::depth(&ReadTree::new(inode, &root))? <= depth)
+                        && (missing == 0 || handle.extend(Credits::new(missing))?),
+                )
             };
             match fits() {
                 Ok(true) => steps -= 1,

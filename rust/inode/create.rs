@@ -123,11 +123,7 @@ fn fill(
             DataKind::ShortSymlink
         }
         (FileType::Symlink | FileType::Regular | FileType::Directory, _)
-            if !inode
-                .super_block()
-                .data()
-                .features
-                .has(Feature::EXTENT) =>
+            if !inode.super_block().data().features.has(Feature::EXTENT) =>
         {
             // All numbers are zero.
             DataKind::BlockMap

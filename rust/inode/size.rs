@@ -35,9 +35,7 @@ pub(crate) fn before_growing(inode: &Inode<Rext4>, end: i64) -> FsResult {
     if end <= i64::from(i32::MAX) || fs.features.has(Feature::LARGE_FILE) {
         return Ok(());
     }
-    let handle = fs
-        .writing(sb)?
-        .start(Credits::new(credits::SUPER_BLOCK))?;
+    let handle = fs.writing(sb)?.start(Credits::new(credits::SUPER_BLOCK))?;
     fs.note_feature(&handle, Feature::LARGE_FILE)?;
     Ok(handle.stop()?)
 }

@@ -149,11 +149,9 @@ pub(crate) const SETTLE: u32 = 4;
 /// allocation of its own, and the bitmap of each run, which lies in one group.
 pub(crate) const fn settle_mapped() -> Credits {
     let new = block_map::credits::INSERT_NEW * SETTLE;
-    Credits::new(
-        block_map::credits::INSERT * SETTLE + new * ALLOCATE + SETTLE * GROUP + INODE,
-    )
-    // If the disk is full after some of the tables, these are given back.
-    .with_revokes(new)
+    Credits::new(block_map::credits::INSERT * SETTLE + new * ALLOCATE + SETTLE * GROUP + INODE)
+        // If the disk is full after some of the tables, these are given back.
+        .with_revokes(new)
 }
 
 /// One call of [`block_map::remove()`] with this limit of steps, and the inode. Of metadata, blocks of data
@@ -172,6 +170,19 @@ pub(crate) fn remove_mapped(steps: u32, layout: &Layout) -> Credits {
             .saturating_add(ORPHAN),
     )
     .with_revokes(freed)
+}
+
+/// Giving a file a tree of extents with so many nodes in the place of a block map with so many tables, or the
+/// other way round: nodes with an allocation of their own, tables that are freed, the inode.
+pub(crate) fn migrate(nodes: u32, tables: u32, layout: &Layout) -> Credits {
+    Credits::new(
+        nodes
+            .saturating_mul(ALLOCATE + 1)
+            .saturating_add(tables.min(layout.group_count()))
+            .saturating_add(tables.min(layout.descriptor_blocks()))
+            .saturating_add(INODE),
+    )
+    .with_revokes(nodes.saturating_add(tables))
 }
 
 /// One call of [`extent::shift_down`] or [`extent::shift_up`] with this `limit`, and the inode.

@@ -66,7 +66,9 @@ impl Pending {
     /// Takes a part of one run out. There is room.
     pub(super) fn take(&mut self, part: &StagedRun) {
         let taken = part.blocks();
-        let at = self.runs.partition_point(|own| own.blocks().end <= taken.start);
+        let at = self
+            .runs
+            .partition_point(|own| own.blocks().end <= taken.start);
         let Some(own) = self.runs.get_mut(at) else {
             return;
         };

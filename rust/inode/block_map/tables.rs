@@ -208,8 +208,7 @@ impl TableStoreMut for WriteTables<'_, '_> {
                 self.handle.forget_block(fresh)?;
             }
         }
-        self.inode
-            .sub_bytes(u64::from(len) << self.size().bits());
+        self.inode.sub_bytes(u64::from(len) << self.size().bits());
         Ok(())
     }
 }

@@ -19,7 +19,12 @@ fn put(map: &mut Memory, model: &mut Model, block: u32, start: u64, len: u32) ->
     while done < len {
         map.begin();
         let at = block + done;
-        let put = insert(map, LogicalBlock(at), PhysicalBlock(start + u64::from(done)), len - done)?;
+        let put = insert(
+            map,
+            LogicalBlock(at),
+            PhysicalBlock(start + u64::from(done)),
+            len - done,
+        )?;
         assert!(put > 0 && put <= len - done);
         assert!(map.allocated <= credits::INSERT_NEW);
         assert!(map.touched.len() as u32 <= credits::INSERT);
@@ -39,8 +44,12 @@ fn cut(map: &mut Memory, model: &mut Model, mut range: Range<u32>, limit: Limit)
     loop {
         map.begin();
         calls += 1;
-        let progress = remove(map, LogicalBlock(range.start)..LogicalBlock(range.end), limit)
-            .expect("a map that is whole");
+        let progress = remove(
+            map,
+            LogicalBlock(range.start)..LogicalBlock(range.end),
+            limit,
+        )
+        .expect("a map that is whole");
         assert!(map.touched.len() as u32 <= credits::remove(limit.steps));
         assert!(map.freed_tables <= credits::remove_freed(limit.steps));
         assert!(map.freed_runs <= limit.steps);
@@ -75,14 +84,16 @@ fn compare(map: &Memory, model: &Model) {
     assert_eq!(&found, model);
     // What is in use besides are tables on the way to data, and no others.
     let data: std::collections::BTreeSet<u64> = model.values().copied().collect();
-    let runs = model.keys().fold(Vec::<Range<u64>>::new(), |mut runs, &block| {
-        let block = u64::from(block);
-        match runs.last_mut() {
-            Some(last) if last.end == block => last.end += 1,
-            _ => runs.push(block..block + 1),
-        }
-        runs
-    });
+    let runs = model
+        .keys()
+        .fold(Vec::<Range<u64>>::new(), |mut runs, &block| {
+            let block = u64::from(block);
+            match runs.last_mut() {
+                Some(last) if last.end == block => last.end += 1,
+                _ => runs.push(block..block + 1),
+            }
+            runs
+        });
     let bound: u64 = runs.iter().map(|run| tables(run, map.size)).sum();
     let used = (map.used.len() - data.len()) as u64;
     assert!(used <= bound, "{used} tables, but {bound} on the ways");
@@ -96,8 +107,16 @@ fn compare(map: &Memory, model: &Model) {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { block: u32, len: u32 },
-    Cut { from: u32, to: u32, steps: u32, blocks: u32 },
+    Put {
+        block: u32,
+        len: u32,
+    },
+    Cut {
+        from: u32,
+        to: u32,
+        steps: u32,
+        blocks: u32,
+    },
 }
 
 /// Blocks around the borders of a map with blocks of 1 KiB, and some others.
@@ -247,9 +266,15 @@ fn a_loop_is_found() {
     let first = LogicalBlock(12 + 256 + 65_536);
     assert_eq!(lookup(&map, first), Ok(Place::Data(PhysicalBlock(150), 1)));
     map.begin();
-    let limit = Limit { steps: 16, blocks: 100 };
+    let limit = Limit {
+        steps: 16,
+        blocks: 100,
+    };
     let result = remove(&mut map, LogicalBlock(0)..LogicalBlock(u32::MAX), limit);
-    assert!(matches!(result, Err(Error::FreedTwice(150)) | Ok(_)), "{result:?}");
+    assert!(
+        matches!(result, Err(Error::FreedTwice(150)) | Ok(_)),
+        "{result:?}"
+    );
     assert!(map.freed_tables <= 1);
 }
 
@@ -260,7 +285,15 @@ fn large_maps_take_few_steps() {
     for block in [0, 20_000, 1_000_000, 30_000_000] {
         put(&mut map, &mut model, block, 1000 + u64::from(block), 1).expect("a hole");
     }
-    let calls = cut(&mut map, &mut model, 1..u32::MAX, Limit { steps: 16, blocks: 100 });
+    let calls = cut(
+        &mut map,
+        &mut model,
+        1..u32::MAX,
+        Limit {
+            steps: 16,
+            blocks: 100,
+        },
+    );
     assert!(calls <= 2);
     compare(&map, &model);
     assert_eq!(model.len(), 1);

@@ -3,7 +3,8 @@
 //! The way to each logical block through a block map.
 
 use rext4_disk::disk::block_map::{
-    direct, is_empty, last_in, last_run_in, max_bytes, most_tables, number_at, run_at, set_run, tables, Way,
+    direct, is_empty, last_in, last_run_in, max_bytes, most_tables, number_at, run_at, set_run,
+    tables, Way,
 };
 use rext4_disk::disk::units::{BlockSize, LogicalBlock};
 
@@ -110,7 +111,12 @@ fn tables_are_counted() {
         for block in start..end {
             let way = Way::to(LogicalBlock(block), size).expect("a way");
             for left in 0..way.depth() {
-                seen.insert((left, (left + 1..=way.depth()).map(|l| way.number(l)).collect::<Vec<_>>()));
+                seen.insert((
+                    left,
+                    (left + 1..=way.depth())
+                        .map(|l| way.number(l))
+                        .collect::<Vec<_>>(),
+                ));
             }
         }
         let range = u64::from(start)..u64::from(end);
@@ -124,7 +130,8 @@ fn tables_are_counted() {
 /// What the kernel's `ext4_max_bitmap_size` gives.
 #[test]
 fn files_have_an_end() {
-    let of = |bytes, counts_blocks| max_bytes(BlockSize::new(bytes).expect("a size"), counts_blocks);
+    let of =
+        |bytes, counts_blocks| max_bytes(BlockSize::new(bytes).expect("a size"), counts_blocks);
     assert_eq!(of(1024, true), 17_247_252_480);
     assert_eq!(of(1024, false), 17_247_252_480);
     assert_eq!(of(2048, true), 275_415_851_008);

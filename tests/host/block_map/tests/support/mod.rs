@@ -131,7 +131,10 @@ impl TableStoreMut for Memory {
         }
         self.touched.insert(*table);
         let size = self.size.size();
-        Ok(f(self.tables.entry(*table).or_insert_with(|| vec![0; size])))
+        Ok(f(self
+            .tables
+            .entry(*table)
+            .or_insert_with(|| vec![0; size])))
     }
 
     fn allocate(&mut self, _near: PhysicalBlock) -> Result<u64, Error> {
