@@ -44,13 +44,7 @@ pub(crate) fn fallocate(
     let sb = inode.super_block();
     let fs = sb.data();
     fs.writing(sb)?;
-    // A block map can't tell that blocks are not written yet.
-    let can = match inode.data().kind() {
-        DataKind::Extents => true,
-        DataKind::BlockMap => mode == FallocateMode::PunchHole,
-        _ => false,
-    };
-    if !can {
+    if !inode.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
     let bytes = usize::try_from(len).map_err(|_| FsError::Kernel(code::EINVAL))?;
@@ -64,6 +58,11 @@ pub(crate) fn fallocate(
         write_zeroes::check_supported(inode)?;
     }
     let lock = inode.lock();
+    if inode.data().kind() == DataKind::BlockMap && mode != FallocateMode::PunchHole {
+        // A block map can't tell that blocks are not written yet. The times change, as with C ext4.
+        file.modified()?;
+        return Err(FsError::unsupported());
+    }
     inode.data().appends.wait(&lock)?;
     if matches!(
         mode,
