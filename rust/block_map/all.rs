@@ -38,14 +38,12 @@ fn count_below<S: TableStore>(
     start: u64,
 ) -> Result<u32, S::Error> {
     let mut count = 0_u32;
+    if left == 0 {
+        // What it has are blocks of data.
+        return Ok(0);
+    }
     let mut end = block_map::numbers_in_block(store.size());
-    while left > 0 {
-        let last = with(store, Some(table), |bytes| {
-            block_map::last_in(bytes, 0..end)
-        });
-        let Some((index, number)) = last else {
-            break;
-        };
+    while let Some((index, number)) = last_before(store, table, end) {
         end = index;
         let at = start + u64::from(index) * block_map::covered(left, store.size());
         let child = get(store, block(at), left, number)?;
@@ -53,6 +51,13 @@ fn count_below<S: TableStore>(
         count = count.saturating_add(1 + count_below(store, &child, left - 1, at)?);
     }
     Ok(count)
+}
+
+/// The last number of a table before an index, and where it is.
+fn last_before<S: TableStore>(store: &S, table: &S::Block, end: u32) -> Option<(u32, u32)> {
+    with(store, Some(table), |bytes| {
+        block_map::last_in(bytes, 0..end)
+    })
 }
 
 /// Frees all tables, whose map is in use no more: nothing in them changes.
@@ -79,14 +84,11 @@ fn free_below<S: TableStoreMut>(
     left: u32,
     start: u64,
 ) -> Result<(), S::Error> {
+    if left == 0 {
+        return Ok(());
+    }
     let mut end = block_map::numbers_in_block(store.size());
-    while left > 0 {
-        let last = with(store, Some(table), |bytes| {
-            block_map::last_in(bytes, 0..end)
-        });
-        let Some((index, number)) = last else {
-            break;
-        };
+    while let Some((index, number)) = last_before(store, table, end) {
         end = index;
         let at = start + u64::from(index) * block_map::covered(left, store.size());
         let child = get(store, block(at), left, number)?;

@@ -170,7 +170,7 @@ pub const fn covered(left: u32, size: BlockSize) -> u64 {
 pub fn end(size: BlockSize) -> LogicalBlock {
     let (start, left) = slot_start(DIRECT + MAX_DEPTH - 1, size);
     let end = start + covered(left, size);
-    LogicalBlock(u32::try_from(end).map_or(LOGICAL_END.0, |end| end.min(LOGICAL_END.0)))
+    u32::try_from(end).map_or(LOGICAL_END, LogicalBlock)
 }
 
 /// How many blocks of numbers there are on the ways to all blocks of a range.

@@ -18,6 +18,7 @@
 use super::{
     search::length,
     space::{Claim, Rights},
+    wanted::Wanted,
     windows::Windows,
     GroupState, Groups,
 };
@@ -46,77 +47,6 @@ pub(crate) struct Run {
     pub(crate) start: PhysicalBlock,
     /// The number of blocks, at least one.
     pub(crate) len: u32,
-}
-
-/// What somebody wants.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    /// The best place.
-    goal: PhysicalBlock,
-    /// The most blocks, at least one.
-    blocks: u32,
-    /// For the data of which file, if it is for data.
-    owner: Option<InodeNumber>,
-    /// How many blocks behind these are left to the file.
-    ahead: u32,
-    /// Whether a block map has to name them.
-    mapped: bool,
-}
-
-impl Wanted {
-    /// At most so many blocks, near `goal`.
-    pub(crate) fn new(goal: PhysicalBlock, blocks: u32) -> Self {
-        Self {
-            goal,
-            blocks: blocks.max(1),
-            owner: None,
-            ahead: 0,
-            mapped: false,
-        }
-    }
-
-    /// The same, in groups whose blocks have numbers of 32 bits.
-    pub(crate) fn for_map(self) -> Self {
-        Self {
-            mapped: true,
-            ..self
-        }
-    }
-
-    /// The same for data of a file, that is going to want `ahead` more: see [`super::windows`].
-    pub(crate) fn for_file(self, owner: InodeNumber, ahead: u32) -> Self {
-        Self {
-            owner: Some(owner),
-            ahead,
-            ..self
-        }
-    }
-
-    /// The most blocks.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.blocks
-    }
-
-    /// Whether blocks are left to the file behind these.
-    pub(crate) fn has_window(&self) -> bool {
-        self.ahead > 0
-    }
-
-    /// How long the best run is.
-    fn run(&self) -> u32 {
-        self.blocks.saturating_add(self.ahead)
-    }
-
-    /// The lengths of run that are looked for one after the other, each in all groups: all, what is
-    /// wanted at once, and then half as much each time.
-    fn lengths(&self) -> impl Iterator<Item = u32> + '_ {
-        let all = self.run();
-        core::iter::successors(Some(all), move |&len| match len {
-            0 | 1 => None,
-            len if len > self.blocks => Some(self.blocks),
-            len => Some(len / 2),
-        })
-    }
 }
 
 /// In how many groups a run of one length is looked for in vain before a shorter one will do.

@@ -125,7 +125,7 @@ impl GroupState {
     }
 
     /// Makes room for what is left when a part is taken out. File systems are not called for memory, which
-    /// could want a group's lock: in a handle, or with [`NoFs`](crate::vfs::no_fs::NoFs).
+    /// could want a group's lock: in a handle, or with [`NoFs`].
     fn make_room_to_unstage(&mut self) -> FsResult {
         match &mut self.staged {
             Some(staged) => Ok(insist(|| Ok(staged.make_room()?))?),

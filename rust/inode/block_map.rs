@@ -8,7 +8,7 @@
 //! | [`pending`] | blocks that are chosen for data on its way |
 //! | [`fill`] | choosing them |
 //! | [`settle`] | putting them into the map when the data is there |
-//! | [`remove`] | taking blocks away |
+//! | [`mod@remove`] | taking blocks away |
 //! | [`migrate`] | to extents, and back |
 //!
 //! # Unwritten blocks

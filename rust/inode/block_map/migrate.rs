@@ -205,7 +205,7 @@ fn only_extent(inode: &Inode<Rext4>, root: &[u8; ROOT_SIZE]) -> FsResult<Option<
     if node.depth() != 0 || node.len() > 1 {
         return Err(FsError::unsupported());
     }
-    if node.len() == 0 {
+    if node.is_empty() {
         return Ok(None);
     }
     let extent = node.extent(0, area).map_err(TreeError::from)?;
