@@ -346,13 +346,16 @@ impl Filesystem {
     /// one block. What was found at mount is not changed, so this is for compatible features, and for
     /// `large_file`, without which rext4 does the same.
     pub(crate) fn note_feature(&self, handle: &Handle<'_>, feature: Feature) -> FsResult {
-        if self
-            .primary
-            .with(|superblock| superblock.features().has(feature))?
-        {
+        if self.has_noted_feature(feature)? {
             return Ok(());
         }
         self.edit_primary(handle, |superblock| superblock.set_feature(feature, true))
+    }
+
+    /// Whether the super block says by now that a feature is used.
+    pub(crate) fn has_noted_feature(&self, feature: Feature) -> FsResult<bool> {
+        self.primary
+            .with(|superblock| superblock.features().has(feature))
     }
 
     /// Says what of an inode can't be served, once in a row for each inode.

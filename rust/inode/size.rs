@@ -32,11 +32,12 @@ pub(crate) fn before_growing(inode: &Inode<Rext4>, end: i64) -> FsResult {
     truncate::finish_cut(inode)?;
     let sb = inode.super_block();
     let fs = sb.data();
-    if end <= i64::from(i32::MAX) || fs.features.has(Feature::LARGE_FILE) {
+    let feature = Feature::LARGE_FILE;
+    if end <= i64::from(i32::MAX) || fs.features.has(feature) || fs.has_noted_feature(feature)? {
         return Ok(());
     }
     let handle = fs.writing(sb)?.start(Credits::new(credits::SUPER_BLOCK))?;
-    fs.note_feature(&handle, Feature::LARGE_FILE)?;
+    fs.note_feature(&handle, feature)?;
     Ok(handle.stop()?)
 }
 
