@@ -2,7 +2,10 @@
 
 //! What can go wrong inside the file system, before it becomes an errno.
 
-use crate::{disk::Corrupt, extent::TreeError};
+use crate::{
+    disk::{block_map::MapError, Corrupt},
+    extent::TreeError,
+};
 use kernel::{
     error::{code, Error},
     fmt,
@@ -43,6 +46,17 @@ impl From<TreeError> for FsError {
             TreeError::OutOfRange(_) | TreeError::TooDeep => Self::Kernel(code::EFBIG),
             // The tree is not what its own lookup said a moment ago, under the same lock.
             TreeError::Occupied(_) | TreeError::Hole(_) => Self::Kernel(euclean()),
+        }
+    }
+}
+
+impl From<MapError> for FsError {
+    fn from(e: MapError) -> Self {
+        match e {
+            MapError::Outside { .. } | MapError::Short(_) => Self::Corrupt(e.into()),
+            MapError::TooFar(_) => Self::Kernel(code::EFBIG),
+            // The map is not what its own lookup said a moment ago, under the same lock.
+            MapError::Occupied(_) => Self::Kernel(euclean()),
         }
     }
 }

@@ -8,7 +8,7 @@ mod move_extents;
 
 use crate::{
     dio::{self, claim::Waiting},
-    disk::{features::Feature, units::LogicalBlock},
+    disk::{block_map, features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
     inode::{self, convert, delayed, map, size, window, DataKind},
     mount::Filesystem,
@@ -102,7 +102,7 @@ impl FileOperations for Rext4 {
         let inode = file.inode();
         let below = inode.size().min(end.saturating_add(1));
         file.write_and_wait(start, end)?;
-        if inode.is_regular() && inode.data().kind() == DataKind::Extents {
+        if inode.is_regular() && inode.data().kind().has_blocks() {
             convert::catch_up_on_disk(inode, below)
                 .map_err(|e| Filesystem::errno(inode, "fsync", e))?;
         }
@@ -152,15 +152,17 @@ impl FileOperations for Rext4 {
     }
 }
 
-/// The largest size of a file, in bytes: the last logical block stays unused. Without `large_file`
-/// there are none of 2 GiB and more; without `huge_file` the space of an inode is counted with 32 bits, in sectors,
+/// The largest size of a file, in bytes: the last logical block stays unused, and a block map has an end of
+/// its own. Without `huge_file` the space of an inode is counted with 32 bits, in sectors,
 /// and a part of that is left for the nodes of its tree and its attributes.
 pub(crate) fn max_bytes(inode: &Inode<Rext4>) -> i64 {
     let fs = inode.super_block().data();
-    if !fs.features.has(Feature::LARGE_FILE) {
-        return i64::from(i32::MAX);
+    let counts_blocks = fs.features.has(Feature::HUGE_FILE);
+    if inode.data().kind() == DataKind::BlockMap {
+        let most = block_map::max_bytes(fs.layout.block_size(), counts_blocks);
+        return i64::try_from(most).unwrap_or(i64::MAX);
     }
-    if !fs.features.has(Feature::HUGE_FILE) {
+    if !counts_blocks {
         let bytes = i64::from(u32::MAX) * 512;
         return (bytes - bytes / 64) & !i64::from(fs.layout.block_size().bytes() - 1);
     }
@@ -280,8 +282,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
     };
     let sector = inode.super_block().device().logical_block_bytes();
     let size = inode.super_block().data().layout.block_size();
-    let direct =
-        inode.is_regular() && matches!(inode.data().kind(), DataKind::Extents | DataKind::BlockMap);
+    let direct = inode.is_regular() && inode.data().kind().has_blocks();
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {

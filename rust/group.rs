@@ -50,15 +50,17 @@ mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
+mod wanted;
 mod windows;
 
-pub(crate) use allocate::{Run, Wanted};
+pub(crate) use allocate::Run;
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_groups::NewGroups;
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
 pub(crate) use space_map::{Part, Use};
 pub(crate) use tables::TablePosition;
+pub(crate) use wanted::Wanted;
 
 use crate::{
     disk::{

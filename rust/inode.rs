@@ -10,7 +10,7 @@
 //! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
 //! | [`cache`] | what is known of that without the tree |
-//! | [`block_map`] | the same for files of ext2 and ext3 |
+//! | [`block_map`] | all of it for files with block maps, as in ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
 //! | [`window`] | room left free behind a file that grows |
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
@@ -27,7 +27,7 @@
 
 pub(crate) mod ahead;
 pub(crate) mod allocate;
-mod block_map;
+pub(crate) mod block_map;
 mod cache;
 pub(crate) mod convert;
 pub(crate) mod create;
@@ -79,12 +79,19 @@ pub(crate) enum DataKind {
     Nothing = 0,
     /// Blocks, found through the extent tree.
     Extents = 1,
-    /// Blocks, found through a block map, which rext4 can read and not change.
+    /// Blocks, found through a block map.
     BlockMap = 2,
     /// Data in the inode, which rext4 can't read.
     Inline = 3,
     /// The text of a symbolic link, in the inode.
     ShortSymlink = 4,
+}
+
+impl DataKind {
+    /// Whether there are blocks, of which there may be none.
+    pub(crate) fn has_blocks(self) -> bool {
+        matches!(self, Self::Extents | Self::BlockMap)
+    }
 }
 
 /// The file system's own part of an inode in memory.
@@ -405,16 +412,9 @@ pub(crate) fn project(inode: &Inode<Rext4>) -> FsResult<u32> {
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP`, with a message that says why, for block maps and inline data.
+/// `EOPNOTSUPP`, with a message that says why, for inline data.
 pub(crate) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
-    check_readable(inode)?;
-    if inode.data().kind() != DataKind::BlockMap {
-        return Ok(());
-    }
-    refuse(
-        inode,
-        "can get no other blocks and lose none, they are mapped without extents",
-    )
+    check_readable(inode)
 }
 
 /// Whether the file system can read the inode's data and write over it.

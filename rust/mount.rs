@@ -343,15 +343,19 @@ impl Filesystem {
     }
 
     /// Says in the super block that a feature is used, unless it says so already. Needs credits for
-    /// one block. For compatible features alone: what was found at mount is not changed.
+    /// one block. What was found at mount is not changed, so this is for compatible features, and for
+    /// `large_file`, without which rext4 does the same.
     pub(crate) fn note_feature(&self, handle: &Handle<'_>, feature: Feature) -> FsResult {
-        if self
-            .primary
-            .with(|superblock| superblock.features().has(feature))?
-        {
+        if self.has_noted_feature(feature)? {
             return Ok(());
         }
         self.edit_primary(handle, |superblock| superblock.set_feature(feature, true))
+    }
+
+    /// Whether the super block says by now that a feature is used.
+    pub(crate) fn has_noted_feature(&self, feature: Feature) -> FsResult<bool> {
+        self.primary
+            .with(|superblock| superblock.features().has(feature))
     }
 
     /// Says what of an inode can't be served, once in a row for each inode.

@@ -126,9 +126,11 @@ fn with_inode<R>(dir: &Inode<Rext4>, attempt: impl Fn(&Journal) -> FsResult<R>) 
 
 /// The depth of a directory's extent tree, for the credits. The directory's lock keeps it so.
 fn depth(dir: &Inode<Rext4>) -> FsResult<u16> {
-    if dir.data().kind() != DataKind::Extents {
-        // Nothing is going to be added to a block map.
-        return Ok(0);
+    match dir.data().kind() {
+        DataKind::Extents => {}
+        DataKind::BlockMap => return Ok(inode::block_map::AS_DEPTH),
+        // Nothing is going to be added to it.
+        _ => return Ok(0),
     }
     extent::depth(&ReadTree::new(dir, &dir.data().tree.read()))
 }

@@ -11,6 +11,7 @@
 //! | [`xattr`] | extended attributes and ACLs |
 //! | [`inode`] | inodes in memory and in the inode table |
 //! | [`extent`] | extent trees |
+//! | [`block_map`] | block maps, which files of ext2 and ext3 have in their place |
 //! | [`group`] | free blocks and inodes |
 //! | [`journal`] | how transactions are used |
 //! | [`mount`] | the life of a mounted file system |
@@ -28,6 +29,9 @@ use kernel::prelude::*;
 
 #[allow(unsafe_code)]
 mod bindings;
+// As `disk`.
+#[allow(dead_code, unreachable_pub, unused_imports)]
+mod block_map;
 mod dio;
 mod dir;
 // A library in itself, which the host's tests build too: not all of it is used in the kernel.

@@ -72,6 +72,7 @@ static const unsigned int REXT4_GETFSMAP = FS_IOC_GETFSMAP;
 static const unsigned int REXT4_GROUP_EXTEND = EXT4_IOC_GROUP_EXTEND;
 static const unsigned int REXT4_GROUP_ADD = EXT4_IOC_GROUP_ADD;
 static const unsigned int REXT4_RESIZE_FS = EXT4_IOC_RESIZE_FS;
+static const unsigned int REXT4_MIGRATE = EXT4_IOC_MIGRATE;
 static const unsigned int REXT4_MOVE_EXT = EXT4_IOC_MOVE_EXT;
 static const unsigned int REXT4_FMODE_READ = (__force unsigned int)FMODE_READ;
 static const unsigned int REXT4_FMODE_WRITE = (__force unsigned int)FMODE_WRITE;

@@ -13,7 +13,7 @@ use crate::{
     inode::{
         ahead, allocate,
         map::{self, Found},
-        orphan, staged,
+        orphan, staged, DataKind,
     },
     vfs::{
         direct_io::{ChainLength, ReadMapping, WriteMapping},
@@ -78,7 +78,8 @@ pub(crate) fn map_write(
         allocate::fill_hole(inode, journal, run.blocks().start, 1, |_| Ok(()))?;
         io_end.forget_staged();
     }
-    if let (Found::Hole { len }, true) = (found, is_first) {
+    let can_stage = is_first && inode.data().kind() == DataKind::Extents;
+    if let (Found::Hole { len }, true) = (found, can_stage) {
         let len = len.min(max);
         let [first, end] = [len, max].map(|len| LogicalBlock(block.0.saturating_add(len)));
         if is_written(inode, &(first..end))? {

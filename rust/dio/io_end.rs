@@ -10,7 +10,6 @@ use super::alignment::ByteRange;
 use crate::{
     disk::units::LogicalBlock,
     error::FsResult,
-    extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
         ahead,
@@ -51,7 +50,7 @@ impl IoEnd {
     pub(crate) fn new(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<Self> {
         let groups = inode.super_block().data().groups()?;
         Ok(Self {
-            reserve: groups.reserve_conversion(journal, CONVERT_NEW_MAX)?,
+            reserve: groups.reserve_conversion(journal, convert::new_nodes(inode))?,
             beyond_end: KVec::new(),
             has_filled: false,
             staged: None,

@@ -14,8 +14,10 @@
 use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::credits::CONVERT_NEW_MAX,
-    inode::map::{self, Found},
+    inode::{
+        convert,
+        map::{self, Found},
+    },
     vfs::{
         file::Kiocb,
         inode::{ExclusiveLock, Inode, SharedLock},
@@ -56,9 +58,10 @@ pub(super) fn check_read(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> F
 /// Whether blocks can be written without waiting for anything but the device; else `EAGAIN`.
 pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> FsResult {
     let groups = inode.super_block().data().groups()?;
+    let nodes = convert::new_nodes(inode);
     check(inode, blocks, |found| match found {
         Found::Written { .. } => Ok(()),
-        Found::Unwritten { .. } if groups.can_reserve_conversion(CONVERT_NEW_MAX) => Ok(()),
+        Found::Unwritten { .. } if groups.can_reserve_conversion(nodes) => Ok(()),
         Found::Unwritten { .. } | Found::Hole { .. } => Err(FsError::Kernel(code::EAGAIN)),
     })
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{FsError, FsResult},
     file::buffered,
-    inode::{convert, size, truncate},
+    inode::{convert, size},
     mount::Filesystem,
     vfs::{
         direct_io::{self, HeldLock},
@@ -93,7 +93,8 @@ fn write_new(
     memory.fault_in(memory.len())?;
     request.modified()?;
     if grows(request, bytes) {
-        truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+        size::before_growing(inode, request.end_of(bytes))
+            .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     } else {
         size_to_disk(request, bytes)?;
     }

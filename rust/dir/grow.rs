@@ -7,6 +7,7 @@
 
 use super::block::LeafChecksum;
 use crate::{
+    block_map,
     disk::{
         dirent::DirBlockMut,
         extent::{Extent, State},
@@ -16,7 +17,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     extent,
     group::Wanted,
-    inode::{self, tree::WriteTree},
+    inode::{self, block_map::WriteTables, tree::WriteTree, DataKind},
     vfs::{
         buffer::{Buffer, FreshBuffer},
         inode::Inode,
@@ -32,7 +33,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// `ENOSPC` and damage, and `EOPNOTSUPP` for a block map, with nothing changed.
+/// `ENOSPC` and damage, with nothing changed.
 pub(crate) fn add_block(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
@@ -45,15 +46,26 @@ pub(crate) fn add_block(
     let groups = fs.groups()?;
     let size = fs.layout.block_size();
     let data = inode.data();
+    let is_mapped = data.kind() == DataKind::BlockMap;
     let mut root = data.tree.write();
-    let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
-    let run = groups.allocate(handle, Wanted::new(data.goal(), 1), inode::rights(inode))?;
+    let mut wanted = Wanted::new(data.goal(), 1);
+    if is_mapped {
+        wanted = wanted.for_map();
+    }
+    let run = groups.allocate(handle, wanted, inode::rights(inode))?;
     let mut insert = || -> FsResult<Buffer> {
-        let extent = Extent::new(number, run.start, run.len, State::Written)
-            .ok_or(FsError::Kernel(euclean()))?;
         let fresh = FreshBuffer::get(sb.device(), run.start.0, size.bytes())?;
         let buffer = handle.create(fresh)?;
-        if let Err(e) = extent::insert(&mut tree, extent) {
+        let inserted = if is_mapped {
+            let mut tables = WriteTables::new(inode, &mut root, handle, inode::rights(inode));
+            block_map::insert(&mut tables, number, run.start, run.len).map(drop)
+        } else {
+            let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
+            Extent::new(number, run.start, run.len, State::Written)
+                .ok_or(FsError::Kernel(euclean()))
+                .and_then(|extent| extent::insert(&mut tree, extent))
+        };
+        if let Err(e) = inserted {
             handle.forget(buffer)?;
             return Err(e);
         }
@@ -70,7 +82,7 @@ pub(crate) fn add_block(
     // Not before: whoever stores the inode meanwhile, with its times, takes the size to the disk.
     set_size();
     inode.add_bytes(u64::from(size.bytes()));
-    tree.store_inode()?;
+    WriteTree::new(inode, &mut root, handle, inode::rights(inode)).store_inode()?;
     drop(root);
     data.set_goal(PhysicalBlock(run.start.0.saturating_add(1)));
     Ok(buffer)
@@ -82,7 +94,7 @@ pub(crate) fn add_block(
 ///
 /// # Errors
 ///
-/// `ENOSPC` and damage, and `EOPNOTSUPP` for a block map, with nothing changed.
+/// `ENOSPC` and damage, with nothing changed.
 pub(super) fn append(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,

@@ -12,6 +12,7 @@
 use super::acl::AclError;
 use super::allocation::AllocationError;
 use super::bitmap::BitmapError;
+use super::block_map::MapError;
 use super::directory::DirectoryError;
 use super::dirent::DirError;
 use super::group_desc::GroupDescError;
@@ -109,4 +110,6 @@ corrupt! {
     Checksum(ChecksumMismatch),
     /// A node of an extent tree.
     Extent(NodeError),
+    /// A block map.
+    BlockMap(MapError),
 }

@@ -72,6 +72,8 @@ pub struct Layout {
     pub(super) first_inode: u32,
     /// The files of the file system's own that are not among the reserved inodes; zero for none.
     pub(super) hidden_files: [u32; 4],
+    /// The inode of the journal; zero if there is none.
+    pub(super) journal_inode: u32,
     pub(super) inode_size: u16,
     /// What inodes should have behind the first 128 bytes before their attributes.
     pub(super) inode_extra_size: u16,
@@ -282,6 +284,16 @@ impl Layout {
         Some((GroupNumber((index / size) as u32), (index % size) as u32))
     }
 
+    /// How many groups there are all of whose blocks lie before `end`.
+    pub fn groups_below(&self, end: PhysicalBlock) -> u32 {
+        if self.blocks_count() <= end.0 {
+            return self.group_count();
+        }
+        let groups =
+            end.0.saturating_sub(self.first_data_block().0) / u64::from(self.blocks_per_group());
+        u32::try_from(groups).map_or(self.group_count(), |groups| groups.min(self.group_count()))
+    }
+
     /// Whether `count` blocks from `first` on are all places for data or metadata of files: in the
     /// file system, behind its super block.
     pub fn contains(&self, first: PhysicalBlock, count: u64) -> bool {
@@ -330,6 +342,12 @@ impl Layout {
         }
         // At most the number of all inodes, which fits.
         Some(InodeNumber(group.0 * self.inodes_per_group + index + 1))
+    }
+
+    /// Whether `inode` is the one of the journal. That may be an ordinary one, with a name: what `tune2fs -j` makes
+    /// on a file system that is mounted.
+    pub const fn is_journal(&self, inode: InodeNumber) -> bool {
+        self.journal_inode != 0 && inode.0 == self.journal_inode
     }
 
     /// Whether `inode` can belong to a file or directory that a user sees: the root directory or

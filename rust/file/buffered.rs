@@ -15,13 +15,12 @@ use crate::{
     dio::{alignment::ByteRange, claim::Waiting, claims, nowait},
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::credits::CONVERT_NEW_MAX,
     group::ConversionReserve,
     inode::{
         allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
-        map, size, truncate, Alone,
+        map, size, Alone,
     },
     memory::insist,
     mount::{counters::Count, Filesystem},
@@ -66,7 +65,8 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     if request.end_of(bytes) > inode.size() {
-        truncate::finish_cut(inode).map_err(|e| Filesystem::errno(inode, "write", e))?;
+        size::before_growing(inode, request.end_of(bytes))
+            .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if request.position() > inode.size() {
         size::clear_to_block_end(inode, &lock, request.position())
@@ -213,7 +213,11 @@ impl Writeback for Rext4 {
             return Ok(None);
         }
         let reserve = || -> FsResult<ConversionReserve> {
-            let blocks = if unwritten { CONVERT_NEW_MAX } else { 0 };
+            let blocks = if unwritten {
+                convert::new_nodes(inode)
+            } else {
+                0
+            };
             let groups = fs.groups()?;
             // Folios are locked here, and who has what there is to wait for may fault one of them
             // in. Without a reserve the conversion uses all that is not promised to others.

@@ -12,13 +12,12 @@ use crate::{
     dio::alignment::ByteRange,
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
-    extent::credits::CONVERT_NEW_MAX,
     file::max_bytes,
     group::ConversionReserve,
     inode::{
         allocate, check_supported, convert, delayed,
         map::{self, Found},
-        store, truncate, Alone, DataKind,
+        size, store, truncate, Alone, DataKind,
     },
     journal::{credits, sync_point::Change},
     vfs::{
@@ -45,7 +44,7 @@ pub(crate) fn fallocate(
     let sb = inode.super_block();
     let fs = sb.data();
     fs.writing(sb)?;
-    if inode.data().kind() != DataKind::Extents {
+    if !inode.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
     let bytes = usize::try_from(len).map_err(|_| FsError::Kernel(code::EINVAL))?;
@@ -59,6 +58,11 @@ pub(crate) fn fallocate(
         write_zeroes::check_supported(inode)?;
     }
     let lock = inode.lock();
+    if inode.data().kind() == DataKind::BlockMap && mode != FallocateMode::PunchHole {
+        // A block map can't tell that blocks are not written yet. The times change, as with C ext4.
+        file.modified()?;
+        return Err(FsError::unsupported());
+    }
     inode.data().appends.wait(&lock)?;
     if matches!(
         mode,
@@ -120,7 +124,7 @@ fn reserve(inode: &Inode<Rext4>) -> FsResult<Option<ConversionReserve>> {
     match sb
         .data()
         .groups()?
-        .reserve_conversion(journal, CONVERT_NEW_MAX)
+        .reserve_conversion(journal, convert::new_nodes(inode))
     {
         Err(e) if e.is(code::ENOSPC) => Ok(None),
         reserve => reserve.map(Some),
@@ -223,8 +227,8 @@ fn clear_edges(
 
 /// Sets a larger size, over blocks that read as zeros.
 fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
-    truncate::finish_cut(inode)?;
-    crate::inode::size::clear_to_block_end(inode, lock, end)?;
+    size::before_growing(inode, end)?;
+    size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     // Waits for writeback, whose completion needs a handle: so it comes before ours.

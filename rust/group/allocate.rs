@@ -18,16 +18,19 @@
 use super::{
     search::length,
     space::{Claim, Rights},
+    wanted::Wanted,
     windows::Windows,
     GroupState, Groups,
 };
 use crate::{
     disk::{
+        block_map::PHYSICAL_END,
         layout::Layout,
         units::{GroupNumber, InodeNumber, PhysicalBlock},
         Corrupt,
     },
     error::{FsError, FsResult},
+    memory::insist,
     vfs::{
         buffer::Buffer,
         jbd2::{Handle, Journal},
@@ -46,66 +49,6 @@ pub(crate) struct Run {
     pub(crate) len: u32,
 }
 
-/// What somebody wants.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    /// The best place.
-    goal: PhysicalBlock,
-    /// The most blocks, at least one.
-    blocks: u32,
-    /// For the data of which file, if it is for data.
-    owner: Option<InodeNumber>,
-    /// How many blocks behind these are left to the file.
-    ahead: u32,
-}
-
-impl Wanted {
-    /// At most so many blocks, near `goal`.
-    pub(crate) fn new(goal: PhysicalBlock, blocks: u32) -> Self {
-        Self {
-            goal,
-            blocks: blocks.max(1),
-            owner: None,
-            ahead: 0,
-        }
-    }
-
-    /// The same for data of a file, that is going to want `ahead` more: see [`super::windows`].
-    pub(crate) fn for_file(self, owner: InodeNumber, ahead: u32) -> Self {
-        Self {
-            owner: Some(owner),
-            ahead,
-            ..self
-        }
-    }
-
-    /// The most blocks.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.blocks
-    }
-
-    /// Whether blocks are left to the file behind these.
-    pub(crate) fn has_window(&self) -> bool {
-        self.ahead > 0
-    }
-
-    /// How long the best run is.
-    fn run(&self) -> u32 {
-        self.blocks.saturating_add(self.ahead)
-    }
-
-    /// The lengths of run that are looked for one after the other, each in all groups: all, what is
-    /// wanted at once, and then half as much each time.
-    fn lengths(&self) -> impl Iterator<Item = u32> + '_ {
-        let all = self.run();
-        core::iter::successors(Some(all), move |&len| match len {
-            0 | 1 => None,
-            len if len > self.blocks => Some(self.blocks),
-            len => Some(len / 2),
-        })
-    }
-}
-
 /// In how many groups a run of one length is looked for in vain before a shorter one will do.
 const LOOKS: usize = 64;
 
@@ -115,12 +58,14 @@ pub(super) enum Taking<'h> {
     Used(&'h Handle<'h>),
     /// They are staged: see [`super::staged`].
     Staged(&'h Journal),
+    /// The same, however many they are.
+    Chosen(&'h Handle<'h>),
 }
 
 impl Taking<'_> {
     fn journal(&self) -> &Journal {
         match self {
-            Self::Used(handle) => handle.journal(),
+            Self::Used(handle) | Self::Chosen(handle) => handle.journal(),
             Self::Staged(journal) => journal,
         }
     }
@@ -135,6 +80,8 @@ struct Search<'w> {
     /// The goal.
     group: GroupNumber,
     bit: u32,
+    /// Behind the last group that will do.
+    groups: u32,
     /// The fewest blocks, unless they lie at the goal.
     least: u32,
     /// Whether windows of others are left alone.
@@ -150,13 +97,20 @@ struct Search<'w> {
 impl<'w> Search<'w> {
     /// One that begins at the goal.
     fn new(wanted: &'w Wanted, layout: &Layout) -> Self {
+        let groups = if wanted.mapped {
+            layout.groups_below(PHYSICAL_END)
+        } else {
+            layout.group_count()
+        };
         let (group, bit) = layout
             .group_of_block(wanted.goal)
+            .filter(|(group, _)| group.0 < groups)
             .unwrap_or((GroupNumber(0), 0));
         Self {
             wanted,
             group,
             bit,
+            groups,
             least: wanted.run(),
             heed_windows: true,
             made_in_vain: false,
@@ -187,20 +141,47 @@ impl Groups {
         wanted: Wanted,
         mut rights: Rights<'_>,
     ) -> FsResult<Run> {
-        let release = || self.release_committed(handle.journal());
-        let claim = Claim::new(&self.space, wanted.blocks, &mut rights, release)
-            .ok_or(FsError::NO_SPACE)?;
+        let (run, claim) = self.take(&Taking::Used(handle), wanted, &mut rights)?;
+        claim.spend(run.len);
+        Ok(run)
+    }
+
+    /// Chooses a run in the same way, which nobody else gets from now on. It is not used on disk: that is
+    /// for [`Self::settle_staged`], or it becomes free again by [`Self::unstage`]. Each of these can be done with
+    /// parts of it. Needs [`ALLOCATE`](crate::journal::credits::ALLOCATE) credits, as bitmaps are made.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::allocate`].
+    pub(crate) fn choose(
+        &self,
+        handle: &Handle<'_>,
+        wanted: Wanted,
+        mut rights: Rights<'_>,
+    ) -> FsResult<Run> {
+        let (run, claim) = self.take(&Taking::Chosen(handle), wanted, &mut rights)?;
+        claim.end_chosen(run.len);
+        Ok(run)
+    }
+
+    /// Claims blocks, and takes a run of as many or fewer.
+    fn take<'r>(
+        &'r self,
+        taking: &Taking<'_>,
+        wanted: Wanted,
+        rights: &'r mut Rights<'_>,
+    ) -> FsResult<(Run, Claim<'r>)> {
+        let release = || self.release_committed(taking.journal());
+        let claim =
+            Claim::new(&self.space, wanted.blocks, rights, release).ok_or(FsError::NO_SPACE)?;
         let wanted = Wanted {
             blocks: claim.blocks(),
             ..wanted
         };
         loop {
             let unpinned = self.space.ledger().unpinned;
-            match self.find(&Taking::Used(handle), &wanted)? {
-                Ok(run) => {
-                    claim.spend(run.len);
-                    return Ok(run);
-                }
+            match self.find(taking, &wanted)? {
+                Ok(run) => return Ok((run, claim)),
                 Err(_) if self.space.ledger().unpinned != unpinned => {}
                 Err(damage) => return Err(damage.unwrap_or(FsError::NO_SPACE)),
             }
@@ -289,7 +270,11 @@ impl Groups {
     ) -> FsResult<Option<Run>> {
         for groups in visiting_ranges(search.group, &self.layout) {
             let mut at = groups.start;
-            while let Some(group) = self.longest.next(at..groups.end, search.least) {
+            let end = groups.end.min(search.groups);
+            while at < end {
+                let Some(group) = self.longest.next(at..end, search.least) else {
+                    break;
+                };
                 if let Some(run) = self.try_group(taking, group, search)? {
                     return Ok(Some(run));
                 }
@@ -332,7 +317,9 @@ impl Groups {
         }
 
         let bitmap = match taking {
-            Taking::Used(handle) => self.block_bitmap(handle, group, &summary),
+            Taking::Used(handle) | Taking::Chosen(handle) => {
+                self.block_bitmap(handle, group, &summary)
+            }
             // To make one takes a transaction.
             Taking::Staged(_) if summary.blocks_uninit => {
                 search.is_over |= group == search.group;
@@ -379,7 +366,10 @@ impl Groups {
             Taking::Used(handle) => {
                 self.set_blocks(handle, group, &bitmap, taken.clone(), true)?;
             }
-            Taking::Staged(_) => {
+            Taking::Staged(_) | Taking::Chosen(_) => {
+                if matches!(taking, Taking::Chosen(_)) {
+                    insist(|| state.make_room_to_stage())?;
+                }
                 if state.stage(taken.clone()).is_err() {
                     return Ok(None);
                 }

@@ -237,6 +237,11 @@ impl Ledger {
         self.staged += u64::from(blocks);
     }
 
+    /// Notes that a claim has ended, all of which may have been staged.
+    pub(super) fn end_claim(&mut self) {
+        self.risen = self.risen.wrapping_add(1);
+    }
+
     /// Notes that staged blocks are used on disk now.
     pub(super) fn settle_staged(&mut self, blocks: u32) {
         self.staged = self.staged.saturating_sub(blocks.into());

@@ -174,6 +174,11 @@ impl DelayedReserve {
         true
     }
 
+    /// How many blocks there are for nodes.
+    pub(crate) fn nodes(&self) -> u64 {
+        self.nodes
+    }
+
     /// Gives back `data` blocks, and what is there for nodes beyond `nodes`.
     pub(crate) fn shrink(&mut self, data: u64, nodes: u64) {
         let data = data.min(self.data);
@@ -334,6 +339,13 @@ impl<'r> Claim<'r> {
     /// Ends the claim: `used` of its blocks are in use now.
     pub(super) fn spend(mut self, used: u32) {
         self.used = used.min(self.blocks);
+    }
+
+    /// Ends the claim: so many of its blocks were counted as staged.
+    pub(super) fn end_chosen(mut self, staged: u32) {
+        self.blocks = self.blocks.saturating_sub(staged);
+        // Nobody has a promise for them, at whose end who waits would look whether there is anybody left.
+        self.space.update(Ledger::end_claim);
     }
 
     /// Ends a claim of what is available, whose blocks were all counted as staged.

@@ -3,14 +3,15 @@
 //! Blocks of a group that were chosen for data on its way, and are in use nowhere on disk yet.
 //!
 //! In memory alone: a crash gives them back. They are free in the bitmap and in the descriptor, and
-//! nobody else gets them. See [`Groups::stage`]. Such a run is
-//! taken out again as a whole, or bit by bit from its ends.
+//! nobody else gets them. See [`Groups::stage`] and [`Groups::choose`]. Such a run is
+//! taken out again as a whole or in parts.
 
 use super::{search::length, GroupState, Groups, Run};
 use crate::{
     disk::units::GroupNumber,
     error::{euclean, FsError, FsResult},
-    vfs::jbd2::Handle,
+    memory::insist,
+    vfs::{jbd2::Handle, no_fs::NoFs},
 };
 use core::ops::Range;
 use kernel::{
@@ -54,18 +55,16 @@ impl Staged {
         }
     }
 
-    /// The range that begins or ends with these blocks, or is just these.
+    /// The range that these blocks are in.
     fn position(&self, range: &Range<u32>) -> Option<usize> {
         let behind = self.list.partition_point(|own| own.start <= range.start);
         let at = behind.checked_sub(1)?;
         let own = self.list.get(at)?;
-        let begins = own.start == range.start && range.end <= own.end;
-        let ends = own.end == range.end && !range.is_empty();
-        (begins || ends).then_some(at)
+        (range.end <= own.end && !range.is_empty()).then_some(at)
     }
 
-    /// Takes blocks out: a range that was added, or its beginning or end. Returns whether they were
-    /// there.
+    /// Takes blocks out: a range that was added, or a part of one. There is [room](Self::make_room) if
+    /// that is amidst it. Returns whether they were there.
     pub(super) fn remove(&mut self, range: &Range<u32>) -> bool {
         let Some(at) = self.position(range) else {
             return false;
@@ -75,7 +74,18 @@ impl Staged {
                 let _ = self.list.remove(at);
             }
             Some(own) if own.start == range.start => own.start = range.end,
-            Some(own) => own.end = range.start,
+            Some(own) if own.end == range.end => own.end = range.start,
+            Some(own) => {
+                let rest = range.end..own.end;
+                own.end = range.start;
+                if self
+                    .list
+                    .insert_within_capacity(at + 1, rest.clone())
+                    .is_err()
+                {
+                    self.count -= length(&rest);
+                }
+            }
             None => return false,
         }
         self.count -= length(range);
@@ -88,19 +98,39 @@ impl GroupState {
         self.staged.as_ref().map_or(0, |staged| staged.count())
     }
 
+    /// Makes room for [`Self::stage`], which does not fail then.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn make_room_to_stage(&mut self) -> Result {
+        let staged = match &mut self.staged {
+            Some(staged) => staged,
+            none => none.insert(KBox::new(Staged::default(), GFP_KERNEL)?),
+        };
+        Ok(staged.make_room()?)
+    }
+
     /// Adds blocks.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(super) fn stage(&mut self, range: Range<u32>) -> FsResult {
-        let staged = match &mut self.staged {
-            Some(staged) => staged,
-            none => none.insert(KBox::new(Staged::default(), GFP_KERNEL)?),
-        };
-        staged.make_room()?;
-        staged.add(range);
+        self.make_room_to_stage()?;
+        if let Some(staged) = &mut self.staged {
+            staged.add(range);
+        }
         Ok(())
+    }
+
+    /// Makes room for what is left when a part is taken out. File systems are not called for memory, which
+    /// could want a group's lock: in a handle, or with [`NoFs`].
+    fn make_room_to_unstage(&mut self) -> FsResult {
+        match &mut self.staged {
+            Some(staged) => Ok(insist(|| Ok(staged.make_room()?))?),
+            None => Ok(()),
+        }
     }
 
     /// Takes staged blocks out. Returns whether they were there.
@@ -126,6 +156,7 @@ impl Groups {
             // Who finds a group damaged takes them away.
             return Err(FsError::Kernel(euclean()));
         }
+        state.make_room_to_unstage()?;
         let summary = self.summary(group)?;
         let bitmap = self.block_bitmap(handle, group, &summary)?;
         self.set_blocks(handle, group, &bitmap, range.clone(), true)?;
@@ -159,8 +190,10 @@ impl Groups {
 
     /// Makes staged blocks free again.
     pub(crate) fn unstage(&self, run: Run) -> FsResult {
+        let _no_fs = NoFs::new();
         let (group, range) = self.range_of(run)?;
         let mut state = self.lock(group)?;
+        state.make_room_to_unstage()?;
         if state.unstage(&range) {
             // Before anybody may claim them: a search believes it.
             self.longest.lift(group, run.len, 1);

@@ -21,7 +21,7 @@
 use super::{
     map::{self, Found},
     tree::ReadTree,
-    truncate,
+    truncate, DataKind,
 };
 use crate::{
     disk::units::{LogicalBlock, PhysicalBlock},
@@ -72,7 +72,9 @@ impl Ahead {
 
 /// How many blocks more a write of `blocks` takes that has to allocate.
 pub(crate) fn wanted(inode: &Inode<Rext4>, blocks: u32, chain: ChainLength) -> FsResult<u32> {
-    if chain.added < LONG || chain.under_way < 2 {
+    // What is behind the end of a block map is not there, and nobody has to free it.
+    let is_mapped = inode.data().kind() == DataKind::BlockMap;
+    if is_mapped || chain.added < LONG || chain.under_way < 2 {
         return Ok(0);
     }
     let more = blocks.saturating_mul(chain.under_way).saturating_mul(2);

@@ -3,12 +3,12 @@
 //! Giving blocks to a file: unwritten, so that nobody sees what was in them before.
 
 use super::{
-    delayed,
+    block_map, delayed,
     map::{self, Found},
     rights,
     staged::{self, Filling},
     tree::{ReadTree, WriteTree},
-    window,
+    window, DataKind,
 };
 use crate::{
     disk::{
@@ -43,11 +43,13 @@ pub(crate) fn fill_hole(
 ) -> FsResult<Found> {
     super::check_supported(inode)?;
     let groups = inode.super_block().data().groups()?;
-    match try_fill_hole(inode, journal, block, wanted, &mut first) {
+    let mut fill = || match inode.data().kind() {
+        DataKind::BlockMap => block_map::fill_hole(inode, journal, block, wanted, &mut first),
+        _ => try_fill_hole(inode, journal, block, wanted, &mut first),
+    };
+    match fill() {
         // Blocks that were freed can be used when that is committed.
-        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => {
-            try_fill_hole(inode, journal, block, wanted, &mut first)
-        }
+        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => fill(),
         result => result,
     }
 }

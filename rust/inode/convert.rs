@@ -3,15 +3,17 @@
 //! Making unwritten blocks written, and the size on disk that follows the data.
 
 use super::{
+    block_map,
     delayed::{self, Blocks},
     staged::{self, StagedRun},
     store,
     tree::{ReadTree, WriteTree},
+    DataKind,
 };
 use crate::{
     disk::{extent::State, units::LogicalBlock},
     error::FsResult,
-    extent::{self, Progress},
+    extent::{self, credits::CONVERT_NEW_MAX, Progress},
     group::{ConversionReserve, Rights},
     journal::{credits, sync_point::Change},
     memory::insist,
@@ -22,6 +24,15 @@ use crate::{
     Rext4,
 };
 use core::ops::Range;
+
+/// How many nodes of its tree the conversion of one range of a file can need at most. What a block map needs
+/// is set aside elsewhere.
+pub(crate) fn new_nodes(inode: &Inode<Rext4>) -> u32 {
+    match inode.data().kind() {
+        DataKind::BlockMap => 0,
+        _ => CONVERT_NEW_MAX,
+    }
+}
 
 /// Extents converted in one transaction at most.
 pub(crate) const STEP: u32 = 16;
@@ -111,10 +122,15 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
     let size = sb.data().layout.block_size();
     let journal = sb.data().writing(sb)?;
     let mut at = 0;
+    let is_mapped = inode.data().kind() == DataKind::BlockMap;
     while at < parts.len() {
-        let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-        // To put something into the tree takes less.
-        let step = credits::convert(depth, STEP);
+        let (depth, step) = if is_mapped {
+            (0, credits::settle_mapped())
+        } else {
+            let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+            // To put something into the tree takes less.
+            (depth, credits::convert(depth, STEP))
+        };
         let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
         let credits = step.with_revokes(step.revokes.saturating_mul(steps));
         // The data is there already.
@@ -131,8 +147,10 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
             let missing = step.blocks.saturating_sub(handle.credits_left());
             let fits = || -> FsResult<bool> {
                 // If the tree grew meanwhile, the credits may not do.
-                Ok(extent::depth(&ReadTree::new(inode, &root))? <= depth
-                    && (missing == 0 || handle.extend(Credits::new(missing))?))
+                Ok(
+                    (is_mapped || extent::depth(&ReadTree::new(inode, &root))? <= depth)
+                        && (missing == 0 || handle.extend(Credits::new(missing))?),
+                )
             };
             match fits() {
                 Ok(true) => steps -= 1,
@@ -176,6 +194,10 @@ fn write_part(
     blocks: &mut Blocks,
     part: &mut Part<'_>,
 ) -> FsResult<Progress> {
+    if inode.data().kind() == DataKind::BlockMap {
+        let range = part.range.clone();
+        return block_map::make_written(inode, handle, blocks, range, part.reserve);
+    }
     let rights = Rights::Reserve(part.reserve);
     if let Some(own) = part.staged.take() {
         if let Some(run) = staged::left_of(inode, &own).and_then(|run| run.part(&part.range)) {

@@ -73,10 +73,6 @@ pub(crate) fn create(
     let sb = parent.super_block();
     let fs = sb.data();
     let groups = fs.groups()?;
-    if !fs.features.has(Feature::EXTENT) {
-        // Such a file system wants files that are mapped without extents.
-        return Err(FsError::unsupported());
-    }
     let kind = FileType::of_mode(unnumbered.mode()).ok_or(FsError::Kernel(code::EINVAL))?;
     let project = if parent.data().flags().has(InodeFlags::PROJECT_INHERIT)
         && fs.features.has(Feature::PROJECT)
@@ -125,6 +121,12 @@ fn fill(
             }
             common.size = text.len() as i64;
             DataKind::ShortSymlink
+        }
+        (FileType::Symlink | FileType::Regular | FileType::Directory, _)
+            if !inode.super_block().data().features.has(Feature::EXTENT) =>
+        {
+            // All numbers are zero.
+            DataKind::BlockMap
         }
         (FileType::Symlink | FileType::Regular | FileType::Directory, _) => {
             NodeMut::format(&mut area, Place::Root, 0).map_err(crate::extent::TreeError::from)?;

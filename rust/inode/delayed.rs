@@ -35,44 +35,30 @@
 //!
 //! A block that is delayed without a dirty folio over it does no harm: it reads as zeros. It keeps
 //! a free block from others until it is written to, cut off, or the inode is evicted.
-//!
-//! # How many nodes are set aside
-//!
-//! When a range is allocated, from its start on, each run is one insertion into the tree, which
-//! splits full nodes. At each level of the tree the first insertion of a range may meet a full node:
-//! a node for each level and range. A node that was split has room for nearly half a node's entries
-//! on either side, or for all but one if it was split at its end, where this range goes on: after
-//! the first, each split takes as many insertions, of which there are at most as many as blocks;
-//! levels above get one for each split below, a geometric series, which dividing by one less covers.
-//! The root is not split. When it is full it grows, which takes a node, and leaves one node below it
-//! with the root's entries, at most 5: until the root is full again that node has to be split four
-//! times. If the root is a leaf with room for all, there is nothing of all this. So for `n` blocks in
-//! `k` ranges, depth `d` and half a node of `h` entries: `k·d + n/(h - 2) + 1 + n/4(h - 2)`.
-//!
-//! This holds if nobody else adds entries to the same nodes. Conversions of what was allocated do,
-//! each with a reserve of its own, and may leave nodes full that were counted as half empty; a
-//! failed removal in the middle of a range makes two of one. What is missing then comes out of the
-//! blocks that are kept for conversions and not promised, as in C ext4 all nodes do.
 
 mod ranges;
+mod shape;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
 
 use super::{
-    allocate, map, rights,
+    allocate,
+    block_map::{self, Pending},
+    map, rights,
     staged::{self, Filling},
     tree::{ReadTree, WriteTree},
-    window,
+    window, DataKind,
 };
 use crate::{
     dio::claim::Waiting,
     disk::{
-        extent::{Node, Place, State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
-        units::{BlockSize, LogicalBlock},
+        block_map as map_format,
+        extent::{State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
+        units::LogicalBlock,
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Mapping, Spot, TreeError},
+    extent::{self, Mapping, Spot},
     group::{DelayedReserve, Groups, Rights, Wanted},
     journal::credits,
     memory::insist,
@@ -82,15 +68,19 @@ use crate::{
 use core::ops::{Deref, DerefMut, Range};
 use kernel::{error::code, prelude::*};
 use ranges::Ranges;
+use shape::{shape, Shape};
 
 /// Where a file's blocks are: what its tree's lock protects.
 ///
 /// Stands for the tree's root where nothing is said.
 pub(crate) struct Blocks {
-    /// The 60 bytes of `i_block`: the root of the extent tree, or the text of a short symbolic link.
+    /// The 60 bytes of `i_block`: the root of the extent tree, the numbers of a block map, or the text of a
+    /// short symbolic link.
     pub(crate) root: [u8; ROOT_SIZE],
     /// What is in the page cache only.
     pub(super) delayed: Delayed,
+    /// What is going to be in the block map.
+    pub(super) pending: Pending,
 }
 
 impl Blocks {
@@ -102,6 +92,7 @@ impl Blocks {
                 ranges: Ranges::new(),
                 reserve: None,
             },
+            pending: Pending::new(),
         }
     }
 }
@@ -123,7 +114,7 @@ impl DerefMut for Blocks {
 /// The blocks of a file that are in the page cache and not allocated yet.
 pub(super) struct Delayed {
     ranges: Ranges,
-    /// There is one if there are ranges.
+    /// There is one if there are ranges, or pending blocks.
     reserve: Option<DelayedReserve>,
 }
 
@@ -131,6 +122,16 @@ impl Delayed {
     /// The delayed range that holds `block`, or else the next one.
     pub(super) fn at_or_behind(&self, block: LogicalBlock) -> Option<Range<LogicalBlock>> {
         self.ranges.at_or_behind(block)
+    }
+
+    /// The delayed range that holds `block`.
+    pub(super) fn holding(&self, block: LogicalBlock) -> Option<Range<LogicalBlock>> {
+        self.ranges.holding(block)
+    }
+
+    /// What is set aside.
+    pub(super) fn reserve_mut(&mut self) -> Option<&mut DelayedReserve> {
+        self.reserve.as_mut()
     }
 
     /// Adds a range of a hole of the tree. Returns whether there is space for it.
@@ -172,47 +173,13 @@ impl Delayed {
 
     /// Gives `data` blocks of the reserve back, and what is not needed for nodes any more.
     fn settle(&mut self, data: u32, shape: Shape) {
-        if self.ranges.count() == 0 {
+        if self.ranges.count() == 0 && !shape.has_pending() {
             self.reserve = None;
         } else if let Some(reserve) = &mut self.reserve {
             let nodes = shape.nodes(self.ranges.count(), self.ranges.blocks());
             reserve.shrink(data.into(), nodes);
         }
     }
-}
-
-/// What of a tree the number of nodes depends on.
-#[derive(Clone, Copy)]
-struct Shape {
-    depth: u16,
-    /// How many extents the root has room for; none if it is no leaf.
-    room: u32,
-    size: BlockSize,
-}
-
-impl Shape {
-    /// How many nodes are set aside for so many blocks in so many ranges: see the head of this file.
-    fn nodes(self, ranges: u32, blocks: u32) -> u64 {
-        if blocks <= self.room {
-            return 0;
-        }
-        // An entry has 12 bytes, and so has the head of a node; 4 more may be a checksum.
-        let half = self.size.bytes().saturating_sub(16) / 12 / 2;
-        let splits = blocks / half.saturating_sub(2).max(1);
-        u64::from(ranges) * u64::from(self.depth) + u64::from(splits + 1 + splits / 4)
-    }
-}
-
-/// The shape of an inode's tree.
-fn shape(inode: &Inode<Rext4>, root: &[u8; ROOT_SIZE]) -> FsResult<Shape> {
-    let node = Node::parse(root, Place::Root).map_err(TreeError::from)?;
-    let room = node.max().saturating_sub(node.len());
-    Ok(Shape {
-        depth: node.depth(),
-        // A few.
-        room: if node.depth() == 0 { room as u32 } else { 0 },
-        size: inode.super_block().data().layout.block_size(),
-    })
 }
 
 /// What came of [`reserve`].
@@ -250,24 +217,28 @@ pub(crate) fn reserve(
             tree.ok_or(FsError::Kernel(code::EAGAIN))?
         }
     };
-    let Blocks { root, delayed } = &mut *blocks;
-    let tree = ReadTree::with(inode, root, waiting);
-    let Mapping::Hole(hole) = extent::lookup(&tree, block)? else {
+    let Blocks {
+        root,
+        delayed,
+        pending,
+    } = &mut *blocks;
+    let found = map::find_behind(inode, root, pending, block, waiting)?;
+    let map::Found::Hole { len } = found else {
         return Ok(Reserved::Changed);
     };
-    let mut end = hole.end.0.min(block.0.saturating_add(wanted));
+    let mut end = block.0.saturating_add(len.min(wanted));
     if let Some(next) = delayed.at_or_behind(block) {
         end = end.min(next.start.0);
     }
     if end <= block.0 {
         return Ok(Reserved::Changed);
     }
-    let shape = shape(inode, root)?;
+    let shape = shape(inode, root, pending)?;
     if !delayed.add(groups, &rights, block..LogicalBlock(end), shape)? {
         return Ok(Reserved::NoRoom);
     }
     inode.data().note_change();
-    inode.data().note_delayed(delayed.ranges.blocks());
+    note_blocks(inode, delayed, pending);
     Ok(Reserved::New(end - block.0, inode.data().version()))
 }
 
@@ -280,8 +251,7 @@ pub(crate) fn give_back(inode: &Inode<Rext4>, range: Range<LogicalBlock>) {
     }
     let _no_fs = NoFs::new();
     let mut blocks = inode.data().tree.write();
-    let Blocks { root, delayed } = &mut *blocks;
-    drop_range(inode, root, delayed, range, 0);
+    drop_range(inode, &mut blocks, range, 0);
 }
 
 /// The same for all of a file.
@@ -290,13 +260,12 @@ pub(crate) fn give_all_back(inode: &Inode<Rext4>) {
 }
 
 /// Forgets what is delayed in a range, of which `used` blocks were taken out of the reserve before.
-fn drop_range(
-    inode: &Inode<Rext4>,
-    root: &[u8; ROOT_SIZE],
-    delayed: &mut Delayed,
-    range: Range<LogicalBlock>,
-    used: u32,
-) {
+fn drop_range(inode: &Inode<Rext4>, blocks: &mut Blocks, range: Range<LogicalBlock>, used: u32) {
+    let Blocks {
+        root,
+        delayed,
+        pending,
+    } = blocks;
     let touches = delayed
         .at_or_behind(range.start)
         .is_some_and(|own| own.start < range.end);
@@ -304,14 +273,74 @@ fn drop_range(
         return;
     }
     // If its depth can't be read the tree won't get blocks either.
-    let shape = shape(inode, root).unwrap_or(Shape {
+    let shape = shape(inode, root, pending).unwrap_or(Shape::Tree {
         depth: MAX_DEPTH,
         room: 0,
         size: inode.super_block().data().layout.block_size(),
     });
     delayed.remove(range, used, shape);
     inode.data().note_change();
-    inode.data().note_delayed(delayed.ranges.blocks());
+    note_blocks(inode, delayed, pending);
+}
+
+/// Notes how many blocks have no place on the device yet.
+fn note_blocks(inode: &Inode<Rext4>, delayed: &Delayed, pending: &Pending) {
+    let blocks = delayed.ranges.blocks().saturating_add(pending.blocks());
+    inode.data().note_delayed(blocks);
+}
+
+/// Sets aside what `len` blocks more that become pending can need of tables. Returns whether there was as
+/// much.
+pub(super) fn set_tables_aside(
+    inode: &Inode<Rext4>,
+    blocks: &mut Blocks,
+    groups: &Groups,
+    rights: &Rights<'_>,
+    run: Range<LogicalBlock>,
+) -> bool {
+    let size = inode.super_block().data().layout.block_size();
+    let Blocks {
+        delayed, pending, ..
+    } = &mut *blocks;
+    let len = u64::from(run.end.0.saturating_sub(run.start.0));
+    let most = map_format::most_tables(
+        u64::from(delayed.ranges.count()) + u64::from(pending.runs()) + 1,
+        u64::from(delayed.ranges.blocks()) + u64::from(pending.blocks()) + len,
+        size,
+    );
+    let reserve = delayed
+        .reserve
+        .get_or_insert_with(|| groups.delayed_reserve());
+    let own = map_format::tables(&(run.start.0.into()..run.end.0.into()), size);
+    let fits = reserve.grow(rights, 0, most.min(reserve.nodes() + own));
+    if !fits {
+        note_pending(inode, blocks);
+    }
+    fits
+}
+
+/// Notes that what is pending has changed: gives back what is set aside for tables and not needed.
+pub(super) fn note_pending(inode: &Inode<Rext4>, blocks: &mut Blocks) {
+    let Blocks {
+        root,
+        delayed,
+        pending,
+    } = blocks;
+    if let Ok(shape) = shape(inode, root, pending) {
+        delayed.settle(0, shape);
+    }
+    note_blocks(inode, delayed, pending);
+}
+
+/// Notes that delayed blocks are pending now, for which `used` blocks were taken out of the reserve.
+pub(super) fn note_chosen(
+    inode: &Inode<Rext4>,
+    blocks: &mut Blocks,
+    range: Range<LogicalBlock>,
+    used: u32,
+) {
+    drop_range(inode, blocks, range, used);
+    note_pending(inode, blocks);
 }
 
 /// Notes that blocks of a range are in the tree now that somebody else allocated: what was set
@@ -321,8 +350,7 @@ pub(super) fn note_allocated(
     blocks: &mut Blocks,
     range: Range<LogicalBlock>,
 ) {
-    let Blocks { root, delayed } = blocks;
-    drop_range(inode, root, delayed, range, 0);
+    drop_range(inode, blocks, range, 0);
 }
 
 /// Gives blocks to what is delayed around `block`: to its range, from the start of that to the end
@@ -330,6 +358,9 @@ pub(super) fn note_allocated(
 ///
 /// The folio that holds the block is locked, so nobody cuts it off.
 pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBlock) -> FsResult {
+    if inode.data().kind() == DataKind::BlockMap {
+        return block_map::allocate(inode, journal, block);
+    }
     let groups = inode.super_block().data().groups()?;
     let size = inode.super_block().data().layout.block_size();
     loop {
@@ -337,7 +368,11 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
         // Without it the data is lost.
         let handle = insist(|| journal.start(credits::insert(depth)))?;
         let mut blocks = inode.data().tree.write();
-        let Blocks { root, delayed } = &mut *blocks;
+        let Blocks {
+            root,
+            delayed,
+            pending,
+        } = &mut *blocks;
         let tree = ReadTree::new(inode, root);
         if extent::depth(&tree)? > depth {
             // It grew meanwhile: the credits may not do.
@@ -363,7 +398,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             Spot::Extent(extent) => {
                 // Somebody else allocated it when there was no memory to cut it out of the range.
                 let own = range.start..range.end.min(extent.end());
-                drop_range(inode, root, delayed, own, 0);
+                drop_range(inode, &mut blocks, own, 0);
                 drop(blocks);
                 handle.stop()?;
                 continue;
@@ -379,8 +414,8 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
                 let rights = Rights::DelayedNodes(reserve);
                 staged::put(inode, &handle, root, &run, State::Unwritten, rights)?;
                 // It has a place, and needs no other.
-                drop_range(inode, root, delayed, run.blocks(), 0);
-                WriteTree::new(inode, root, &handle, Rights::Root).store_inode()?;
+                drop_range(inode, &mut blocks, run.blocks(), 0);
+                WriteTree::new(inode, &mut blocks, &handle, Rights::Root).store_inode()?;
                 continue;
             }
         };
@@ -413,9 +448,9 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
         };
         if inserted.is_err() && hole() {
             // Each folio of the run is to meet the error, and to note it, and not a hole.
-            delayed.refill(run.len, shape(inode, root)?);
+            delayed.refill(run.len, shape(inode, root, pending)?);
         } else {
-            drop_range(inode, root, delayed, done.clone(), run.len);
+            drop_range(inode, &mut blocks, done.clone(), run.len);
         }
         drop(blocks);
         handle.stop()?;

@@ -5,10 +5,9 @@
 //!
 //! The bits of `i_flags` on disk are those of the system call. Which of them are seen, which can be
 //! changed, and what is refused is as in C ext4 (`EXT4_FL_USER_VISIBLE` and its neighbours in the
-//! kernel's `fs/ext4/ext4.h`), but for two that rext4 can't carry out: to map a file without extents,
-//! and to put data through the journal.
+//! kernel's `fs/ext4/ext4.h`), but for one that rext4 can't carry out: to put data through the journal.
 
-use super::{store, Alone, DataKind};
+use super::{block_map, store, Alone};
 use crate::{
     disk::{features::Feature, file_type::FileType, inode::InodeFlags},
     error::{FsError, FsResult},
@@ -58,7 +57,7 @@ const VISIBLE: u32 = CHANGEABLE
     | InodeFlags::INLINE_DATA;
 
 /// What can't be carried out here, so that it stays as it is.
-const FIXED: u32 = InodeFlags::JOURNAL_DATA | InodeFlags::EXTENTS | InodeFlags::CASEFOLD;
+const FIXED: u32 = InodeFlags::JOURNAL_DATA | InodeFlags::CASEFOLD;
 
 /// What a new inode takes over from its directory.
 const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
@@ -125,7 +124,7 @@ fn attributes(inode: &Inode<Rext4>) -> FsResult<FileAttributes> {
     Ok(FileAttributes { flags, project })
 }
 
-/// Sets flags and project in one transaction.
+/// Sets flags and project in one transaction; how the inode's blocks are mapped, in another one after that.
 fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttributes) -> FsResult {
     let old = inode.data().flags();
     // What is seen and can't be set is passed over, since `chattr` gives back what it was shown.
@@ -153,7 +152,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let becomes_immutable = changed & new.0 & InodeFlags::IMMUTABLE != 0;
-    if inode.is_regular() && becomes_immutable && inode.data().kind() == DataKind::Extents {
+    if inode.is_regular() && becomes_immutable && inode.data().kind().has_blocks() {
         // Writes under way end, and pages become clean, so that the next store into a mapping
         // comes through the file system and is refused.
         let _alone = Alone::new(inode, lock);
@@ -169,14 +168,13 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     if inode.is_sync() {
         handle.set_sync();
     }
-    let stored = InodeFlags(old.0 & !CHANGEABLE | new.0);
+    let stays = !CHANGEABLE | InodeFlags::EXTENTS;
+    let stored = InodeFlags(old.0 & stays | new.0 & !stays);
     let has_room = store::edit(inode, &handle, |raw| {
         let has_room = old_project == wanted.project || raw.set_project(wanted.project);
         if has_room {
             // Not what the inode's number of blocks is counted in.
-            raw.set_flags(InodeFlags(
-                raw.flags().0 & !CHANGEABLE | stored.0 & CHANGEABLE,
-            ));
+            raw.set_flags(InodeFlags(raw.flags().0 & stays | stored.0 & !stays));
         }
         has_room
     })?;
@@ -186,7 +184,21 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     inode.data().flags.store(stored.0, Ordering::Relaxed);
     inode.set_vfs_flags(lock, super::load::vfs_flags(stored));
     inode.note_change();
-    finish(inode, handle)
+    finish(inode, handle)?;
+    match changed & InodeFlags::EXTENTS {
+        0 => Ok(()),
+        _ if new.has(InodeFlags::EXTENTS) => block_map::to_extents(inode, lock),
+        _ => block_map::from_extents(inode, lock),
+    }
+}
+
+/// Gives a file with a block map extents.
+///
+/// # Errors
+///
+/// `EINVAL` if it has none, or the file system has no extents; see [`set`].
+pub(crate) fn migrate(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    block_map::to_extents(inode, lock)
 }
 
 /// Stores the rest of the inode and ends the transaction.

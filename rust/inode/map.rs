@@ -2,11 +2,16 @@
 
 //! Where the blocks of a file lie.
 
-use super::{block_map, cache, check_readable, tree::ReadTree, DataKind};
+use super::{
+    block_map::{self, Pending},
+    cache, check_readable,
+    tree::ReadTree,
+    DataKind,
+};
 use crate::{
     dio::claim::Waiting,
     disk::{
-        extent::{State, LOGICAL_END},
+        extent::{State, LOGICAL_END, ROOT_SIZE},
         units::{BlockSize, LogicalBlock, PhysicalBlock},
     },
     error::{FsError, FsResult},
@@ -49,7 +54,7 @@ pub(crate) fn find(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<Found>
     }
     let root = data.tree.read();
     if data.kind() == DataKind::BlockMap {
-        return block_map::find(inode, &root, block);
+        return block_map::find_in(inode, &root, block);
     }
     let tree = ReadTree::new(inode, &root);
     look(inode, &tree, block)
@@ -63,10 +68,10 @@ pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResul
         return Ok(found(mapping, block));
     }
     let again = FsError::Kernel(code::EAGAIN);
-    if data.kind() == DataKind::BlockMap {
-        return Err(again);
-    }
     let root = data.tree.try_read().ok_or(again)?;
+    if data.kind() == DataKind::BlockMap {
+        return block_map::find(inode, &root, &root.pending, block, Waiting::Forbidden);
+    }
     let tree = ReadTree::with(inode, &root, Waiting::Forbidden);
     look(inode, &tree, block)
 }
@@ -106,10 +111,10 @@ pub(crate) fn check_foreign(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32
         .map_err(|e| FsError::Corrupt(e.into()))
 }
 
-/// Whether the blocks of an inode may be the file system's own.
+/// Whether the blocks of an inode are the file system's own.
 pub(super) fn is_own(inode: &Inode<Rext4>) -> bool {
     let layout = &inode.super_block().data().layout;
-    inode.ino() < layout.first_inode().0 && !inode.is_directory()
+    layout.is_journal(super::number(inode))
 }
 
 fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {
@@ -119,6 +124,20 @@ fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {
             check_foreign(inode, start, len)
         }
     }
+}
+
+/// Looks a block up in a tree or block map whose lock the caller has, with `root` and `pending` behind it.
+pub(super) fn find_behind(
+    inode: &Inode<Rext4>,
+    root: &[u8; ROOT_SIZE],
+    pending: &Pending,
+    block: LogicalBlock,
+    waiting: Waiting,
+) -> FsResult<Found> {
+    if inode.data().kind() == DataKind::BlockMap {
+        return block_map::find(inode, root, pending, block, waiting);
+    }
+    find_in(&ReadTree::with(inode, root, waiting), block)
 }
 
 /// Looks a block up in a tree that the caller has locked.
@@ -181,13 +200,6 @@ pub(crate) fn bytes(
         Waiting::Forbidden => inode.data().tree.try_read().ok_or(again)?,
     };
     let version = inode.data().version();
-    if kind == DataKind::BlockMap {
-        if waiting == Waiting::Forbidden {
-            return Err(again);
-        }
-        let found = block_map::find(inode, &blocks, block)?;
-        return Ok(to_bytes(size, block, found, version));
-    }
     let delayed = blocks.delayed.at_or_behind(block);
     if let Some(range) = delayed.clone().filter(|range| range.contains(&block)) {
         return Ok(iomap::Mapping {
@@ -197,7 +209,7 @@ pub(crate) fn bytes(
             version,
         });
     }
-    let mut found = find_in(&ReadTree::with(inode, &blocks, waiting), block)?;
+    let mut found = find_behind(inode, &blocks, &blocks.pending, block, waiting)?;
     drop(blocks);
     if let (Found::Hole { len }, Some(next)) = (&mut found, delayed) {
         *len = (*len).min(next.start.0 - block.0);

@@ -8,9 +8,9 @@
 //! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
 //! then the size is larger.
 
-use super::{check_supported, delayed, orphan, store, truncate, Alone, DataKind};
+use super::{check_supported, delayed, orphan, store, truncate, Alone};
 use crate::{
-    disk::{extent::LOGICAL_END, units::LogicalBlock},
+    disk::{extent::LOGICAL_END, features::Feature, units::LogicalBlock},
     error::{FsError, FsResult},
     file::max_bytes,
     journal::{credits, sync_point::Change},
@@ -24,6 +24,23 @@ use crate::{
 };
 use kernel::{error::code, page::PAGE_SIZE};
 
+/// What comes before a file gets longer, up to `end` bytes: what was to be cut off before goes, and the super
+/// block says that there are files of 2 GiB and more, if this is going to be one.
+///
+/// The inode's lock is held exclusively.
+pub(crate) fn before_growing(inode: &Inode<Rext4>, end: i64) -> FsResult {
+    truncate::finish_cut(inode)?;
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let feature = Feature::LARGE_FILE;
+    if end <= i64::from(i32::MAX) || fs.features.has(feature) || fs.has_noted_feature(feature)? {
+        return Ok(());
+    }
+    let handle = fs.writing(sb)?.start(Credits::new(credits::SUPER_BLOCK))?;
+    fs.note_feature(&handle, feature)?;
+    Ok(handle.stop()?)
+}
+
 /// Sets the size of a file, in bytes. Returns what it was before, when all writes had ended.
 pub(crate) fn set_size(
     inode: &Inode<Rext4>,
@@ -33,7 +50,7 @@ pub(crate) fn set_size(
     check_supported(inode)?;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    if inode.data().kind() != DataKind::Extents {
+    if !inode.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
     if new > max_bytes(inode) {
@@ -46,7 +63,7 @@ pub(crate) fn set_size(
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        truncate::finish_cut(inode)?;
+        before_growing(inode, new)?;
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {

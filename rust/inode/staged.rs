@@ -67,6 +67,16 @@ pub(crate) struct StagedRun {
 }
 
 impl StagedRun {
+    /// These blocks, of which the first is for `first`.
+    pub(super) fn new(first: LogicalBlock, run: Run) -> Self {
+        Self { first, run }
+    }
+
+    /// The blocks on the device.
+    pub(super) fn run(&self) -> Run {
+        self.run
+    }
+
     /// The blocks of the file.
     pub(crate) fn blocks(&self) -> Range<LogicalBlock> {
         // What was staged is below the end of the file.

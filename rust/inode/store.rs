@@ -2,7 +2,7 @@
 
 //! Writing an inode to the inode table.
 
-use super::{load, seed, DataKind};
+use super::{load, seed};
 use crate::{
     disk::{extent::ROOT_SIZE, inode as format, units::InodeNumber},
     error::{FsError, FsResult},
@@ -59,7 +59,7 @@ pub(crate) fn store(inode: &Inode<Rext4>, handle: &Handle<'_>, root: &[u8; ROOT_
         raw.set_mtime(to_disk(inode.mtime()));
         raw.set_ctime(to_disk(inode.ctime()));
         raw.set_version(inode.version());
-        if inode.data().kind() == DataKind::Extents {
+        if inode.data().kind().has_blocks() {
             *raw.block_area_mut() = *root;
         }
         raw.set_sectors(layout, inode.blocks())

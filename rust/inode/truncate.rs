@@ -4,7 +4,7 @@
 //! that has no links.
 
 use super::{
-    delayed, map, number, orphan, store,
+    block_map, delayed, map, number, orphan, store,
     tree::{ReadTree, WriteTree},
     window, DataKind,
 };
@@ -70,6 +70,9 @@ pub(crate) fn remove(
     mut range: Range<LogicalBlock>,
     reserve: Option<&mut ConversionReserve>,
 ) -> FsResult {
+    if inode.data().kind() == DataKind::BlockMap {
+        return block_map::remove(inode, range);
+    }
     remove_by(inode, reserve, None, |left| {
         range.end = left.unwrap_or(range.end);
         Some(range.clone())
@@ -131,6 +134,12 @@ fn is_empty(inode: &Inode<Rext4>) -> FsResult<bool> {
     Ok(extent::depth(&tree)? == 0 && extent::lookup(&tree, LogicalBlock(0))? == nothing)
 }
 
+/// Whether a block map has nothing in it, and nothing is going to come.
+fn is_map_empty(inode: &Inode<Rext4>) -> bool {
+    let blocks = inode.data().tree.read();
+    crate::disk::block_map::is_empty(&blocks.root) && blocks.pending.runs() == 0
+}
+
 /// The end of the last extent; `None` if there is none.
 pub(crate) fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>> {
     let root = inode.data().tree.read();
@@ -159,7 +168,7 @@ fn remove_metadata(inode: &Inode<Rext4>, first: LogicalBlock) -> FsResult {
 
 /// Removes and frees everything past the end of the file.
 pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
-    if inode.data().kind() != DataKind::Extents {
+    if !inode.data().kind().has_blocks() {
         return super::check_supported(inode);
     }
     let size = inode.super_block().data().layout.block_size();
@@ -282,6 +291,9 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
             remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
         }
     }
+    if inode.data().kind() == DataKind::BlockMap && !is_map_empty(inode) {
+        block_map::remove(inode, LogicalBlock(0)..LOGICAL_END)?;
+    }
     crate::xattr::release_block(inode)?;
     let journal = fs.writing(sb)?;
     let handle = journal.start(Credits::new(
@@ -302,12 +314,13 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
 pub(crate) fn evict(inode: &Inode<Rext4>) {
     let sb = inode.super_block();
     delayed::give_all_back(inode);
+    let dropped = block_map::drop_pending(inode);
     window::end(inode);
     let writes = !sb.is_read_only() && !sb.data().is_stopped() && !sb.data().is_down();
     if inode.links() != 0 || !writes {
         return;
     }
-    if let Err(e) = delete(inode) {
+    if let Err(e) = dropped.and_then(|()| delete(inode)) {
         let e = crate::mount::Filesystem::errno(inode, "delete an inode without links", e);
         pr_warn!(
             "({}): warning: inode {} stays an orphan: error {}\n",

@@ -7,6 +7,7 @@
 //! is not used goes back when the handle stops.
 
 use crate::{
+    block_map,
     disk::{extent::State, layout::Layout},
     extent,
     vfs::jbd2::Credits,
@@ -139,6 +140,49 @@ pub(crate) fn remove(depth: u16, limit: u32, layout: &Layout) -> Credits {
             .saturating_add(ORPHAN),
     )
     .with_revokes(touched)
+}
+
+/// How many runs that have their numbers in one place are put into a block map in one step, at most.
+pub(crate) const SETTLE: u32 = 4;
+
+/// Putting so many staged runs into a block map, and the inode with its size: tables, each new one with an
+/// allocation of its own, and the bitmap of each run, which lies in one group.
+pub(crate) const fn settle_mapped() -> Credits {
+    let new = block_map::credits::INSERT_NEW * SETTLE;
+    Credits::new(block_map::credits::INSERT * SETTLE + new * ALLOCATE + SETTLE * GROUP + INODE)
+        // If the disk is full after some of the tables, these are given back.
+        .with_revokes(new)
+}
+
+/// One call of [`block_map::remove()`] with this limit of steps, and the inode. Of metadata, blocks of data
+/// are revoked besides.
+pub(crate) fn remove_mapped(steps: u32, layout: &Layout) -> Credits {
+    let freed = block_map::credits::remove_freed(steps);
+    // A run of data has its numbers in one table.
+    let numbers = crate::disk::block_map::numbers_in_block(layout.block_size());
+    let groups_per_run = numbers.div_ceil(layout.blocks_per_group()) + 1;
+    let groups = steps.saturating_mul(groups_per_run).saturating_add(freed);
+    Credits::new(
+        block_map::credits::remove(steps)
+            .saturating_add(groups.min(layout.group_count()))
+            .saturating_add(groups.min(layout.descriptor_blocks()))
+            .saturating_add(INODE)
+            .saturating_add(ORPHAN),
+    )
+    .with_revokes(freed)
+}
+
+/// Giving a file a tree of extents with so many nodes in the place of a block map with so many tables, or the
+/// other way round: nodes with an allocation of their own, tables that are freed, the inode.
+pub(crate) fn migrate(nodes: u32, tables: u32, layout: &Layout) -> Credits {
+    Credits::new(
+        nodes
+            .saturating_mul(ALLOCATE + 1)
+            .saturating_add(tables.min(layout.group_count()))
+            .saturating_add(tables.min(layout.descriptor_blocks()))
+            .saturating_add(INODE),
+    )
+    .with_revokes(nodes.saturating_add(tables))
 }
 
 /// One call of [`extent::shift_down`] or [`extent::shift_up`] with this `limit`, and the inode.

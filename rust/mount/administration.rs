@@ -37,6 +37,10 @@ impl Administration for Rext4 {
             .map_err(|e| Filesystem::errno(inode, "set a generation", e))
     }
 
+    fn migrate(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>) -> Result {
+        flags::migrate(inode, lock).map_err(|e| Filesystem::errno(inode, "migrate to extents", e))
+    }
+
     fn label(sb: &SuperBlock<Self>, out: &mut [u8]) -> Result {
         let fs = sb.data();
         let copy = |superblock: &Superblock| {

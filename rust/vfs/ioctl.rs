@@ -77,6 +77,11 @@ pub trait Administration: Sized {
     where
         Self: FileSystem;
 
+    /// Gives a file extents in the place of a block map. `EINVAL` if it has none.
+    fn migrate(inode: &Inode<Self>, lock: &ExclusiveLock<'_, Self>) -> Result
+    where
+        Self: FileSystem;
+
     /// Copies the label into `out`, which has [`Self::LABEL_MAX`] bytes, all zero.
     fn label(sb: &SuperBlock<Self>, out: &mut [u8]) -> Result
     where
@@ -173,6 +178,18 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             let inode = self.file.inode();
             let lock = inode.lock();
             T::set_generation(inode, &lock, generation)
+        })
+    }
+
+    fn migrate(&self) -> Result {
+        // SAFETY: the file is valid during the call.
+        if !unsafe { bindings::rext4_shim_file_is_own(self.file.as_ptr()) } {
+            return Err(code::EACCES);
+        }
+        self.changing(|| {
+            let inode = self.file.inode();
+            let lock = inode.lock();
+            T::migrate(inode, &lock)
         })
     }
 
@@ -297,6 +314,7 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             }),
             b::REXT4_GROUP_ADD => self.resize(Resize::AddGroup, || Ok(0)),
             b::REXT4_GETFSMAP => self.space_map(),
+            b::REXT4_MIGRATE => self.migrate(),
             b::REXT4_MOVE_EXT => self.move_extents(),
             _ => Err(Error::from_errno(-(b::REXT4_ENOIOCTLCMD as i32))),
         }

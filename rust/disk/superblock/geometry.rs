@@ -116,6 +116,7 @@ impl Superblock {
             blocks_per_group,
             inodes_per_group,
             first_inode,
+            journal_inode: self.journal_inode().map_or(0, |inode| inode.0),
             hidden_files: [
                 self.usr_quota_inum.get(),
                 self.grp_quota_inum.get(),

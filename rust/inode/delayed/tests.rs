@@ -2,7 +2,7 @@
 
 //! KUnit suite of the ranges, against a table with an entry for each block.
 
-use super::{ranges::Ranges, Shape};
+use super::{ranges::Ranges, shape::Shape};
 use crate::{
     disk::units::{BlockSize, LogicalBlock},
     extent::credits::splice_new,
@@ -110,13 +110,29 @@ mod suite {
     #[test]
     fn nodes_are_bounded() -> Result {
         let size = BlockSize::new(4096).ok_or(EINVAL)?;
-        let shape = |depth, room| Shape { depth, room, size };
+        let shape = |depth, room| Shape::Tree { depth, room, size };
         assert_eq!(shape(0, 4).nodes(1, 4), 0);
         assert_eq!(shape(0, 4).nodes(1, 5), 1);
         assert_eq!(shape(0, 0).nodes(1, 1), 1);
         assert_eq!(shape(2, 0).nodes(1, 1), u64::from(splice_new(2)));
         assert_eq!(shape(2, 0).nodes(10, 20), 21);
         assert!(shape(1, 0).nodes(1, 100_000) < 1_000);
+        Ok(())
+    }
+
+    /// Of a block map it is all tables, also those of what is pending.
+    #[test]
+    fn tables_are_bounded() -> Result {
+        let size = BlockSize::new(1024).ok_or(EINVAL)?;
+        let shape = |runs, blocks| Shape::Map { runs, blocks, size };
+        assert_eq!(shape(0, 0).nodes(0, 0), 0);
+        assert_eq!(shape(0, 0).nodes(1, 1), 3);
+        assert_eq!(shape(2, 2).nodes(1, 1), 9);
+        // Each of the lower levels may have one more.
+        assert_eq!(shape(0, 0).nodes(1, 2), 5);
+        assert_eq!(shape(0, 0).nodes(1, 256), 5);
+        assert!(shape(1, 100_000).nodes(0, 0) < 800);
+        assert!(shape(1, 1).has_pending() && !shape(0, 0).has_pending());
         Ok(())
     }
 

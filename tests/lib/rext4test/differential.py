@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from . import data
 from .base import FSTYPE, Wrong, check, say, want
 from .filesystem import Filesystem
@@ -32,12 +34,15 @@ def _phase(filesystem: Filesystem, fstype: str, other: str, seed: int, count: in
     return outcomes, found
 
 
-def differ(*options: str, seed: int, count: int) -> None:
-    """Two file systems, each begun by one kind and gone on with by the other."""
+def differ(*options: str, seed: int, count: int, between: Callable[[Filesystem], None] = lambda _: None) -> None:
+    """Two file systems, each begun by one kind and gone on with by the other; `between` is done to both then."""
     say(f"   seed {seed}, {count} operations twice, mke2fs {' '.join(options)}")
     first = Filesystem("/dev/vdb").make(*options)
     second = Filesystem("/dev/vdc").make(*options)
     for phase, (theirs, ours) in enumerate(((first, second), (second, first))):
+        if phase:
+            between(theirs)
+            between(ours)
         their_outcomes, their_tree = _phase(theirs, "ext4", FSTYPE, seed + phase, count)
         our_outcomes, our_tree = _phase(ours, FSTYPE, "ext4", seed + phase, count)
         for number, (one, other) in enumerate(zip(their_outcomes, our_outcomes)):

@@ -42,6 +42,11 @@ def mixture(seed: int, count: int, block: int, file: Path) -> list:
     return [tool.PROGRAM, "random", "--seed", seed, "--count", count, "--unit", block, file]
 
 
+def mixture_without_extents(seed: int, count: int, block: int, file: Path) -> list:
+    """The same, for a file with a block map."""
+    return [*mixture(seed, count, block, file), "--without-extents"]
+
+
 def _digests(files: list[Path]) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 

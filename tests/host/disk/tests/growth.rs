@@ -239,3 +239,16 @@ fn numbers_in_the_resize_inode() {
     assert_eq!(numbers, before);
     assert!(resize_inode::check_number(&numbers, usize::MAX, block).is_err());
 }
+
+/// Where numbers of blocks have 32 bits, a group that is not wholly below that is of no use.
+#[test]
+fn groups_lie_below_a_block() {
+    let layout = layout_of(&sample());
+    let below = |block| layout.groups_below(PhysicalBlock(block));
+    assert_eq!(below(1 << 32), 100);
+    assert_eq!(below(100 * GROUP), 100);
+    assert_eq!(below(100 * GROUP - 1), 99);
+    assert_eq!(below(3 * GROUP), 3);
+    assert_eq!(below(3 * GROUP + 5), 3);
+    assert_eq!(below(0), 0);
+}

@@ -50,6 +50,7 @@ diotool random FILE               operations of all kinds, compared with a model
     --seed N --count N            of the random numbers; of operations (1000)
     --limit B --unit B            the file's greatest size (512k), the block size (4096)
     --check-every N               compare all of the file after N operations each (25)
+    --without-extents             leave out what a file with a block map refuses
 Numbers may end in k, m or g. Output: one line of JSON. Exit status: 0 if all was well.
 ";
 

@@ -45,6 +45,9 @@ const OPERATIONS: [(&str, Operation); 16] = [
     ("sync", Exerciser::sync),
 ];
 
+/// Those that a file without extents refuses.
+const FOR_EXTENTS: [&str; 4] = ["preallocate", "zero", "collapse", "insert"];
+
 /// A file and what has to be in it.
 struct Exerciser {
     cached: File,
@@ -54,6 +57,8 @@ struct Exerciser {
     limit: usize,
     /// The block size: what is moved is a multiple of it.
     unit: usize,
+    /// The file has no extents, so that holes can be punched, and nothing else can be done to ranges.
+    without_extents: bool,
     dice: Random,
     buffer: Buffer,
     done: VecDeque<String>,
@@ -310,8 +315,12 @@ impl Exerciser {
     }
 
     fn step(&mut self, number: u64, check_every: u64) -> Result<(), String> {
-        let chosen = self.below(OPERATIONS.len());
-        let (name, operation) = OPERATIONS[chosen];
+        let (name, operation) = loop {
+            let chosen = OPERATIONS[self.below(OPERATIONS.len())];
+            if !self.without_extents || !FOR_EXTENTS.contains(&chosen.0) {
+                break chosen;
+            }
+        };
         let outcome = operation(self).map_err(|e| format!("operation {number}, {name} {e}"))?;
         if self.done.len() == SHOWN {
             self.done.pop_front();
@@ -330,7 +339,7 @@ pub fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
     let args = Args::parse(
         words,
         &["seed", "count", "limit", "unit", "check-every"],
-        &[],
+        &["without-extents"],
     )?;
     let [path] = args.words.as_slice() else {
         return Err("give one FILE".into());
@@ -361,6 +370,7 @@ pub fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
         model: fs::read(path).map_err(|e| format!("{path}: {e}"))?,
         limit,
         unit,
+        without_extents: args.has("without-extents"),
         dice: Random::new(args.number("seed", 1)?),
         buffer: Buffer::new(limit),
         done: VecDeque::new(),

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many nodes of its tree are set aside for data of a file that is delayed.
+//!
+//! When a range is allocated, from its start on, each run is one insertion into the tree, which
+//! splits full nodes. At each level of the tree the first insertion of a range may meet a full node:
+//! a node for each level and range. A node that was split has room for nearly half a node's entries
+//! on either side, or for all but one if it was split at its end, where this range goes on: after
+//! the first, each split takes as many insertions, of which there are at most as many as blocks;
+//! levels above get one for each split below, a geometric series, which dividing by one less covers.
+//! The root is not split. When it is full it grows, which takes a node, and leaves one node below it
+//! with the root's entries, at most 5: until the root is full again that node has to be split four
+//! times. If the root is a leaf with room for all, there is nothing of all this. So for `n` blocks in
+//! `k` ranges, depth `d` and half a node of `h` entries: `k·d + n/(h - 2) + 1 + n/4(h - 2)`.
+//!
+//! This holds if nobody else adds entries to the same nodes. Conversions of what was allocated do,
+//! each with a reserve of its own, and may leave nodes full that were counted as half empty; a
+//! failed removal in the middle of a range makes two of one. What is missing then comes out of the
+//! blocks that are kept for conversions and not promised, as in C ext4 all nodes do.
+//!
+//! For a [block map](crate::inode::block_map) it is the number of tables, of delayed and pending blocks together:
+//! [`most_tables`](crate::disk::block_map::most_tables).
+
+use crate::{
+    disk::{
+        block_map as map_format,
+        extent::{Node, Place, ROOT_SIZE},
+        units::BlockSize,
+    },
+    error::FsResult,
+    extent::TreeError,
+    inode::{block_map::Pending, DataKind},
+    vfs::inode::Inode,
+    Rext4,
+};
+
+/// What of a tree the number of nodes depends on.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// Of an extent tree.
+    Tree {
+        depth: u16,
+        /// How many extents the root has room for; none if it is no leaf.
+        room: u32,
+        size: BlockSize,
+    },
+    /// Of a block map: what is pending.
+    Map {
+        runs: u32,
+        blocks: u32,
+        size: BlockSize,
+    },
+}
+
+impl Shape {
+    /// How many nodes are set aside for so many blocks in so many ranges: see the head of this file.
+    pub(super) fn nodes(self, ranges: u32, more: u32) -> u64 {
+        match self {
+            Self::Tree { room, .. } if more <= room => 0,
+            Self::Tree { depth, size, .. } => {
+                // An entry has 12 bytes, and so has the head of a node; 4 more may be a checksum.
+                let half = size.bytes().saturating_sub(16) / 12 / 2;
+                let splits = more / half.saturating_sub(2).max(1);
+                u64::from(ranges) * u64::from(depth) + u64::from(splits + 1 + splits / 4)
+            }
+            Self::Map { runs, blocks, size } => map_format::most_tables(
+                u64::from(runs) + u64::from(ranges),
+                u64::from(blocks) + u64::from(more),
+                size,
+            ),
+        }
+    }
+
+    /// Whether there are pending blocks.
+    pub(super) fn has_pending(self) -> bool {
+        matches!(self, Self::Map { runs: 1.., .. })
+    }
+}
+
+/// The shape of an inode's tree.
+pub(super) fn shape(
+    inode: &Inode<Rext4>,
+    root: &[u8; ROOT_SIZE],
+    pending: &Pending,
+) -> FsResult<Shape> {
+    let size = inode.super_block().data().layout.block_size();
+    if inode.data().kind() == DataKind::BlockMap {
+        return Ok(Shape::Map {
+            runs: pending.runs(),
+            blocks: pending.blocks(),
+            size,
+        });
+    }
+    let node = Node::parse(root, Place::Root).map_err(TreeError::from)?;
+    let room = node.max().saturating_sub(node.len());
+    Ok(Shape::Tree {
+        depth: node.depth(),
+        // A few.
+        room: if node.depth() == 0 { room as u32 } else { 0 },
+        size,
+    })
+}
