@@ -12,6 +12,7 @@
 //! | [`inode`] | inodes in memory and in the inode table |
 //! | [`extent`] | extent trees |
 //! | [`group`] | free blocks and inodes |
+//! | [`quota`] | what belongs to users, groups and projects |
 //! | [`journal`] | how transactions are used |
 //! | [`mount`] | the life of a mounted file system |
 //! | [`disk`] | the on-disk format, free of the kernel |
@@ -44,6 +45,7 @@ mod journal;
 mod memory;
 mod mount;
 mod namespace;
+mod quota;
 // What is `pub` in it is for any file system, so not all of it is used by this one.
 #[allow(unsafe_code, dead_code, unreachable_pub)]
 mod vfs;

@@ -17,6 +17,7 @@ use crate::{
     extent,
     group::Wanted,
     inode::{self, tree::WriteTree},
+    quota::{self, Limits},
     vfs::{
         buffer::{Buffer, FreshBuffer},
         inode::Inode,
@@ -47,7 +48,11 @@ pub(crate) fn add_block(
     let data = inode.data();
     let mut root = data.tree.write();
     let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
-    let run = groups.allocate(handle, Wanted::new(data.goal(), 1), inode::rights(inode))?;
+    tree.heed(Limits::Heeded);
+    quota::charge(inode, 1, Limits::Heeded)?;
+    let run = groups
+        .allocate(handle, Wanted::new(data.goal(), 1), inode::rights(inode))
+        .inspect_err(|_| quota::free(inode, 1))?;
     let mut insert = || -> FsResult<Buffer> {
         let extent = Extent::new(number, run.start, run.len, State::Written)
             .ok_or(FsError::Kernel(euclean()))?;
@@ -63,13 +68,13 @@ pub(crate) fn add_block(
         Ok(buffer) => buffer,
         Err(e) => {
             // The tree is as it was; so is the disk when the block is given back.
+            quota::free(inode, 1);
             groups.free(handle, run.start, run.len)?;
             return Err(e);
         }
     };
     // Not before: whoever stores the inode meanwhile, with its times, takes the size to the disk.
     set_size();
-    inode.add_bytes(u64::from(size.bytes()));
     tree.store_inode()?;
     drop(root);
     data.set_goal(PhysicalBlock(run.start.0.saturating_add(1)));

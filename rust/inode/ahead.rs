@@ -27,6 +27,7 @@ use crate::{
     disk::units::{LogicalBlock, PhysicalBlock},
     error::FsResult,
     group::ConversionReserve,
+    quota,
     vfs::{direct_io::ChainLength, inode::Inode, jbd2::Tid},
     Rext4,
 };
@@ -72,7 +73,8 @@ impl Ahead {
 
 /// How many blocks more a write of `blocks` takes that has to allocate.
 pub(crate) fn wanted(inode: &Inode<Rext4>, blocks: u32, chain: ChainLength) -> FsResult<u32> {
-    if chain.added < LONG || chain.under_way < 2 {
+    // What the owner has here he would not have for other files.
+    if chain.added < LONG || chain.under_way < 2 || quota::heeds_limits(inode) {
         return Ok(0);
     }
     let more = blocks.saturating_mul(chain.under_way).saturating_mul(2);

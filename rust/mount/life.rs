@@ -30,6 +30,7 @@ use crate::{
         truncate::{self, Finished},
         InodeData,
     },
+    quota,
     vfs::{
         background::{Background, Housekeeping},
         checksum::crc32c,
@@ -308,7 +309,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     }
     let defaults = primary.with(Defaults::of)?;
     let options = asked.over(sb, &defaults)?;
-    options.check(sb.id(), &layout)?;
+    options.check(sb.id(), &layout, superblock.features)?;
     let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
     if let Some(option) = options
         .of_journal
@@ -343,6 +344,9 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     sb.enable_cgroup_writeback();
     if options.acl {
         sb.enable_posix_acl();
+    }
+    if superblock.features.has(Feature::QUOTA) {
+        sb.offer_quotas();
     }
     let word = |at: usize| {
         let bytes = superblock
@@ -470,6 +474,10 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
             sb.id(),
             kernel::prelude::fmt!("{}", crate::error::Shown(&read_only))
         );
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    if !quota::can_be_kept(facts.features) && !sb.is_read_only() {
+        quota::say_why_not(sb.id());
         return Err(FsError::Kernel(code::EROFS));
     }
     if facts.external_journal {
@@ -606,7 +614,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
     }
     sb.while_writable(|| {
         fs.write_in_use(false)?;
-        if let Err(e) = finish_orphans(sb) {
+        if let Err(e) = quota::with_quotas(sb, || finish_orphans(sb)) {
             pr_warn!(
                 "({}): warning: orphans are left: error {}\n",
                 sb.id(),
@@ -628,6 +636,8 @@ pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
         .with(|superblock| superblock.state().is_clean())?;
     fs.was_clean.store(was_clean, Ordering::Relaxed);
     fs.write_in_use(true)?;
+    // What is freed of orphans is counted, too.
+    quota::begin(sb)?;
     finish_orphans(sb)
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     disk::features::Feature,
     error::{FsError, FsResult},
+    quota,
     vfs::super_block::SuperBlock,
     Rext4,
 };
@@ -59,7 +60,14 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
         pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
         return Err(FsError::Kernel(code::EINVAL));
     }
-    options.check(sb.id(), &fs.layout)?;
+    options.check(sb.id(), &fs.layout, fs.features)?;
+    if !sb.is_read_only() && options.quota_limits.lacks(old.quota_limits) {
+        pr_err!(
+            "({}): error: noquota can't be had by a remount; \"quotaoff\" has limits not heeded any more\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
     if let Some(option) = options.of_journal.filter(|_| fs.has_no_journal()) {
         pr_warn!(
             "({}): warning: {} means nothing without a journal\n",
@@ -87,6 +95,10 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
             );
             return Err(FsError::Kernel(code::EROFS));
         }
+        if !quota::can_be_kept(fs.features) {
+            quota::say_why_not(sb.id());
+            return Err(FsError::Kernel(code::EROFS));
+        }
         if fs.features.has(Feature::HAS_JOURNAL) && fs.journal.get().is_none() && old.noload {
             pr_err!(
                 "({}): error: it was mounted with noload; unmount it and mount it again\n",
@@ -103,8 +115,10 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let old = fs.options();
     match (sb.is_read_only(), read_only) {
         // Nothing has to be written, nor can be.
-        (false, true) if fs.is_stopped() => {}
+        (false, true) if fs.is_stopped() => quota::suspend(sb)?,
         (false, true) => {
+            // It may write what was released just now.
+            quota::suspend(sb)?;
             if let Some(journal) = fs.journal_for_writing(sb)? {
                 // The VFS has seen to it that nobody writes any more.
                 fs.flush_and_write_clean(journal)?;
@@ -131,5 +145,10 @@ fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
     if fs.journal.get().is_none() {
         journal::set(sb, false)?;
     }
-    sb.while_writable(|| begin_writing(sb))
+    sb.while_writable(|| {
+        begin_writing(sb).inspect_err(|_| {
+            // It stays read-only.
+            let _ = quota::suspend(sb);
+        })
+    })
 }
