@@ -515,7 +515,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     load_groups(sb)?;
     fs.must_not_be_taken_over()?;
     if !sb.is_read_only() {
-        begin_writing(sb)?;
+        begin_writing(sb, &fs.options())?;
     } else if recovers {
         end_recovery(sb)?;
     }
@@ -629,7 +629,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
-pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
+pub(super) fn begin_writing(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
     let was_clean = fs
         .primary
@@ -637,7 +637,7 @@ pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
     fs.was_clean.store(was_clean, Ordering::Relaxed);
     fs.write_in_use(true)?;
     // What is freed of orphans is counted, too.
-    quota::begin(sb)?;
+    quota::begin(sb, options)?;
     finish_orphans(sb)
 }
 

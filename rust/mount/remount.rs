@@ -126,7 +126,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
                 fs.discard_committed(sb);
             }
         }
-        (true, false) => become_writable(sb)?,
+        (true, false) => become_writable(sb, options)?,
         _ => {}
     }
     if options.discard && !old.discard {
@@ -140,13 +140,13 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
 }
 
 /// From read-only to writable.
-fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
+fn become_writable(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
         journal::set(sb, false)?;
     }
     sb.while_writable(|| {
-        begin_writing(sb).inspect_err(|_| {
+        begin_writing(sb, options).inspect_err(|_| {
             // It stays read-only.
             let _ = quota::suspend(sb);
         })

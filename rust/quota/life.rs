@@ -9,6 +9,7 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     inode::{self, DataKind},
+    mount::options::Options,
     vfs::{
         quota::{Kind, SUPPORTED},
         super_block::SuperBlock,
@@ -31,12 +32,13 @@ pub(crate) fn say_why_not(id: &CStr) {
     );
 }
 
-/// Begins to count, or goes on with it after [`suspend`]. The file system can be written to.
+/// Begins to count, or goes on with it after [`suspend`]. The file system can be written to. The options say which
+/// limits are heeded; after a suspension the same as before.
 ///
 /// # Errors
 ///
 /// Damage in a quota file, or no such file; `ESRCH` if the kernel does not have the format.
-pub(crate) fn begin(sb: &SuperBlock<Rext4>) -> FsResult {
+pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
     if !fs.features.has(Feature::QUOTA) {
         return Ok(());
@@ -45,7 +47,7 @@ pub(crate) fn begin(sb: &SuperBlock<Rext4>) -> FsResult {
         return Ok(sb.resume_quotas()?);
     }
     let numbers = fs.quota_inodes()?;
-    let limits = fs.options().quota_limits;
+    let limits = options.quota_limits;
     for (kind, number) in Kind::ALL.into_iter().zip(numbers) {
         let Some(number) = number else {
             continue;
@@ -118,7 +120,7 @@ pub(crate) fn end(sb: &SuperBlock<Rext4>) {
 ///
 /// Those of [`begin`] and of `action`.
 pub(crate) fn with_quotas(sb: &SuperBlock<Rext4>, action: impl FnOnce() -> FsResult) -> FsResult {
-    begin(sb)?;
+    begin(sb, &sb.data().options())?;
     let result = action();
     end(sb);
     result
