@@ -25,7 +25,7 @@
 mod files;
 mod life;
 
-pub(crate) use life::{begin, can_be_kept, say_why_not, suspend, with_quotas};
+pub(crate) use life::{begin, can_be_kept, resume, say_why_not, suspend, with_quotas};
 
 use crate::{
     disk::features::Feature,

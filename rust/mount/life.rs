@@ -635,9 +635,9 @@ pub(super) fn begin_writing(sb: &SuperBlock<Rext4>, options: &Options) -> FsResu
         .primary
         .with(|superblock| superblock.state().is_clean())?;
     fs.was_clean.store(was_clean, Ordering::Relaxed);
-    fs.write_in_use(true)?;
-    // What is freed of orphans is counted, too.
+    // What is freed of orphans is counted, too. If it can't be, nothing is written.
     quota::begin(sb, options)?;
+    fs.write_in_use(true)?;
     finish_orphans(sb)
 }
 

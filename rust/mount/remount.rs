@@ -114,18 +114,10 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let fs = sb.data();
     let old = fs.options();
     match (sb.is_read_only(), read_only) {
-        // Nothing has to be written, nor can be.
-        (false, true) if fs.is_stopped() => quota::suspend(sb)?,
-        (false, true) => {
-            // It may write what was released just now.
-            quota::suspend(sb)?;
-            if let Some(journal) = fs.journal_for_writing(sb)? {
-                // The VFS has seen to it that nobody writes any more.
-                fs.flush_and_write_clean(journal)?;
-                // All is committed now. Also waits for what is being discarded.
-                fs.discard_committed(sb);
-            }
-        }
+        (false, true) => become_read_only(sb).inspect_err(|_| {
+            // It stays writable, and what is changed has to be counted.
+            let _ = quota::resume(sb);
+        })?,
         (true, false) => become_writable(sb, options)?,
         _ => {}
     }
@@ -135,6 +127,24 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     fs.set_options(*options);
     if let Some(journal) = fs.journal.get() {
         journal.configure(journal::settings(options));
+    }
+    Ok(())
+}
+
+/// From writable to read-only.
+fn become_read_only(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    // It may write what was released just now.
+    quota::suspend(sb)?;
+    if fs.is_stopped() {
+        // Nothing has to be written, nor can be.
+        return Ok(());
+    }
+    if let Some(journal) = fs.journal_for_writing(sb)? {
+        // The VFS has seen to it that nobody writes any more.
+        fs.flush_and_write_clean(journal)?;
+        // All is committed now. Also waits for what is being discarded.
+        fs.discard_committed(sb);
     }
     Ok(())
 }

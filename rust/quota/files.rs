@@ -38,6 +38,9 @@ impl QuotaOperations for Rext4 {
         let done = || -> FsResult {
             let fs = file.super_block().data();
             fs.must_be_up()?;
+            if fs.is_stopped() {
+                return Err(FsError::Kernel(code::EROFS));
+            }
             let needed = match change {
                 Change::Write => Credits::new(1),
                 Change::Acquire => acquire(file)?,

@@ -109,8 +109,16 @@ pub(crate) fn suspend(sb: &SuperBlock<Rext4>) -> FsResult {
     Ok(())
 }
 
+/// Goes on with it, if it was suspended.
+pub(crate) fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
+    if sb.has_quotas_suspended() {
+        sb.resume_quotas()?;
+    }
+    Ok(())
+}
+
 /// Stops counting, for good.
-pub(crate) fn end(sb: &SuperBlock<Rext4>) {
+fn end(sb: &SuperBlock<Rext4>) {
     sb.end_quotas();
 }
 
