@@ -10,18 +10,15 @@ use crate::{
     dio::{self, claim::Waiting},
     disk::{features::Feature, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, convert, delayed, map, size, store, window, DataKind},
-    journal::{credits, sync_point::Change},
+    inode::{self, convert, delayed, map, size, window, DataKind},
     mount::Filesystem,
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
         inode::{ExclusiveLock, Inode, InodeOperations},
         iomap::{IomapOperations, Mapping, Reason},
-        jbd2::Credits,
         posix_acl::{AclKind, PosixAcl},
         stat::{Attributes, DirectIoAlignment},
     },
-    xattr::room,
     Rext4,
 };
 use core::ops::Range;
@@ -232,10 +229,6 @@ impl InodeOperations for Rext4 {
             .map_err(|e| Filesystem::errno(inode, "change the size", e))
     }
 
-    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result {
-        change_owner(inode, change).map_err(|e| Filesystem::errno(inode, "change the owner", e))
-    }
-
     fn make_durable(inode: &Inode<Self>) -> Result {
         sync(inode, false).map_err(|e| Filesystem::errno(inode, "sync", e))
     }
@@ -262,19 +255,6 @@ impl InodeOperations for Rext4 {
         crate::xattr::set_acl(inode, lock, kind, acl, mode)
             .map_err(|e| Filesystem::errno(inode, "set an ACL", e))
     }
-}
-
-/// Makes a change of the owner in memory and stores the inode, in one transaction.
-fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
-    let sb = inode.super_block();
-    let journal = sb.data().writing(sb)?;
-    let handle = room::start(inode, journal, Credits::new(credits::INODE))?;
-    change()?;
-    let root = inode.data().tree.read();
-    store::store(inode, &handle, &root)?;
-    drop(root);
-    inode.data().sync_point.note(&handle, Change::Other);
-    Ok(handle.stop()?)
 }
 
 fn attributes(inode: &Inode<Rext4>) -> Attributes {

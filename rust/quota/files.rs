@@ -8,13 +8,14 @@ use crate::{
     error::{euclean, FsError, FsResult},
     extent,
     inode::{self, store, tree::ReadTree},
-    journal::credits,
+    journal::{credits, sync_point},
     mount::Filesystem,
     vfs::{
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
         quota::{Change, QuotaOperations},
     },
+    xattr::room,
     Rext4,
 };
 use core::sync::atomic::Ordering;
@@ -65,6 +66,10 @@ impl QuotaOperations for Rext4 {
         write(file, offset, bytes).map_err(|e| Filesystem::errno(file, "write a quota file", e))
     }
 
+    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result {
+        change_owner(inode, change).map_err(|e| Filesystem::errno(inode, "change the owner", e))
+    }
+
     fn project_of(inode: &Inode<Self>) -> u32 {
         inode.data().project.load(Ordering::Relaxed)
     }
@@ -73,6 +78,20 @@ impl QuotaOperations for Rext4 {
         let inherits = inode.data().flags().has(InodeFlags::PROJECT_INHERIT);
         (inherits && super::are_kept(inode)).then(|| Self::project_of(inode))
     }
+}
+
+/// Makes a change of the owner in memory and stores the inode, in one transaction.
+fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let handle = room::start(inode, journal, Credits::new(credits::INODE))?;
+    change()?;
+    let root = inode.data().tree.read();
+    store::store(inode, &handle, &root)?;
+    drop(root);
+    let other = sync_point::Change::Other;
+    inode.data().sync_point.note(&handle, other);
+    Ok(handle.stop()?)
 }
 
 /// What making an entry can change.

@@ -57,12 +57,6 @@ pub trait InodeOperations:
     where
         Self: FileSystem;
 
-    /// Calls `change`, which changes the owner of a locked inode in memory, and stores the inode, in one
-    /// transaction; after an error of `change` nothing is to be stored.
-    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result
-    where
-        Self: FileSystem;
-
     /// Makes all changes of the inode durable.
     fn make_durable(inode: &Inode<Self>) -> Result
     where

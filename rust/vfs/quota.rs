@@ -31,7 +31,7 @@ use core::{
     cell::Cell,
     marker::PhantomData,
     mem::{self, MaybeUninit},
-    slice,
+    ptr, slice,
 };
 use kernel::{
     error::{code, from_result, to_result},
@@ -100,6 +100,12 @@ pub trait QuotaOperations: Sized {
 
     /// Writes `bytes`, which lie in one block, to the quota file, within the transaction that the task has.
     fn write_quota_file(file: &Inode<Self>, offset: u64, bytes: &[u8]) -> Result
+    where
+        Self: FileSystem;
+
+    /// Calls `change`, which changes the owner of a locked inode in memory, and stores the inode, in one
+    /// transaction; after an error of `change` nothing is to be stored.
+    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result
     where
         Self: FileSystem;
 
@@ -338,10 +344,7 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     pub fn offer_quotas(&self) {
         // SAFETY: nobody else has the super block yet; the table is static.
         unsafe {
-            bindings::rext4_shim_quota_offer(
-                self.as_ptr(),
-                const { &Table::<T>::OPERATIONS } as *const _,
-            );
+            bindings::rext4_shim_quota_offer(self.as_ptr(), ptr::from_ref(&Table::<T>::OPERATIONS));
         }
     }
 }
