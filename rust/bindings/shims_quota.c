@@ -72,6 +72,11 @@ bool rext4_shim_quota_loaded(struct super_block *sb)
 	return sb_any_quota_loaded(sb);
 }
 
+bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind)
+{
+	return sb_has_quota_loaded(sb, kind);
+}
+
 bool rext4_shim_quota_suspended(struct super_block *sb)
 {
 	return sb_any_quota_suspended(sb);

@@ -16,6 +16,7 @@ void rext4_shim_quota_offer(struct super_block *sb,
 			    const struct dquot_operations *operations);
 int rext4_shim_quota_load(struct inode *file, int kind, bool limits);
 bool rext4_shim_quota_loaded(struct super_block *sb);
+bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind);
 bool rext4_shim_quota_suspended(struct super_block *sb);
 int rext4_shim_quota_suspend(struct super_block *sb);
 int rext4_shim_quota_resume(struct super_block *sb);

@@ -43,13 +43,12 @@ pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     if !fs.features.has(Feature::QUOTA) {
         return Ok(());
     }
-    if sb.has_quotas_suspended() {
-        return Ok(sb.resume_quotas()?);
-    }
+    resume(sb)?;
     let numbers = fs.quota_inodes()?;
     let limits = options.quota_limits;
     for (kind, number) in Kind::ALL.into_iter().zip(numbers) {
-        let Some(number) = number else {
+        // One that could not be resumed is not there any more.
+        let Some(number) = number.filter(|_| !sb.has_quota_loaded(kind)) else {
             continue;
         };
         if let Err(e) = load(sb, kind, number, limits.has(kind)) {

@@ -368,6 +368,12 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::rext4_shim_quota_loaded(self.as_ptr()) }
     }
 
+    /// The same for one kind.
+    pub fn has_quota_loaded(&self, kind: Kind) -> bool {
+        // SAFETY: the super block is valid.
+        unsafe { bindings::rext4_shim_quota_kind_loaded(self.as_ptr(), kind.to_raw()) }
+    }
+
     /// Whether that is suspended.
     pub fn has_quotas_suspended(&self) -> bool {
         // SAFETY: the super block is valid.
