@@ -575,16 +575,13 @@ impl<T: FileSystem> Drop for Transfer<'_, T> {
 /// # Safety
 ///
 /// `stat` was filled, for an inode of type `T`.
-pub(super) unsafe fn limit_statfs<T: FileSystem>(
-    inode: &Inode<T>,
-    stat: *mut bindings::kstatfs,
-) -> Result {
-    let Some(project) = T::project_below(inode) else {
-        return Ok(());
-    };
-    let sb = inode.super_block().as_ptr();
-    // SAFETY: the super block is valid; the rest is the caller's promise.
-    to_result(unsafe { bindings::rext4_shim_quota_statfs(sb, project, stat) })
+pub(super) unsafe fn limit_statfs<T: FileSystem>(inode: &Inode<T>, stat: *mut bindings::kstatfs) {
+    if let Some(project) = T::project_below(inode) {
+        let sb = inode.super_block().as_ptr();
+        // Where that is not known, as on a read-only mount, the file system is as large as it is.
+        // SAFETY: the super block is valid; the rest is the caller's promise.
+        let _ = unsafe { bindings::rext4_shim_quota_statfs(sb, project, stat) };
+    }
 }
 
 impl Counted {

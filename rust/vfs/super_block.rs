@@ -699,7 +699,7 @@ impl<T: FileSystem> SuperTable<T> {
             // SAFETY: the VFS passes a structure to fill, and a dentry with an inode.
             unsafe {
                 stat.fill(T::MAGIC, &mut *out);
-                quota::limit_statfs(Inode::<T>::from_raw((*dentry).d_inode), out)?;
+                quota::limit_statfs(Inode::<T>::from_raw((*dentry).d_inode), out);
             }
             Ok(0)
         })
