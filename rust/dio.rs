@@ -45,7 +45,7 @@ pub(crate) mod read;
 pub(crate) mod write;
 
 use crate::{
-    error::FsResult,
+    error::{edquot, FsResult},
     mount::Filesystem,
     vfs::{
         direct_io::{
@@ -60,10 +60,11 @@ use claims::Claim;
 use io_end::IoEnd;
 use kernel::{error::code, prelude::*};
 
-/// On a full disk what was mapped before can be written: the request ends here.
+/// On a full disk, or where the owner has no more, what was mapped before can be written: the request ends
+/// here.
 fn or_end(inode: &Inode<Rext4>, mapping: FsResult<WriteMapping>) -> Result<WriteMapping> {
     match mapping {
-        Err(e) if e.is(code::ENOSPC) => Ok(WriteMapping::End),
+        Err(e) if e.is(code::ENOSPC) || e.is(edquot()) => Ok(WriteMapping::End),
         result => result.map_err(|e| Filesystem::errno(inode, "direct write", e)),
     }
 }

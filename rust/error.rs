@@ -72,6 +72,11 @@ pub(crate) fn eopnotsupp() -> Error {
     Error::from_errno(-(crate::bindings::EOPNOTSUPP as i32))
 }
 
+/// `EDQUOT`: the owner, the group or the project has no more.
+pub(crate) fn edquot() -> Error {
+    Error::from_errno(-(crate::bindings::EDQUOT as i32))
+}
+
 /// `EUCLEAN`, "structure needs cleaning": what a damaged file system answers.
 pub(crate) fn euclean() -> Error {
     Error::from_errno(-(crate::bindings::EUCLEAN as i32))

@@ -52,6 +52,7 @@ use crate::{
     error::{FsError, FsResult},
     group::Rights,
     journal::sync_point::SyncPoint,
+    quota,
     vfs::{
         buffer::Buffer,
         direct_io::{self, Appends, DoneQueue},
@@ -156,6 +157,8 @@ pub(crate) struct InodeData {
     extra_size: AtomicU32,
     /// Whether more room for them was wanted and not to be had. Changed like it.
     no_more_room: AtomicBool,
+    /// The project that the inode is counted for. Changed with the inode's lock held exclusively.
+    pub(crate) project: AtomicU32,
     /// Set when the inode gets room for a time of creation, too.
     birth_seconds: AtomicI64,
     /// `u32::MAX` if the inode has no time of creation.
@@ -189,6 +192,7 @@ impl InodeData {
             xattr_block <- new_rw_semaphore!(None, c"rext4_xattrs"),
             extra_size: AtomicU32::new(0),
             no_more_room: AtomicBool::new(false),
+            project: AtomicU32::new(0),
             birth_seconds: AtomicI64::new(0),
             birth_nanoseconds: AtomicU32::new(u32::MAX),
         }? Error)
@@ -390,6 +394,10 @@ pub(crate) fn holds_metadata(inode: &Inode<Rext4>) -> bool {
 /// What blocks the calling process may have for an inode: also those kept for the super-user, or
 /// not.
 pub(crate) fn rights(inode: &Inode<Rext4>) -> Rights<'static> {
+    if quota::are_kept(inode) && inode.is_exempt_from_quotas() {
+        // To count what others have must work on a full disk.
+        return Rights::Root;
+    }
     let options = inode.super_block().data().options();
     if direct_io::may_use_reserved(options.reserved_uid, options.reserved_gid) {
         Rights::Root

@@ -321,6 +321,11 @@ impl Filesystem {
         self.groups.as_ref().ok_or(FsError::Kernel(code::EIO))
     }
 
+    /// The inodes of the quota files: by owner, by group, by project.
+    pub(crate) fn quota_inodes(&self) -> FsResult<[Option<InodeNumber>; 3]> {
+        self.primary.with(|superblock| superblock.quota_inodes())
+    }
+
     /// Where an inode lies.
     pub(crate) fn locate_inode(
         &self,

@@ -13,6 +13,7 @@
 //! | [`extent`] | extent trees |
 //! | [`block_map`] | block maps, which files of ext2 and ext3 have in their place |
 //! | [`group`] | free blocks and inodes |
+//! | [`quota`] | what belongs to users, groups and projects |
 //! | [`journal`] | how transactions are used |
 //! | [`mount`] | the life of a mounted file system |
 //! | [`disk`] | the on-disk format, free of the kernel |
@@ -48,6 +49,7 @@ mod journal;
 mod memory;
 mod mount;
 mod namespace;
+mod quota;
 // What is `pub` in it is for any file system, so not all of it is used by this one.
 #[allow(unsafe_code, dead_code, unreachable_pub)]
 mod vfs;

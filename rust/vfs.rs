@@ -8,7 +8,7 @@
 //! [`namespace::NameSpace`], [`export::Export`], [`writeback::Writeback`], [`xattr::XattrOperations`],
 //! [`fileattr::FlagOperations`], [`ioctl::Administration`],
 //! [`commit_work::CommitCallback`], [`background::BackgroundSteps`], [`shrinker::InodeMemory`],
-//! [`sysfs::SysfsFiles`]. Nothing here knows
+//! [`sysfs::SysfsFiles`], [`quota::QuotaOperations`]. Nothing here knows
 //! ext4: another file system could be written over it. All `unsafe` code of the crate is here and in [`crate::bindings`].
 
 pub(crate) mod address_space;
@@ -36,6 +36,7 @@ pub(crate) mod new_inode;
 pub(crate) mod no_fs;
 pub(crate) mod node;
 pub(crate) mod posix_acl;
+pub(crate) mod quota;
 pub(crate) mod random;
 pub(crate) mod readdir;
 pub(crate) mod rw_semaphore;

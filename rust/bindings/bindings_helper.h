@@ -35,6 +35,7 @@
 #include <uapi/linux/fsmap.h>
 
 #include "shims.h"
+#include "shims_quota.h"
 
 /* Constants whose macros bindgen can't evaluate. */
 static const unsigned int REXT4_SB_RDONLY = SB_RDONLY;

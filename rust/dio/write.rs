@@ -22,10 +22,11 @@ use super::{
     nowait,
 };
 use crate::{
-    error::{FsError, FsResult},
+    error::{edquot, FsError, FsResult},
     file::buffered,
     inode::{convert, size},
     mount::Filesystem,
+    quota,
     vfs::{
         direct_io::{self, HeldLock},
         file::{IovIter, Kiocb},
@@ -124,7 +125,8 @@ fn write_new(
     };
     drop(lock);
     match result? {
-        // Only a full disk ends a write before its first block.
+        // Only a full disk ends a write before its first block, or that the owner has no more.
+        0 if quota::is_used_up(inode) => Err(edquot()),
         0 => Err(code::ENOSPC),
         written => {
             request.advance(written);

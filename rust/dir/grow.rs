@@ -18,6 +18,7 @@ use crate::{
     extent,
     group::Wanted,
     inode::{self, block_map::WriteTables, tree::WriteTree, DataKind},
+    quota::{self, Limits},
     vfs::{
         buffer::{Buffer, FreshBuffer},
         inode::Inode,
@@ -52,15 +53,20 @@ pub(crate) fn add_block(
     if is_mapped {
         wanted = wanted.for_map();
     }
-    let run = groups.allocate(handle, wanted, inode::rights(inode))?;
+    quota::charge(inode, 1, Limits::Heeded)?;
+    let run = groups
+        .allocate(handle, wanted, inode::rights(inode))
+        .inspect_err(|_| quota::free(inode, 1))?;
     let mut insert = || -> FsResult<Buffer> {
         let fresh = FreshBuffer::get(sb.device(), run.start.0, size.bytes())?;
         let buffer = handle.create(fresh)?;
         let inserted = if is_mapped {
             let mut tables = WriteTables::new(inode, &mut root, handle, inode::rights(inode));
+            tables.heed(Limits::Heeded);
             block_map::insert(&mut tables, number, run.start, run.len).map(drop)
         } else {
             let mut tree = WriteTree::new(inode, &mut root, handle, inode::rights(inode));
+            tree.heed(Limits::Heeded);
             Extent::new(number, run.start, run.len, State::Written)
                 .ok_or(FsError::Kernel(euclean()))
                 .and_then(|extent| extent::insert(&mut tree, extent))
@@ -75,13 +81,13 @@ pub(crate) fn add_block(
         Ok(buffer) => buffer,
         Err(e) => {
             // The tree is as it was; so is the disk when the block is given back.
+            quota::free(inode, 1);
             groups.free(handle, run.start, run.len)?;
             return Err(e);
         }
     };
     // Not before: whoever stores the inode meanwhile, with its times, takes the size to the disk.
     set_size();
-    inode.add_bytes(u64::from(size.bytes()));
     WriteTree::new(inode, &mut root, handle, inode::rights(inode)).store_inode()?;
     drop(root);
     data.set_goal(PhysicalBlock(run.start.0.saturating_add(1)));

@@ -17,7 +17,7 @@ use crate::{
         inode::InodeFlags,
         units::LogicalBlock,
     },
-    error::{FsError, FsResult},
+    error::{edquot, FsError, FsResult},
     inode::{self, store},
     vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, namespace::Directory},
     Rext4,
@@ -143,7 +143,7 @@ fn insert_indexed(
         }
         match split::make_room(dir, handle, &blocks, hasher, &path) {
             // The name may fit all the same.
-            Err(e) if split_first && e.is(code::ENOSPC) => {
+            Err(e) if split_first && (e.is(code::ENOSPC) || e.is(edquot())) => {
                 return match try_leaf(&blocks, handle, path.leaf(), new)? {
                     true => Ok(()),
                     false => Err(e),

@@ -191,6 +191,7 @@ const SUPPORTED_RO_COMPAT: u32 = Feature::SPARSE_SUPER.mask()
     | Feature::GDT_CSUM.mask()
     | Feature::DIR_NLINK.mask()
     | Feature::EXTRA_ISIZE.mask()
+    | Feature::QUOTA.mask()
     | Feature::METADATA_CSUM.mask()
     | Feature::PROJECT.mask()
     | Feature::ORPHAN_PRESENT.mask();

@@ -539,6 +539,16 @@ impl Superblock {
         self.named_inode(Feature::ORPHAN_FILE, self.orphan_file_inum)
     }
 
+    /// The inodes of the quota files: by owner, by group, by project; `None` where there is none.
+    pub fn quota_inodes(&self) -> [Option<InodeNumber>; 3] {
+        [
+            self.usr_quota_inum,
+            self.grp_quota_inum,
+            self.prj_quota_inum,
+        ]
+        .map(|inode| self.named_inode(Feature::QUOTA, inode))
+    }
+
     fn named_inode(&self, feature: Feature, inode: U32) -> Option<InodeNumber> {
         let inode = inode.get();
         (self.features().has(feature) && inode != 0).then_some(InodeNumber(inode))

@@ -75,6 +75,10 @@ number! {
 impl InodeNumber {
     /// The root directory, `EXT4_ROOT_INO` in the kernel's `fs/ext4/ext4.h`.
     pub const ROOT: Self = Self(2);
+    /// What is counted by owner, `EXT4_USR_QUOTA_INO`.
+    pub const USER_QUOTA: Self = Self(3);
+    /// What is counted by group, `EXT4_GRP_QUOTA_INO`.
+    pub const GROUP_QUOTA: Self = Self(4);
     /// The inode that owns the blocks kept for growing the descriptor table, `EXT4_RESIZE_INO`.
     pub const RESIZE: Self = Self(7);
     /// The internal journal, `EXT4_JOURNAL_INO`.

@@ -43,7 +43,7 @@
 //!   are freed.
 
 use super::ledger::{Claimant, Ledger};
-use crate::vfs::wait::WaitQueue;
+use crate::{quota::Limits, vfs::wait::WaitQueue};
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -225,6 +225,14 @@ impl<'r> Rights<'r> {
             Self::Normal => Claimant::Normal,
             Self::Root => Claimant::Root,
             Self::Reserve(_) | Self::Delayed(_) | Self::DelayedNodes(_) => Claimant::Writeback,
+        }
+    }
+
+    /// Whether who has these rights heeds the limits of quotas for what it needs besides.
+    pub(crate) fn limits(&self) -> Limits {
+        match self {
+            Self::Normal | Self::Root => Limits::Heeded,
+            Self::Reserve(_) | Self::Delayed(_) | Self::DelayedNodes(_) => Limits::Ignored,
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     disk::units::{LogicalBlock, PhysicalBlock},
     error::FsResult,
     group::ConversionReserve,
+    quota,
     vfs::{direct_io::ChainLength, inode::Inode, jbd2::Tid},
     Rext4,
 };
@@ -74,7 +75,9 @@ impl Ahead {
 pub(crate) fn wanted(inode: &Inode<Rext4>, blocks: u32, chain: ChainLength) -> FsResult<u32> {
     // What is behind the end of a block map is not there, and nobody has to free it.
     let is_mapped = inode.data().kind() == DataKind::BlockMap;
-    if is_mapped || chain.added < LONG || chain.under_way < 2 {
+    // What the owner has here he would not have for other files.
+    let is_limited = quota::heeds_limits(inode);
+    if is_mapped || is_limited || chain.added < LONG || chain.under_way < 2 {
         return Ok(0);
     }
     let more = blocks.saturating_mul(chain.under_way).saturating_mul(2);

@@ -19,6 +19,7 @@ use crate::{
     extent::{self, Gap, Mapping, NodeStore, Spot},
     group::{Rights, Run, Wanted},
     journal::credits,
+    quota::Reserved,
     vfs::{
         buffer::Buffer,
         inode::Inode,
@@ -93,7 +94,8 @@ fn try_fill_hole(
                 continue;
             }
         };
-        let blocks = end.0 - block.0;
+        let mut quota = Reserved::at_most(inode, end.0 - block.0)?;
+        let blocks = quota.blocks();
         first(&handle)?;
         let goal = goal(inode, &tree, block, &gap)?;
         let wanted = Wanted::new(goal, blocks);
@@ -106,7 +108,7 @@ fn try_fill_hole(
             block,
             was_known,
         };
-        insert(inode, &handle, &mut root, place, run, rights)?;
+        insert(inode, &handle, &mut root, place, run, rights, &mut quota)?;
         // What is in the page cache there was to be allocated later.
         let end = LogicalBlock(block.0 + run.len);
         delayed::note_allocated(inode, &mut root, block..end);
@@ -132,7 +134,8 @@ pub(super) struct Place {
 /// Puts blocks that were just allocated into the tree, unwritten, where the gap is. If that fails
 /// they are freed.
 ///
-/// Nodes of the tree are allocated with `rights`. The tree's lock is held, with `root` behind it.
+/// Nodes of the tree are allocated with `rights`; the blocks are claimed of `quota` when they are in the
+/// tree. The tree's lock is held, with `root` behind it.
 pub(super) fn insert(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
@@ -140,9 +143,12 @@ pub(super) fn insert(
     place: Place,
     run: Run,
     rights: Rights<'_>,
+    quota: &mut Reserved<'_>,
 ) -> FsResult {
     let fs = inode.super_block().data();
+    let limits = rights.limits();
     let mut tree = WriteTree::new(inode, root, handle, rights);
+    tree.heed(limits);
     tree.was_known_before(place.was_known);
     let inserted = Extent::new(place.block, run.start, run.len, State::Unwritten)
         .ok_or(FsError::Kernel(euclean()))
@@ -152,7 +158,7 @@ pub(super) fn insert(
         fs.groups()?.free(handle, run.start, run.len)?;
         return Err(e);
     }
-    inode.add_bytes(u64::from(run.len) << fs.layout.block_size().bits());
+    quota.claim(run.len);
     tree.store_inode()?;
     inode
         .data()

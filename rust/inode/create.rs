@@ -13,6 +13,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     group::Siting,
     journal::sync_point::Change,
+    quota,
     vfs::{
         inode::Inode,
         jbd2::Handle,
@@ -57,13 +58,30 @@ fn siting(parent: &Inode<Rext4>, kind: FileType) -> Siting {
     }
 }
 
-/// Makes an inode with a number and no data, near `parent`, and stores it. Needs
-/// [`CREATE_INODE`](crate::journal::credits::CREATE_INODE) credits, part of which is for
-/// [`set_attributes`] and [`undo`].
+/// Finds out in which project a new inode will be, and to whom it is counted: before [`create`], without a
+/// handle.
 ///
 /// # Errors
 ///
-/// `ENOSPC` if there are no inodes left, with nothing changed; damage; errors of the journal.
+/// Damage; those of [`Inode::initialize_quotas`].
+pub(crate) fn prepare(parent: &Inode<Rext4>, unnumbered: &Unnumbered<Rext4>) -> FsResult {
+    let fs = parent.super_block().data();
+    let inherits = parent.data().flags().has(InodeFlags::PROJECT_INHERIT);
+    let project = if inherits && fs.features.has(Feature::PROJECT) {
+        project(parent)?
+    } else {
+        0
+    };
+    quota::prepare_new(unnumbered, project)
+}
+
+/// Makes an inode with a number and no data, near `parent`, and stores it. Needs
+/// [`CREATE_INODE`](crate::journal::credits::CREATE_INODE) credits, part of which is for
+/// [`set_attributes`] and [`undo`]. It was [prepared](prepare).
+///
+/// # Errors
+///
+/// `ENOSPC` if there are no inodes left, `EDQUOT`, with nothing changed; damage; errors of the journal.
 pub(crate) fn create(
     handle: &Handle<'_>,
     parent: &Inode<Rext4>,
@@ -74,14 +92,6 @@ pub(crate) fn create(
     let fs = sb.data();
     let groups = fs.groups()?;
     let kind = FileType::of_mode(unnumbered.mode()).ok_or(FsError::Kernel(code::EINVAL))?;
-    let project = if parent.data().flags().has(InodeFlags::PROJECT_INHERIT)
-        && fs.features.has(Feature::PROJECT)
-    {
-        project(parent)?
-    } else {
-        0
-    };
-
     let number = groups.allocate_inode(handle, siting(parent, kind))?;
     let mut common = unnumbered.common();
     let new = match unnumbered.number(number.0) {
@@ -91,7 +101,11 @@ pub(crate) fn create(
             return Err(FsError::Kernel(euclean()));
         }
     };
-    let made = fill(handle, parent, &new, &mut common, kind, content, project);
+    let made = new.inode().count_inode().map_err(FsError::from);
+    let made = made.and_then(|()| {
+        fill(handle, parent, &new, &mut common, kind, content)
+            .inspect_err(|_| new.inode().uncount_inode())
+    });
     if let Err(e) = made {
         drop(new);
         groups.free_inode(handle, number, kind == FileType::Directory)?;
@@ -108,7 +122,6 @@ fn fill(
     common: &mut Common,
     kind: FileType,
     content: &NewContent<'_>,
-    project: u32,
 ) -> FsResult {
     let inode = new.inode();
     let data = inode.data();
@@ -150,7 +163,7 @@ fn fill(
         root.root = area;
         area
     };
-    store_new(inode, handle, flags, kind, content.device, project, &root)?;
+    store_new(inode, handle, flags, kind, content.device, &root)?;
     let (_, place) = load::own_table_block(inode)?;
     data.set_goal(load::first_goal(inode.super_block(), place));
     data.sync_point.note(handle, Change::Data);
@@ -164,7 +177,6 @@ fn store_new(
     flags: InodeFlags,
     kind: FileType,
     device: u32,
-    project: u32,
     area: &[u8; ROOT_SIZE],
 ) -> FsResult {
     let sb = inode.super_block();
@@ -174,6 +186,7 @@ fn store_new(
     let start = place.offset as usize;
     let end = start + layout.inode_size() as usize;
     let birth = inode.data().birth();
+    let project = inode.data().project.load(Ordering::Relaxed);
     handle.write(&buffer)?.edit(|block| -> FsResult {
         let bytes = block.get_mut(start..end).unwrap_or_default();
         let mut raw = format::Inode::create(bytes).map_err(|e| FsError::Corrupt(e.into()))?;

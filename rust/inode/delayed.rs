@@ -17,7 +17,8 @@
 //!
 //! # Invariants
 //!
-//! Under the tree's lock held for writing, all of these change together:
+//! Under the tree's lock held for writing, all of these change together, with what is reserved of quotas
+//! ([`crate::quota`]), which is a block for each that is delayed:
 //!
 //! 1. A block that is delayed is a hole of the extent tree. A direct write may be filling it: see
 //!    [`super::staged`].
@@ -62,6 +63,7 @@ use crate::{
     group::{DelayedReserve, Groups, Rights, Wanted},
     journal::credits,
     memory::insist,
+    quota::Reserved as Quota,
     vfs::{inode::Inode, jbd2::Journal, no_fs::NoFs},
     Rext4,
 };
@@ -156,10 +158,11 @@ impl Delayed {
     }
 
     /// Takes a range out. Its blocks go back to the free ones, but for `used` of them that were
-    /// taken out of the reserve before.
-    fn remove(&mut self, range: Range<LogicalBlock>, used: u32, shape: Shape) {
-        let removed = self.ranges.remove(range);
-        self.settle(removed.saturating_sub(used), shape);
+    /// taken out of the reserve before. Returns how many go back.
+    fn remove(&mut self, range: Range<LogicalBlock>, used: u32, shape: Shape) -> u32 {
+        let left = self.ranges.remove(range).saturating_sub(used);
+        self.settle(left, shape);
+        left
     }
 
     /// Sets `data` blocks aside in the place of those that were taken out of the reserve in vain. If
@@ -234,9 +237,12 @@ pub(crate) fn reserve(
         return Ok(Reserved::Changed);
     }
     let shape = shape(inode, root, pending)?;
+    let quota = Quota::at_most(inode, end - block.0)?;
+    end = block.0 + quota.blocks();
     if !delayed.add(groups, &rights, block..LogicalBlock(end), shape)? {
         return Ok(Reserved::NoRoom);
     }
+    quota.keep();
     inode.data().note_change();
     note_blocks(inode, delayed, pending);
     Ok(Reserved::New(end - block.0, inode.data().version()))
@@ -278,7 +284,8 @@ fn drop_range(inode: &Inode<Rext4>, blocks: &mut Blocks, range: Range<LogicalBlo
         room: 0,
         size: inode.super_block().data().layout.block_size(),
     });
-    delayed.remove(range, used, shape);
+    let left = delayed.remove(range, used, shape);
+    drop(Quota::again(inode, left));
     inode.data().note_change();
     note_blocks(inode, delayed, pending);
 }
@@ -425,6 +432,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
         let wanted = window::wanted(inode, Wanted::new(goal, wanted), range.start, at_end);
         let run = groups.allocate(&handle, wanted, Rights::Delayed(reserve))?;
+        let mut quota = Quota::again(inode, run.len);
         window::note(inode, &wanted, &run);
         let done = range.start..LogicalBlock(range.start.0 + run.len);
         let inserted = allocate::insert(
@@ -438,6 +446,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             },
             run,
             Rights::DelayedNodes(reserve),
+            &mut quota,
         );
         // What failed may have done so after the tree was changed.
         let hole = || {
@@ -448,6 +457,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
         };
         if inserted.is_err() && hole() {
             // Each folio of the run is to meet the error, and to note it, and not a hole.
+            quota.keep();
             delayed.refill(run.len, shape(inode, root, pending)?);
         } else {
             drop_range(inode, &mut blocks, done.clone(), run.len);

@@ -9,14 +9,20 @@
 
 use super::{block_map, store, Alone};
 use crate::{
-    disk::{features::Feature, file_type::FileType, inode::InodeFlags},
+    disk::{
+        features::Feature,
+        file_type::FileType,
+        inode::{self as format, InodeFlags},
+    },
     error::{FsError, FsResult},
     journal::{credits, sync_point::Change},
     mount::Filesystem,
+    quota,
     vfs::{
         fileattr::{FileAttributes, FlagOperations},
         inode::{ExclusiveLock, Inode},
         jbd2::Credits,
+        quota::Transfer,
     },
     xattr::room,
     Rext4,
@@ -111,6 +117,14 @@ fn has_projects(inode: &Inode<Rext4>) -> bool {
     inode.super_block().data().features.has(Feature::PROJECT)
 }
 
+/// Whether an inode has room for its project.
+fn has_project(inode: &Inode<Rext4>) -> FsResult<bool> {
+    let project = super::with_raw(inode, |bytes| {
+        format::Inode::from_bytes(bytes).map(|raw| raw.project().is_some())
+    })?;
+    project.map_err(|e| FsError::Corrupt(e.into()))
+}
+
 fn attributes(inode: &Inode<Rext4>) -> FsResult<FileAttributes> {
     let mut flags = inode.data().flags().0 & VISIBLE;
     if inode.is_regular() {
@@ -159,14 +173,24 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         inode.write_back(0, i64::MAX)?;
     }
     let own = Credits::new(credits::INODE);
+    let mut transfer = None;
     let handle = if old_project == wanted.project {
         journal.start(own)?
     } else {
+        if quota::are_kept(inode) {
+            transfer = Some(Transfer::to_project(inode, lock, wanted.project)?);
+        }
         // Inodes of old have no room for it.
         room::start(inode, journal, own)?
     };
     if inode.is_sync() {
         handle.set_sync();
+    }
+    if let Some(transfer) = &mut transfer {
+        if !has_project(inode)? {
+            return Err(FsError::unsupported());
+        }
+        transfer.carry_out()?;
     }
     let stays = !CHANGEABLE | InodeFlags::EXTENTS;
     let stored = InodeFlags(old.0 & stays | new.0 & !stays);
@@ -181,6 +205,10 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     if !has_room {
         return Err(FsError::unsupported());
     }
+    inode
+        .data()
+        .project
+        .store(wanted.project, Ordering::Relaxed);
     inode.data().flags.store(stored.0, Ordering::Relaxed);
     inode.set_vfs_flags(lock, super::load::vfs_flags(stored));
     inode.note_change();

@@ -175,6 +175,8 @@ fn take(raw: &format::Inode<&[u8]>, data: &InodeData, sb: &SuperBlock<Rext4>) ->
     // An inode is not larger than a block.
     data.note_extra_size(raw.extra_size() as u32);
     data.note_birth(raw.crtime());
+    let project = raw.project().unwrap_or(0);
+    data.project.store(project, Ordering::Relaxed);
     Ok(Common {
         mode: raw.mode(),
         uid: raw.uid(),

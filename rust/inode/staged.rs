@@ -50,6 +50,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     extent::{self, Mapping, Spot},
     group::{Rights, Run, Wanted},
+    quota::Reserved,
     vfs::{
         inode::Inode,
         jbd2::{Handle, Journal},
@@ -209,6 +210,10 @@ pub(crate) fn stage(
         return Ok(None);
     };
     let groups = inode.super_block().data().groups()?;
+    // Who may have less than this is told so by those who allocate at once.
+    let Ok(quota) = Reserved::exactly(inode, len) else {
+        return Ok(None);
+    };
     let wanted = Wanted::new(goal, len).for_file(number(inode), 0);
     let Some(run) = groups.stage(journal, wanted, &rights(inode))? else {
         return Ok(None);
@@ -222,6 +227,7 @@ pub(crate) fn stage(
         groups.unstage(run)?;
         return Ok(None);
     }
+    quota.keep();
     data.set_goal(PhysicalBlock(run.start.0.saturating_add(len.into())));
     Ok(Some(own))
 }
@@ -344,7 +350,7 @@ pub(super) fn put(
         groups.stage_again(handle, run)?;
         return Err(e);
     }
-    inode.add_bytes(u64::from(run.len) << fs.layout.block_size().bits());
+    Reserved::again(inode, run.len).claim(run.len);
     let cache = &inode.data().cache;
     cache.with_staged(|_, list| list.remove(staged));
     Ok(())
@@ -362,6 +368,7 @@ pub(crate) fn give_back(inode: &Inode<Rext4>, run: &StagedRun) -> FsResult {
     };
     let cache = &inode.data().cache;
     cache.with_staged(|_, list| list.remove(&left));
+    drop(Reserved::again(inode, left.run.len));
     // From here on somebody else may stage blocks there.
     inode.super_block().data().groups()?.unstage(left.run)
 }

@@ -20,6 +20,7 @@ use crate::{
     extent::{Mapping, NodeStore, NodeStoreMut},
     group::{Rights, Wanted},
     journal::{kinds::EXTENT_NODE, sync_point::Change},
+    quota::{self, Limits},
     vfs::{
         buffer::{Buffer, FreshBuffer, Kind},
         checksum::crc32c,
@@ -169,6 +170,8 @@ pub(crate) struct WriteTree<'a, 'j> {
     seed: Option<InodeSeed>,
     /// Who pays for new nodes.
     rights: Rights<'a>,
+    /// Whether new nodes are for somebody who asks for something.
+    limits: Limits,
     /// Whether data that is removed was allocated in this transaction and never used.
     frees_unused: bool,
     /// Whether something was known of what is being changed.
@@ -191,10 +194,16 @@ impl<'a, 'j> WriteTree<'a, 'j> {
             handle,
             seed: seed(inode),
             rights,
+            limits: Limits::Ignored,
             frees_unused: false,
             was_known: false,
             was_known_before: false,
         }
+    }
+
+    /// New nodes are for somebody who heeds the limits of quotas, or not: as long as nothing is said, not.
+    pub(crate) fn heed(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// From now on what is removed was allocated in this very transaction, and never used.
@@ -215,8 +224,14 @@ impl<'a, 'j> WriteTree<'a, 'j> {
         Ok(())
     }
 
-    fn block_bytes(&self) -> u64 {
-        u64::from(self.inode.super_block().data().layout.block_size().bytes())
+    fn allocate_charged(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
+        let sb = self.inode.super_block();
+        let fs = sb.data();
+        let run =
+            fs.groups()?
+                .allocate(self.handle, Wanted::new(near, 1), self.rights.reborrow())?;
+        let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
+        Ok(self.handle.create(fresh)?)
     }
 }
 
@@ -277,15 +292,9 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        let sb = self.inode.super_block();
-        let fs = sb.data();
-        let run =
-            fs.groups()?
-                .allocate(self.handle, Wanted::new(near, 1), self.rights.reborrow())?;
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
-        let buffer = self.handle.create(fresh)?;
-        self.inode.add_bytes(self.block_bytes());
-        Ok(buffer)
+        quota::charge(self.inode, 1, self.limits)?;
+        self.allocate_charged(near)
+            .inspect_err(|_| quota::free(self.inode, 1))
     }
 
     fn free(&mut self, block: Buffer) -> FsResult {
@@ -293,7 +302,7 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         let at = self.location(&block);
         sb.data().groups()?.free(self.handle, at, 1)?;
         self.handle.forget(block)?;
-        self.inode.sub_bytes(self.block_bytes());
+        quota::free(self.inode, 1);
         Ok(())
     }
 
@@ -314,8 +323,7 @@ impl NodeStoreMut for WriteTree<'_, '_> {
                     .forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
             }
         }
-        self.inode
-            .sub_bytes(u64::from(removed.len()) * self.block_bytes());
+        quota::free(self.inode, removed.len());
         Ok(())
     }
 

@@ -242,6 +242,7 @@ pub(crate) fn finish_orphan(
         return Ok(());
     }
     finished.truncated += 1;
+    inode.initialize_quotas()?;
     cut(&inode)?;
     clear_tail(&inode)?;
     // After a remount somebody may have read the file before.
@@ -282,6 +283,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     let sb = inode.super_block();
     let fs = sb.data();
     super::check_supported(inode)?;
+    inode.initialize_quotas()?;
     if inode.data().kind() == DataKind::Extents {
         if is_empty(inode)? {
             // Most often so of files that are made and removed: no transaction for nothing.
@@ -307,6 +309,7 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     })?;
     fs.groups()?
         .free_inode(&handle, number(inode), inode.is_directory())?;
+    inode.uncount_inode();
     Ok(handle.stop()?)
 }
 

@@ -12,6 +12,7 @@ use crate::{
         self,
         map::{self, Found},
     },
+    quota,
     vfs::{
         checksum::crc32c,
         inode::Inode,
@@ -118,6 +119,9 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         log.clear_error()?;
     }
     let journal = Journal::from(log);
+    if fs.features.has(Feature::QUOTA) {
+        journal.set_spare_credits(quota::CREDITS);
+    }
     fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {

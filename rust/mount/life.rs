@@ -30,6 +30,7 @@ use crate::{
         truncate::{self, Finished},
         InodeData,
     },
+    quota,
     vfs::{
         background::{Background, Housekeeping},
         checksum::crc32c,
@@ -308,7 +309,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     }
     let defaults = primary.with(Defaults::of)?;
     let options = asked.over(sb, &defaults)?;
-    options.check(sb.id(), &layout)?;
+    options.check(sb.id(), &layout, superblock.features)?;
     let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
     if let Some(option) = options
         .of_journal
@@ -343,6 +344,9 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     sb.enable_cgroup_writeback();
     if options.acl {
         sb.enable_posix_acl();
+    }
+    if superblock.features.has(Feature::QUOTA) {
+        sb.offer_quotas();
     }
     let word = |at: usize| {
         let bytes = superblock
@@ -473,6 +477,10 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
         );
         return Err(FsError::Kernel(code::EROFS));
     }
+    if !quota::can_be_kept(facts.features) && !sb.is_read_only() {
+        quota::say_why_not(sb.id());
+        return Err(FsError::Kernel(code::EROFS));
+    }
     if facts.external_journal {
         pr_err!(
             "({}): error: can't mount: its journal is on another device, which is not supported\n",
@@ -508,7 +516,7 @@ fn activate(sb: &SuperBlock<Rext4>) -> FsResult<ARef<Inode<Rext4>>> {
     load_groups(sb)?;
     fs.must_not_be_taken_over()?;
     if !sb.is_read_only() {
-        begin_writing(sb)?;
+        begin_writing(sb, &fs.options())?;
     } else if recovers {
         end_recovery(sb)?;
     }
@@ -607,7 +615,7 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
     }
     sb.while_writable(|| {
         fs.write_in_use(false)?;
-        if let Err(e) = finish_orphans(sb) {
+        if let Err(e) = quota::with_quotas(sb, || finish_orphans(sb)) {
             pr_warn!(
                 "({}): warning: orphans are left: error {}\n",
                 sb.id(),
@@ -622,13 +630,15 @@ fn end_recovery(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Makes the file system writable: says so on disk, and finishes what a crash has left.
-pub(super) fn begin_writing(sb: &SuperBlock<Rext4>) -> FsResult {
+pub(super) fn begin_writing(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
     let was_clean = fs
         .primary
         .with(|superblock| superblock.state().is_clean())?;
     // Or it was, and an earlier try has failed, also to say so again.
     fs.was_clean.fetch_or(was_clean, Ordering::Relaxed);
+    // What is freed of orphans is counted, too. If it can't be, nothing is written.
+    quota::begin(sb, options)?;
     fs.write_in_use(true)?;
     finish_orphans(sb)
 }

@@ -7,9 +7,13 @@
 //! options that lost their meaning, or it is refused with the reason. None is silently unknown.
 
 use crate::{
-    disk::{inode::BASE_SIZE, layout::Layout},
+    disk::{
+        features::{Feature, Features},
+        inode::BASE_SIZE,
+        layout::Layout,
+    },
     error::{FsError, FsResult},
-    vfs::{fs_context::Refused, namespace::NewGroup, super_block::SuperBlock},
+    vfs::{fs_context::Refused, namespace::NewGroup, quota::Kind, super_block::SuperBlock},
     Rext4,
 };
 use kernel::{error::code, prelude::*, seq_file::SeqFile, seq_print};
@@ -72,16 +76,50 @@ pub(crate) struct Options {
     /// `debug_want_extra_isize=`: what inodes should have for fields behind the first 128 bytes, if not
     /// what the super block asks for. Not zero.
     pub(crate) want_extra_isize: Option<u32>,
+    /// `usrquota`, `grpquota`, `prjquota`: which limits are heeded from the mount on.
+    pub(crate) quota_limits: QuotaLimits,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
     pub(crate) reserved_gid: u32,
 }
 
+/// Which limits of quotas are heeded; what is used is counted in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuotaLimits {
+    pub(crate) user: bool,
+    pub(crate) group: bool,
+    pub(crate) project: bool,
+}
+
+impl QuotaLimits {
+    /// None.
+    pub(crate) const NONE: Self = Self {
+        user: false,
+        group: false,
+        project: false,
+    };
+
+    /// Whether those of one kind are.
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::User => self.user,
+            Kind::Group => self.group,
+            Kind::Project => self.project,
+        }
+    }
+
+    /// Whether these are not heeded by `self` any more, or not all of them.
+    pub(super) fn lacks(self, others: Self) -> bool {
+        Kind::ALL
+            .into_iter()
+            .any(|kind| others.has(kind) && !self.has(kind))
+    }
+}
+
 /// Options that choose between ways of doing things which can't be told apart here: accepted.
 const NO_DIFFERENCE: &[&str] = &[
     "nojournal_async_commit",
-    "noquota",
     "nolazytime",
     // Blocks are always checked against the places of metadata.
     "block_validity",
@@ -116,6 +154,11 @@ const WITHOUT_MEANING: &[&str] = &[
     "nowarn_on_error",
 ];
 
+/// Why quotas in files that have names can't be had.
+const IN_VISIBLE_FILES: &CStr =
+    c"quotas are kept in hidden files alone: \"tune2fs -O quota\" makes them, and usrquota, grpquota and \
+      prjquota have their limits heeded";
+
 /// Options of C ext4 that can't be had, and why.
 const REFUSED: &[(&str, &CStr)] = &[
     ("dax", c"DAX is not supported"),
@@ -134,13 +177,9 @@ const REFUSED: &[(&str, &CStr)] = &[
         "sb",
         c"only the primary super block can be used; e2fsck restores it from a copy",
     ),
-    ("quota", c"quotas are not supported yet"),
-    ("usrquota", c"quotas are not supported yet"),
-    ("grpquota", c"quotas are not supported yet"),
-    ("prjquota", c"quotas are not supported yet"),
-    ("usrjquota", c"quotas are not supported yet"),
-    ("grpjquota", c"quotas are not supported yet"),
-    ("jqfmt", c"quotas are not supported yet"),
+    ("usrjquota", IN_VISIBLE_FILES),
+    ("grpjquota", IN_VISIBLE_FILES),
+    ("jqfmt", IN_VISIBLE_FILES),
     ("test_dummy_encryption", c"encryption is not supported"),
     ("inlinecrypt", c"encryption is not supported"),
     (
@@ -192,6 +231,7 @@ impl Options {
         discard: false,
         init_itable: Some(INIT_ITABLE),
         want_extra_isize: None,
+        quota_limits: QuotaLimits::NONE,
         reserved_uid: 0,
         reserved_gid: 0,
     };
@@ -206,7 +246,8 @@ impl Options {
     /// # Errors
     ///
     /// `EINVAL`.
-    pub(super) fn check(&self, id: &CStr, layout: &Layout) -> FsResult {
+    pub(super) fn check(&self, id: &CStr, layout: &Layout, features: Features) -> FsResult {
+        self.check_quotas(id, features)?;
         let most = layout.inode_size() - BASE_SIZE as u32;
         if self.wanted_extra_size(layout) <= most {
             return Ok(());
@@ -217,6 +258,20 @@ impl Options {
             id,
             most
         );
+        Err(FsError::Kernel(code::EINVAL))
+    }
+
+    fn check_quotas(&self, id: &CStr, features: Features) -> FsResult {
+        let limits = self.quota_limits;
+        let refused = if limits != QuotaLimits::NONE && !features.has(Feature::QUOTA) {
+            c"usrquota, grpquota and prjquota are for a file system with the feature quota, which \
+              \"tune2fs -O quota\" gives it"
+        } else if limits.project && !features.has(Feature::PROJECT) {
+            c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it"
+        } else {
+            return Ok(());
+        };
+        pr_err!("({}): error: {}\n", id, refused);
         Err(FsError::Kernel(code::EINVAL))
     }
 
@@ -318,6 +373,11 @@ impl Options {
                 // Attributes begin at a multiple of 4.
                 self.want_extra_isize = Some(size & !3);
             }
+            // As in C ext4.
+            ("quota" | "usrquota", None) => self.quota_limits.user = true,
+            ("grpquota", None) => self.quota_limits.group = true,
+            ("prjquota", None) => self.quota_limits.project = true,
+            ("noquota", None) => self.quota_limits = QuotaLimits::NONE,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
             ("debug" | "nodebug", None) => {}
@@ -373,6 +433,11 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (options.new_group == NewGroup::Directory, "grpid"),
         (options.noload, "norecovery"),
         (options.discard, "discard"),
+        // As C ext4 shows it: the tools look for these.
+        (options.quota_limits.user, "quota"),
+        (options.quota_limits.user, "usrquota"),
+        (options.quota_limits.group, "grpquota"),
+        (options.quota_limits.project, "prjquota"),
         (options.init_itable.is_none(), "noinit_itable"),
         // As C ext4 says that it was stopped because of damage.
         (sb.data().is_stopped(), "emergency_ro"),

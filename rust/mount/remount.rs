@@ -10,6 +10,7 @@ use super::{
 use crate::{
     disk::features::Feature,
     error::{FsError, FsResult},
+    quota,
     vfs::super_block::SuperBlock,
     Rext4,
 };
@@ -59,7 +60,14 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
         pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
         return Err(FsError::Kernel(code::EINVAL));
     }
-    options.check(sb.id(), &fs.layout)?;
+    options.check(sb.id(), &fs.layout, fs.features)?;
+    if !sb.is_read_only() && options.quota_limits.lacks(old.quota_limits) {
+        pr_err!(
+            "({}): error: noquota can't be had by a remount; \"quotaoff\" has limits not heeded any more\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
     if let Some(option) = options.of_journal.filter(|_| fs.has_no_journal()) {
         pr_warn!(
             "({}): warning: {} means nothing without a journal\n",
@@ -87,6 +95,10 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
             );
             return Err(FsError::Kernel(code::EROFS));
         }
+        if !quota::can_be_kept(fs.features) {
+            quota::say_why_not(sb.id());
+            return Err(FsError::Kernel(code::EROFS));
+        }
         if fs.features.has(Feature::HAS_JOURNAL) && fs.journal.get().is_none() && old.noload {
             pr_err!(
                 "({}): error: it was mounted with noload; unmount it and mount it again\n",
@@ -102,17 +114,11 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let fs = sb.data();
     let old = fs.options();
     match (sb.is_read_only(), read_only) {
-        // Nothing has to be written, nor can be.
-        (false, true) if fs.is_stopped() => {}
-        (false, true) => {
-            if let Some(journal) = fs.journal_for_writing(sb)? {
-                // The VFS has seen to it that nobody writes any more.
-                fs.end_writing(journal)?;
-                // All is committed now. Also waits for what is being discarded.
-                fs.discard_committed(sb);
-            }
-        }
-        (true, false) => become_writable(sb)?,
+        (false, true) => become_read_only(sb).inspect_err(|_| {
+            // It stays writable, and what is changed has to be counted.
+            let _ = quota::resume(sb);
+        })?,
+        (true, false) => become_writable(sb, options)?,
         _ => {}
     }
     if options.discard && !old.discard {
@@ -125,15 +131,34 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     Ok(())
 }
 
+/// From writable to read-only.
+fn become_read_only(sb: &SuperBlock<Rext4>) -> FsResult {
+    let fs = sb.data();
+    // It may write what was released just now.
+    quota::suspend(sb)?;
+    if fs.is_stopped() {
+        // Nothing has to be written, nor can be.
+        return Ok(());
+    }
+    if let Some(journal) = fs.journal_for_writing(sb)? {
+        // The VFS has seen to it that nobody writes any more.
+        fs.end_writing(journal)?;
+        // All is committed now. Also waits for what is being discarded.
+        fs.discard_committed(sb);
+    }
+    Ok(())
+}
+
 /// From read-only to writable. If that fails, it is left as it was found: the end of a read-only mount says
 /// nothing.
-fn become_writable(sb: &SuperBlock<Rext4>) -> FsResult {
+fn become_writable(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
     if fs.journal.get().is_none() {
         journal::set(sb, false)?;
     }
     sb.while_writable(|| {
-        begin_writing(sb).inspect_err(|_| {
+        begin_writing(sb, options).inspect_err(|_| {
+            let _ = quota::suspend(sb);
             if let Err(e) = fs.writing(sb).and_then(|journal| fs.end_writing(journal)) {
                 pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
             }

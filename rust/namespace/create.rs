@@ -11,7 +11,7 @@ use crate::{
     error::{euclean, FsError, FsResult},
     inode::{
         self,
-        create::{is_short_link, set_attributes, undo, NewContent},
+        create::{is_short_link, prepare, set_attributes, undo, NewContent},
         orphan::{self, Room},
     },
     journal::credits,
@@ -57,6 +57,7 @@ pub(super) fn create(
         check_subdirectories(dir)?;
     }
     let (unnumbered, acls) = wanted.begin(dir, dir.super_block().data().options().new_group)?;
+    prepare(dir, &unnumbered)?;
     let mut needed = credits::add_entry(depth(dir)?).plus(Credits::new(credits::CREATE_INODE));
     if is_directory || long_text.is_some() {
         needed = needed.plus(credits::add_block(0));
@@ -128,6 +129,7 @@ pub(super) fn create_unnamed(
         return Err(FsError::Kernel(code::EPERM));
     }
     let (unnumbered, acls) = wanted.begin(dir, dir.super_block().data().options().new_group)?;
+    prepare(dir, &unnumbered)?;
     // Before there is an inode that would be lost.
     let room = Room::new()?;
     let handle = journal.start(Credits::new(credits::CREATE_INODE))?;

@@ -109,7 +109,8 @@ fn relocate(
     let begun = whiteout
         .map(|wanted| Ok::<_, FsError>((wanted, wanted.begin(&rename.from, group)?, Room::new()?)))
         .transpose()?;
-    if whiteout.is_some() {
+    if let Some((_, (unnumbered, _), _)) = &begun {
+        inode::create::prepare(&rename.from, unnumbered)?;
         needed = needed.plus(Credits::new(credits::CREATE_INODE));
     }
     let room = rename.target.map(|_| Room::new()).transpose()?;

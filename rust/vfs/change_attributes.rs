@@ -10,6 +10,7 @@
 use super::{
     inode::{ExclusiveLock, Inode},
     posix_acl::{AclKind, PosixAcl},
+    quota::Transfer,
     super_block::FileSystem,
 };
 use crate::bindings;
@@ -42,6 +43,9 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
         // Where privileges have to go, this removes the attribute that holds file capabilities.
         // SAFETY: the VFS passes a dentry with a locked inode of ours, and what to change.
         to_result(unsafe { bindings::setattr_prepare(idmap, dentry, change) })?;
+        inode.initialize_quotas()?;
+        // SAFETY: as above.
+        unsafe { set_counted_owner(inode, idmap, change) }?;
         // SAFETY: as above.
         let (asked, mode) = unsafe { ((*change).ia_valid, (*change).ia_mode) };
         // SAFETY: as above.
@@ -79,6 +83,31 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
             T::make_durable(inode)?;
         }
         Ok(0)
+    })
+}
+
+/// Sets owner and group where the inode's space is counted for them, together with that in one transaction.
+///
+/// # Safety
+///
+/// The inode is locked, and the others are what the VFS has passed for it.
+unsafe fn set_counted_owner<T: FileSystem>(
+    inode: &Inode<T>,
+    idmap: *mut bindings::mnt_idmap,
+    change: *mut bindings::iattr,
+) -> Result {
+    let raw = inode.as_ptr();
+    // SAFETY: the caller's promise.
+    if !unsafe { bindings::rext4_shim_transfer_needed(idmap, raw, change) } {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise.
+    let mut transfer = unsafe { Transfer::to_owner(inode, idmap, change) }?;
+    T::change_owner(inode, || {
+        transfer.carry_out()?;
+        // SAFETY: the caller's promise.
+        unsafe { bindings::rext4_shim_set_owner_of(idmap, raw, change) };
+        Ok(())
     })
 }
 
@@ -135,6 +164,7 @@ pub(super) unsafe extern "C" fn set_acl<T: FileSystem>(
         }
         // SAFETY: the list was checked by the VFS, and a reference to it was just taken.
         let acl = unsafe { PosixAcl::from_raw(acl) };
+        inode.initialize_quotas()?;
         set_and_cache(inode, &lock, kind, acl.as_ref(), mode)?;
         Ok(0)
     })

@@ -486,7 +486,11 @@ impl<T: FileSystem> Table<T> {
             // SAFETY: the VFS passes an inode, and a file of it that is being opened.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
             // SAFETY: the VFS passes a file of an inode of ours, which knows its inode by now.
-            T::open(&unsafe { OpenFile::<T>::from_raw(file) })?;
+            let open = unsafe { OpenFile::<T>::from_raw(file) };
+            T::open(&open)?;
+            if open.is_for_writing() {
+                open.inode().initialize_quotas()?;
+            }
             // SAFETY: the VFS passes the file that is being opened.
             unsafe { bindings::rext4_shim_file_can_odirect(file) };
             Ok(0)

@@ -85,6 +85,7 @@ pub(super) unsafe extern "C" fn set<T: FileSystem>(
             flags: wanted.flags,
             project: wanted.fsx_projid,
         };
+        inode.initialize_quotas()?;
         T::set_file_attributes(inode, &lock, wanted)?;
         Ok(0)
     })

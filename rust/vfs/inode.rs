@@ -9,6 +9,7 @@ use super::{
     dentry::Dentry,
     file, fileattr, iomap, namespace,
     posix_acl::{AclKind, PosixAcl},
+    quota::Counted,
     readdir,
     stat::{Attributes, Timestamp},
     super_block::{FileSystem, SuperBlock},
@@ -116,6 +117,8 @@ struct Container<T: FileSystem> {
     inode: Opaque<bindings::inode>,
     /// For [`super::shrinker`].
     entry: Opaque<bindings::list_head>,
+    /// For [`super::quota`].
+    counted: Opaque<Counted>,
     data: MaybeUninit<T::Inode>,
 }
 
@@ -137,6 +140,12 @@ impl<T: FileSystem> Inode<T> {
     pub(super) fn shrinker_entry(&self) -> *mut bindings::list_head {
         // SAFETY: by the type invariant we are in a container.
         unsafe { self.as_ptr().byte_add(offset_of!(Container<T>, entry)) }.cast()
+    }
+
+    /// What the quota code keeps of it.
+    pub(super) fn counted(&self) -> *mut Counted {
+        // SAFETY: by the type invariant we are in a container.
+        unsafe { self.as_ptr().byte_add(offset_of!(Container<T>, counted)) }.cast()
     }
 
     /// The file system's part of the inode that has this place.
@@ -700,6 +709,7 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
         let entry = Opaque::cast_into(ptr::addr_of!((*memory).entry));
         (*entry).next = entry;
         (*entry).prev = entry;
+        Opaque::cast_into(ptr::addr_of!((*memory).counted)).write(Counted::none());
     }
     // SAFETY: the memory is a container whose data is not initialised yet, and which does not move.
     // It lives until `free_inode`; this reference to it is not kept.

@@ -41,6 +41,7 @@ pub(crate) use log::Log;
 
 use super::block_device::BlockDevice;
 use crate::bindings;
+use core::sync::atomic::Ordering;
 use epochs::Ended;
 use in_place::InPlace;
 use kernel::{
@@ -139,7 +140,7 @@ impl Journal {
     /// The most blocks that one transaction may change, and so the limit of a handle's credits.
     pub(crate) fn max_credits(&self) -> u32 {
         match self {
-            Self::Log(log) => log.max_credits(),
+            Self::Log(log) => log.max_credits().saturating_sub(self.spare_credits()),
             Self::InPlace(_) => InPlace::MAX_CREDITS,
         }
     }
@@ -157,6 +158,22 @@ impl Journal {
         match self {
             Self::Log(log) => log.is_aborted(),
             Self::InPlace(in_place) => in_place.is_aborted(),
+        }
+    }
+
+    /// From now on each handle has so many credits beyond those that it is started with: for what goes
+    /// along with any change.
+    pub(crate) fn set_spare_credits(&self, blocks: u32) {
+        if let Self::Log(log) = self {
+            log.spare.store(blocks, Ordering::Relaxed);
+        }
+    }
+
+    /// How many these are.
+    pub(super) fn spare_credits(&self) -> u32 {
+        match self {
+            Self::Log(log) => log.spare.load(Ordering::Relaxed),
+            Self::InPlace(_) => 0,
         }
     }
 

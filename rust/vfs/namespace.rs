@@ -303,6 +303,7 @@ unsafe fn create_for<T: FileSystem>(
             Dentry::from_raw(dentry).name(),
         )
     };
+    dir.initialize_quotas()?;
     let inode = T::create(&dir, name, &wanted)?.into_inode();
     // SAFETY: the inode is new, and the reference to it is given away. That everybody can use it
     // from now on is a part of this.
@@ -395,7 +396,9 @@ pub(super) unsafe extern "C" fn tmpfile<T: FileSystem>(
     from_result(|| {
         let wanted = Creation::<T>::new(idmap, bindings::S_IFREG, mode);
         // SAFETY: the VFS passes a directory of ours.
-        let new = T::create_unnamed(unsafe { Inode::<T>::from_raw(dir) }, &wanted)?;
+        let dir = unsafe { Inode::<T>::from_raw(dir) };
+        dir.initialize_quotas()?;
+        let new = T::create_unnamed(dir, &wanted)?;
         let inode = ARef::into_raw(new.unlock()).as_ptr().cast();
         // SAFETY: the file has a fresh dentry without a name, to which the reference to the inode
         // is given.
@@ -423,6 +426,9 @@ pub(super) unsafe extern "C" fn link<T: FileSystem>(
         };
         // SAFETY: the VFS has locked it.
         let lock = unsafe { ExclusiveLock::of_vfs(inode) };
+        // An inode whose fields need more room may get a block for its attributes.
+        inode.initialize_quotas()?;
+        dir.initialize_quotas()?;
         T::link(inode, &lock, &dir, name)?;
         let inode = ARef::from(inode);
         // SAFETY: the dentry is negative, and the reference is given to it.
@@ -447,6 +453,8 @@ pub(super) unsafe extern "C" fn unlink<T: FileSystem>(
                 Inode::from_raw((*dentry).d_inode),
             )
         };
+        inode.initialize_quotas()?;
+        dir.initialize_quotas()?;
         T::unlink(&dir, name, inode)?;
         Ok(0)
     })
@@ -468,6 +476,8 @@ pub(super) unsafe extern "C" fn rmdir<T: FileSystem>(
                 Directory::from_raw((*dentry).d_inode),
             )
         };
+        removed.initialize_quotas()?;
+        dir.initialize_quotas()?;
         T::remove_directory(&dir, name, &removed)?;
         Ok(0)
     })
@@ -515,6 +525,13 @@ pub(super) unsafe extern "C" fn rename<T: FileSystem>(
                 target: NonNull::new((*new).d_inode).map(|inode| Inode::from_raw(inode.as_ptr())),
             }
         };
+        let changed = [&*rename.from, &*rename.to, rename.inode];
+        for inode in changed {
+            inode.initialize_quotas()?;
+        }
+        if let Some(target) = rename.target {
+            target.initialize_quotas()?;
+        }
         T::rename(&rename)?;
         Ok(0)
     })

@@ -171,6 +171,11 @@ impl<T: FileSystem> Unnumbered<T> {
         Self(inode)
     }
 
+    /// The inode, for the file system's own data, and for what it is to be counted to.
+    pub fn inode(&self) -> &Inode<T> {
+        &self.0
+    }
+
     /// Type and permission bits.
     pub fn mode(&self) -> u16 {
         self.0.mode()

@@ -49,6 +49,13 @@ impl<T> RwSemaphore<T> {
         })
     }
 
+    /// From now on it is taken by those who have another one of its class, and never the other way
+    /// round. Nobody has it.
+    pub fn set_inner(&self) {
+        // SAFETY: by the type invariant the semaphore is initialised.
+        unsafe { bindings::rext4_shim_rwsem_is_inner(self.sem.get()) };
+    }
+
     /// Takes the lock for reading; sleeps.
     pub fn read(&self) -> ReadGuard<'_, T> {
         // SAFETY: by the type invariant the semaphore is initialised.

@@ -12,7 +12,7 @@ use super::{
     ioctl::Shutdown,
     jbd2::JournalSlot,
     new_inode::{Iget, NewInode},
-    shrinker,
+    quota, shrinker,
     stat::StatFs,
     sysfs,
 };
@@ -37,6 +37,7 @@ pub trait FileSystem:
     inode::InodeOperations
     + super::xattr::XattrOperations
     + super::export::Export
+    + quota::QuotaOperations
     + super::ioctl::Administration
     + super::commit_work::CommitCallback
     + BackgroundSteps<Housekeeping>
@@ -261,7 +262,7 @@ pub struct NewSuperBlock<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> NewSuperBlock<'_, T> {
-    fn as_ptr(&self) -> *mut bindings::super_block {
+    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
         self.sb.get()
     }
 
@@ -544,6 +545,8 @@ fn add_to_sysfs<T: FileSystem>(sb: &SuperBlock<T>) -> Result {
 ///
 /// Nobody else uses the super block.
 unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
+    // Its last changes are written to the journal. Then its files are evicted.
+    sb.end_quotas();
     // Nobody looks at its files any more.
     T::sysfs(sb).remove();
     // All inodes but those that the journal has are gone.
@@ -581,6 +584,12 @@ impl<T: FileSystem> SuperTable<T> {
         show_options: Some(Self::show_options),
         show_stats: Some(Self::show_stats),
         shutdown: Some(Self::shutdown),
+        #[cfg(CONFIG_QUOTA)]
+        quota_read: Some(quota::Table::<T>::read),
+        #[cfg(CONFIG_QUOTA)]
+        quota_write: Some(quota::Table::<T>::write),
+        #[cfg(CONFIG_QUOTA)]
+        get_dquots: Some(quota::Table::<T>::dquots),
         // SAFETY: all callbacks may be absent.
         ..unsafe { core::mem::MaybeUninit::<bindings::super_operations>::zeroed().assume_init() }
     };
@@ -623,6 +632,7 @@ impl<T: FileSystem> SuperTable<T> {
                 }
             }
             shrinker::forget_inode(Inode::<T>::from_raw(inode));
+            Inode::<T>::from_raw(inode).drop_quotas();
             bindings::clear_inode(inode);
         }
     }
@@ -686,8 +696,11 @@ impl<T: FileSystem> SuperTable<T> {
         from_result(|| {
             // SAFETY: the VFS passes a dentry of a filled super block.
             let stat = T::statfs(unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) })?;
-            // SAFETY: the VFS passes a structure to fill.
-            stat.fill(T::MAGIC, unsafe { &mut *out });
+            // SAFETY: the VFS passes a structure to fill, and a dentry with an inode.
+            unsafe {
+                stat.fill(T::MAGIC, &mut *out);
+                quota::limit_statfs(Inode::<T>::from_raw((*dentry).d_inode), out);
+            }
             Ok(0)
         })
     }

@@ -280,6 +280,7 @@ impl<T: FileSystem> Table<T> {
                 present: has(bindings::XATTR_REPLACE),
                 absent: has(bindings::XATTR_CREATE),
             };
+            inode.initialize_quotas()?;
             T::set_xattr(inode, namespace, name.to_bytes(), value, condition)?;
             Ok(0)
         })

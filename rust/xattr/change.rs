@@ -22,6 +22,7 @@ use crate::{
     group::Wanted,
     inode::{self, load, store},
     journal::{credits, sync_point},
+    quota::{self, Limits},
     vfs::{
         buffer::{Buffer, FreshBuffer},
         inode::Inode,
@@ -309,9 +310,8 @@ pub(super) fn replace_block(
     let made = new.map(|new| make_block(inode, handle, new)).transpose()?;
     if let Some(Err(e)) = old.map(|old| drop_user(inode, handle, old)) {
         if let Some(made) = made {
+            quota::free(inode, 1);
             unmake_block(inode, handle, made)?;
-            let size = inode.super_block().data().layout.block_size();
-            inode.sub_bytes(size.bytes().into());
         }
         return Err(e);
     }
@@ -326,16 +326,19 @@ fn make_block(inode: &Inode<Rext4>, handle: &Handle<'_>, new: &[u8]) -> FsResult
     let size = fs.layout.block_size().bytes();
     let groups = fs.groups()?;
     let goal = load::group_start(inode);
-    let run = groups.allocate(handle, Wanted::new(goal, 1), inode::rights(inode))?;
+    quota::charge(inode, 1, Limits::Heeded)?;
+    let run = groups
+        .allocate(handle, Wanted::new(goal, 1), inode::rights(inode))
+        .inspect_err(|_| quota::free(inode, 1))?;
     let filled = FreshBuffer::get(sb.device(), run.start.0, size)
         .and_then(|fresh| handle.create(fresh))
         .map_err(FsError::from)
         .and_then(|buffer| write_block(inode, handle, &buffer, new));
     if let Err(e) = filled {
+        quota::free(inode, 1);
         unmake_block(inode, handle, run.start)?;
         return Err(e);
     }
-    inode.add_bytes(size.into());
     Ok(run.start)
 }
 

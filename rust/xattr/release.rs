@@ -12,6 +12,7 @@ use crate::{
     error::FsResult,
     inode::store,
     journal::credits,
+    quota,
     vfs::{buffer::Buffer, inode::Inode, jbd2::Handle},
     Rext4,
 };
@@ -72,6 +73,6 @@ pub(super) fn drop_user(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: Buffe
             })??;
     }
     drop(alone);
-    inode.sub_bytes(u64::from(fs.layout.block_size().bytes()));
+    quota::free(inode, 1);
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
         xattr::{fits, shrink, ComposeError, GrowError},
         Corrupt,
     },
-    error::{FsError, FsResult},
+    error::{edquot, FsError, FsResult},
     inode::store,
     journal::credits,
     vfs::{
@@ -76,6 +76,8 @@ fn is_short(inode: &Inode<Rext4>) -> bool {
     data.extra_size() < inode.super_block().data().wanted_extra_size()
         && !data.has_no_more_room()
         && inode.links() != 0
+        // Attributes may get a block, which would have to be counted: times may have changed by reading.
+        && !inode.needs_quotas()
 }
 
 /// Gives an inode as much room as can be had. Needs [`credits::CHANGE_XATTR`].
@@ -99,7 +101,7 @@ fn make(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
         }
         match put(inode, handle, &mut place, size, new) {
             // Nothing was changed.
-            Err(e) if e.is(code::ENOSPC) => disk_is_full = true,
+            Err(e) if e.is(code::ENOSPC) || e.is(edquot()) => disk_is_full = true,
             result => result?,
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     journal::credits,
     memory::insist,
+    quota::Reserved,
     vfs::{
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
@@ -57,11 +58,11 @@ pub(in crate::inode) fn fill_hole(
         Found::Hole { len } => len,
         found => return Ok(found),
     };
-    let len = most.min(hole);
+    let quota = Reserved::at_most(inode, most.min(hole))?;
     first(&handle)?;
     let mut own = rights(inode);
     // What they need of tables is set aside for all; for one block it may be there where it is not for more.
-    let len = [len, 1]
+    let len = [quota.blocks(), 1]
         .into_iter()
         .find(|len| {
             let run = block..LogicalBlock(block.0 + len);
@@ -82,6 +83,7 @@ pub(in crate::inode) fn fill_hole(
     }
     delayed::note_pending(inode, &mut blocks);
     let run = chosen?;
+    quota.keep_some(run.len);
     // What is in the page cache there was to get blocks later.
     let end = LogicalBlock(block.0 + run.len);
     delayed::note_allocated(inode, &mut blocks, block..end);
@@ -155,6 +157,9 @@ pub(in crate::inode) fn allocate(
         delayed::note_chosen(inode, &mut blocks, done.clone(), run.len);
         drop(blocks);
         handle.stop()?;
+        if added.is_err() {
+            drop(Reserved::again(inode, run.len));
+        }
         added?;
         if done.contains(&block) {
             return Ok(());

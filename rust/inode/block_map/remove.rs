@@ -13,6 +13,7 @@ use crate::{
         delayed::{self, Blocks},
     },
     journal::credits,
+    quota::Reserved,
     vfs::{
         inode::Inode,
         jbd2::{Credits, Journal},
@@ -89,6 +90,7 @@ fn drop_in(inode: &Inode<Rext4>, blocks: &mut Blocks, range: &Range<LogicalBlock
         blocks.pending.make_room()?;
         blocks.pending.take(&part);
         result = result.and(groups.unstage(part.run()));
+        drop(Reserved::again(inode, part.run().len));
         any = true;
     }
     if any {

@@ -9,6 +9,7 @@ use crate::{
     extent::Progress,
     group::{ConversionReserve, Rights},
     inode::delayed::{self, Blocks},
+    quota::Reserved,
     vfs::{inode::Inode, jbd2::Handle},
     Rext4,
 };
@@ -80,7 +81,7 @@ fn put_first(
         groups.stage_again(handle, part.run())?;
         return Err(e);
     }
-    inode.add_bytes(u64::from(part.run().len) << size.bits());
+    Reserved::again(inode, part.run().len).claim(part.run().len);
     blocks.pending.take(&part);
     delayed::note_pending(inode, blocks);
     range.start = end;

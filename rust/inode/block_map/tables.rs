@@ -15,6 +15,7 @@ use crate::{
     group::Rights,
     inode::{self, map, store},
     journal::sync_point::Change,
+    quota::{self, Limits},
     vfs::{
         buffer::{Buffer, FreshBuffer},
         inode::Inode,
@@ -103,6 +104,8 @@ pub(crate) struct WriteTables<'a, 'j> {
     handle: &'a Handle<'j>,
     /// Who pays for new tables.
     rights: Rights<'a>,
+    /// Whether new tables are for somebody who asks for something.
+    limits: Limits,
 }
 
 impl<'a, 'j> WriteTables<'a, 'j> {
@@ -118,7 +121,21 @@ impl<'a, 'j> WriteTables<'a, 'j> {
             root,
             handle,
             rights,
+            limits: Limits::Ignored,
         }
+    }
+
+    /// New tables are for somebody who heeds the limits of quotas, or not: as long as nothing is said, not.
+    pub(crate) fn heed(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    fn allocate_charged(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
+        let sb = self.inode.super_block();
+        let groups = sb.data().groups()?;
+        let run = groups.allocate(self.handle, wanted(near, 1), self.rights.reborrow())?;
+        let fresh = FreshBuffer::get(sb.device(), run.start.0, self.size().bytes())?;
+        Ok(self.handle.create(fresh)?)
     }
 
     /// Writes the inode with its changed numbers. Needs credits for one block.
@@ -180,13 +197,9 @@ impl TableStoreMut for WriteTables<'_, '_> {
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        let sb = self.inode.super_block();
-        let groups = sb.data().groups()?;
-        let run = groups.allocate(self.handle, wanted(near, 1), self.rights.reborrow())?;
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, self.size().bytes())?;
-        let table = self.handle.create(fresh)?;
-        self.inode.add_bytes(self.size().bytes().into());
-        Ok(table)
+        quota::charge(self.inode, 1, self.limits)?;
+        self.allocate_charged(near)
+            .inspect_err(|_| quota::free(self.inode, 1))
     }
 
     fn free(&mut self, table: Buffer) -> FsResult {
@@ -194,7 +207,7 @@ impl TableStoreMut for WriteTables<'_, '_> {
         let groups = self.inode.super_block().data().groups()?;
         groups.free(self.handle, at, 1)?;
         self.handle.forget(table)?;
-        self.inode.sub_bytes(self.size().bytes().into());
+        quota::free(self.inode, 1);
         Ok(())
     }
 
@@ -208,7 +221,7 @@ impl TableStoreMut for WriteTables<'_, '_> {
                 self.handle.forget_block(fresh)?;
             }
         }
-        self.inode.sub_bytes(u64::from(len) << self.size().bits());
+        quota::free(self.inode, len);
         Ok(())
     }
 }

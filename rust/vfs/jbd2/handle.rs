@@ -90,10 +90,13 @@ impl<'j> Handle<'j> {
         }
     }
 
-    /// How many more blocks may be changed.
+    /// How many more blocks may be changed, but for [spare](Journal::set_spare_credits) ones.
     pub(crate) fn credits_left(&self) -> u32 {
         match &self.part {
-            Part::Log(handle) => handle.credits_left(),
+            Part::Log(handle) => {
+                let spare = self.journal.spare_credits();
+                handle.credits_left().saturating_sub(spare)
+            }
             Part::InPlace(_) => u32::MAX,
         }
     }

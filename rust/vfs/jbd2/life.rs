@@ -11,7 +11,7 @@ use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,
     ptr::NonNull,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{
     error::{from_err_ptr, to_result},
@@ -40,7 +40,12 @@ impl UnloadedJournal {
         let journal = from_err_ptr(unsafe { bindings::jbd2_journal_init_inode(inode.as_ptr()) })?;
         // INVARIANT: it was just made, for us.
         NonNull::new(journal)
-            .map(|journal| Self(Log { journal }))
+            .map(|journal| {
+                Self(Log {
+                    journal,
+                    spare: AtomicU32::new(0),
+                })
+            })
             .ok_or(EINVAL)
     }
 

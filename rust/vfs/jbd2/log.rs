@@ -7,7 +7,7 @@ use super::{Tid, Wipe};
 use crate::{bindings, vfs::block_device::BlockDevice};
 use core::{
     ptr::NonNull,
-    sync::atomic::{fence, Ordering},
+    sync::atomic::{fence, AtomicU32, Ordering},
 };
 use kernel::error::{to_result, Error, Result};
 
@@ -21,6 +21,8 @@ use kernel::error::{to_result, Error, Result};
 /// [`UnloadedJournal`](super::UnloadedJournal).
 pub(crate) struct Log {
     pub(super) journal: NonNull<bindings::journal_t>,
+    /// Credits that each handle has beyond those that it was started with.
+    pub(super) spare: AtomicU32,
 }
 
 // SAFETY: a journal belongs to no thread.

@@ -7,7 +7,7 @@ use crate::{
     bindings,
     vfs::buffer::{Buffer, FreshBuffer},
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, ptr::NonNull, sync::atomic::Ordering};
 use kernel::{
     error::{code, from_err_ptr, to_result, Error, Result},
     types::NotThreadSafe,
@@ -27,7 +27,8 @@ pub(super) struct LogHandle<'j> {
 impl Log {
     /// See [`super::Journal::start`].
     pub(super) fn start(&self, credits: Credits) -> Result<LogHandle<'_>> {
-        let (blocks, revokes) = to_c(credits)?;
+        let spare = Credits::new(self.spare.load(Ordering::Relaxed));
+        let (blocks, revokes) = to_c(credits.plus(spare))?;
         // SAFETY: the journal is valid. The last two arguments are for statistics.
         let handle = from_err_ptr(unsafe {
             bindings::rext4_shim_journal_start(self.as_ptr(), blocks, revokes)

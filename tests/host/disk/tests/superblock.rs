@@ -87,6 +87,18 @@ fn what_is_hidden_from_users() {
     }
 }
 
+/// The quota files are those that are named, if there is the feature.
+#[test]
+fn quota_files() {
+    let mut bytes = common::superblock();
+    common::put(&mut bytes, 0x240, 4, 3);
+    common::put(&mut bytes, 0x26c, 4, 12);
+    assert_eq!(open(&bytes).quota_inodes(), [None; 3]);
+    common::put(&mut bytes, 0x64, 4, 0x042b | 0x100);
+    let files = [Some(InodeNumber(3)), None, Some(InodeNumber(12))];
+    assert_eq!(open(&bytes).quota_inodes(), files);
+}
+
 #[test]
 fn the_sample_is_right() {
     let bytes = common::superblock();

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The quota files, which are metadata: they are read and written past the page cache, through the journal.
+
+use crate::{
+    dir,
+    disk::{inode::InodeFlags, units::LogicalBlock},
+    error::{euclean, FsError, FsResult},
+    extent,
+    inode::{self, store, tree::ReadTree},
+    journal::{credits, sync_point},
+    mount::Filesystem,
+    vfs::{
+        inode::Inode,
+        jbd2::{Credits, Handle, Journal},
+        quota::{Change, QuotaOperations},
+    },
+    xattr::room,
+    Rext4,
+};
+use core::sync::atomic::Ordering;
+use kernel::{error::code, prelude::*};
+
+/// How many blocks of a quota file are made for one entry: its path in a tree of four levels
+/// (`V2_INIT_ALLOC` of the kernel).
+const NEW_BLOCKS: u32 = 4;
+
+/// How many that are there already change then, or when an entry is removed (`V2_INIT_REWRITE`,
+/// `V2_DEL_REWRITE`).
+const CHANGED_BLOCKS: u32 = 6;
+
+impl QuotaOperations for Rext4 {
+    fn within_transaction(
+        file: &Inode<Self>,
+        change: Change,
+        act: impl FnOnce() -> Result,
+    ) -> Result {
+        let mut result = Ok(());
+        let done = || -> FsResult {
+            let fs = file.super_block().data();
+            fs.must_be_up()?;
+            if fs.is_stopped() {
+                return Err(FsError::Kernel(code::EROFS));
+            }
+            let needed = match change {
+                Change::Write => Credits::new(1),
+                Change::Acquire => acquire(file)?,
+                Change::Release => Credits::new(CHANGED_BLOCKS + credits::INODE),
+                Change::Info => Credits::new(1 + credits::INODE),
+            };
+            let journal = fs.journal.get().ok_or(FsError::Kernel(code::EROFS))?;
+            let handle = journal.start(needed)?;
+            result = act();
+            Ok(handle.stop()?)
+        };
+        let done = done().and(result.map_err(FsError::from));
+        // Nothing else says that what is counted is wrong from now on.
+        done.map_err(|e| Filesystem::errno(file, "change a quota file", e))
+    }
+
+    fn read_quota_file(file: &Inode<Self>, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+        read(file, offset, bytes).map_err(|e| Filesystem::errno(file, "read a quota file", e))
+    }
+
+    fn write_quota_file(file: &Inode<Self>, offset: u64, bytes: &[u8]) -> Result {
+        write(file, offset, bytes).map_err(|e| Filesystem::errno(file, "write a quota file", e))
+    }
+
+    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result {
+        change_owner(inode, change).map_err(|e| Filesystem::errno(inode, "change the owner", e))
+    }
+
+    fn project_of(inode: &Inode<Self>) -> u32 {
+        inode.data().project.load(Ordering::Relaxed)
+    }
+
+    fn project_below(inode: &Inode<Self>) -> Option<u32> {
+        let inherits = inode.data().flags().has(InodeFlags::PROJECT_INHERIT);
+        (inherits && super::are_kept(inode)).then(|| Self::project_of(inode))
+    }
+}
+
+/// Makes a change of the owner in memory and stores the inode, in one transaction.
+fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let handle = room::start(inode, journal, Credits::new(credits::INODE))?;
+    change()?;
+    let root = inode.data().tree.read();
+    store::store(inode, &handle, &root)?;
+    drop(root);
+    let other = sync_point::Change::Other;
+    inode.data().sync_point.note(&handle, other);
+    Ok(handle.stop()?)
+}
+
+/// What making an entry can change.
+fn acquire(file: &Inode<Rext4>) -> FsResult<Credits> {
+    let depth = extent::depth(&ReadTree::new(file, &file.data().tree.read()))?;
+    let mut needed = Credits::new(CHANGED_BLOCKS + credits::INODE);
+    for _ in 0..NEW_BLOCKS {
+        // It may get one level deeper by the first of them.
+        needed = needed.plus(credits::add_block(depth.saturating_add(1)));
+    }
+    Ok(needed)
+}
+
+/// The block of a quota file that holds a byte, and where in it.
+fn place(file: &Inode<Rext4>, offset: u64) -> FsResult<(LogicalBlock, usize)> {
+    let size = file.super_block().data().layout.block_size();
+    let block = size.logical_of_byte(offset);
+    let block = block.ok_or(FsError::Kernel(euclean()))?;
+    Ok((block, size.within_block(offset) as usize))
+}
+
+fn read(file: &Inode<Rext4>, offset: u64, bytes: &mut [u8]) -> FsResult<usize> {
+    let left = u64::try_from(file.size()).unwrap_or(0);
+    let left = usize::try_from(left.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let len = bytes.len().min(left);
+    let block_size = file.super_block().data().layout.block_size().size();
+    let mut rest = bytes.get_mut(..len).unwrap_or_default();
+    let mut at = offset;
+    while !rest.is_empty() {
+        let (block, within) = place(file, at)?;
+        let count = rest.len().min(block_size.saturating_sub(within));
+        let (part, behind) = rest.split_at_mut(count);
+        match inode::read_block(file, block)? {
+            Some(buffer) => buffer.with(|from| {
+                let from = from.get(within..).unwrap_or_default();
+                for (to, from) in part.iter_mut().zip(from) {
+                    *to = *from;
+                }
+            }),
+            None => part.fill(0),
+        }
+        rest = behind;
+        at += count as u64;
+    }
+    Ok(len)
+}
+
+fn write(file: &Inode<Rext4>, offset: u64, bytes: &[u8]) -> FsResult {
+    let fs = file.super_block().data();
+    let (block, within) = place(file, offset)?;
+    if !Journal::in_transaction() || within + bytes.len() > fs.layout.block_size().size() {
+        return Err(FsError::Kernel(code::EIO));
+    }
+    let journal = fs.journal.get().ok_or(FsError::Kernel(code::EROFS))?;
+    // That of who has the quota code write.
+    let handle = journal.start(Credits::new(0))?;
+    let end = offset.saturating_add(bytes.len() as u64);
+    let end = i64::try_from(end).map_err(|_| FsError::Kernel(code::EFBIG))?;
+    let grow = || {
+        if end > file.size() {
+            file.data().set_disk_size(end);
+            file.set_quota_file_size(end);
+        }
+    };
+    let buffer = match inode::read_block(file, block)? {
+        Some(buffer) => buffer,
+        None => dir::add_block(file, &handle, block, grow)?,
+    };
+    handle.write(&buffer)?.edit(|to| {
+        let to = to.get_mut(within..).unwrap_or_default();
+        for (to, from) in to.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+    })?;
+    if end > file.size() {
+        store_grown(file, &handle, grow)?;
+    }
+    Ok(handle.stop()?)
+}
+
+/// Has the file get longer, and stores it.
+fn store_grown(file: &Inode<Rext4>, handle: &Handle<'_>, grow: impl FnOnce()) -> FsResult {
+    let tree = file.data().tree.write();
+    grow();
+    store::store(file, handle, &tree)
+}

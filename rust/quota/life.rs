@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From when to when is counted: at each writable mount, from before anything is changed until nothing is.
+
+use crate::{
+    disk::{
+        features::{Feature, Features},
+        units::InodeNumber,
+    },
+    error::{euclean, FsError, FsResult},
+    inode::{self, DataKind},
+    mount::options::Options,
+    vfs::{
+        quota::{Kind, SUPPORTED},
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use kernel::prelude::*;
+
+/// Whether a file system with these features can be written to: what is changed has to be counted.
+pub(crate) fn can_be_kept(features: Features) -> bool {
+    SUPPORTED || !features.has(Feature::QUOTA)
+}
+
+/// Says why not.
+pub(crate) fn say_why_not(id: &CStr) {
+    pr_err!(
+        "({}): error: can't be written to: it has the feature quota, and the kernel was built without \
+         CONFIG_QUOTA; it can be mounted read-only (-o ro)\n",
+        id
+    );
+}
+
+/// Begins to count, or goes on with it after [`suspend`]. The file system can be written to. The options say which
+/// limits are heeded; after a suspension the same as before.
+///
+/// # Errors
+///
+/// Damage in a quota file, or no such file; `ESRCH` if the kernel does not have the format.
+pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
+    let fs = sb.data();
+    if !fs.features.has(Feature::QUOTA) {
+        return Ok(());
+    }
+    resume(sb)?;
+    let numbers = fs.quota_inodes()?;
+    let limits = options.quota_limits;
+    for (kind, number) in Kind::ALL.into_iter().zip(numbers) {
+        // One that could not be resumed is not there any more.
+        let Some(number) = number.filter(|_| !sb.has_quota_loaded(kind)) else {
+            continue;
+        };
+        if let Err(e) = load(sb, kind, number, limits.has(kind)) {
+            pr_err!(
+                "({}): error: can't count by {}, in inode {}: error {}; e2fsck can mend the file{}\n",
+                sb.id(),
+                name(kind),
+                number.0,
+                fs.errno_at(sb, Some(number), "load a quota file", e).to_errno(),
+                // What `find_quota_format` says, in the kernel.
+                if e.is(kernel::error::code::ESRCH) {
+                    ", but the kernel has no module quota_v2"
+                } else {
+                    ""
+                }
+            );
+            sb.end_quotas();
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => "user",
+        Kind::Group => "group",
+        Kind::Project => "project",
+    }
+}
+
+/// Begins to count by one kind.
+fn load(sb: &SuperBlock<Rext4>, kind: Kind, number: InodeNumber, limits: bool) -> FsResult {
+    let fs = sb.data();
+    let is_plausible = match kind {
+        Kind::User => number == InodeNumber::USER_QUOTA,
+        Kind::Group => number == InodeNumber::GROUP_QUOTA,
+        Kind::Project => number.0 >= fs.layout.first_inode().0,
+    };
+    if !is_plausible {
+        return Err(FsError::Kernel(euclean()));
+    }
+    let file = inode::get(sb, number)?;
+    if !file.is_regular() || file.links() == 0 || file.data().kind() != DataKind::Extents {
+        return Err(FsError::Kernel(euclean()));
+    }
+    // The quota code writes to it with the locks of other inodes held.
+    file.data().tree.set_inner();
+    Ok(sb.load_quota(kind, &file, limits)?)
+}
+
+/// Stops counting, since nothing is going to be changed.
+pub(crate) fn suspend(sb: &SuperBlock<Rext4>) -> FsResult {
+    if sb.has_quotas_loaded() {
+        sb.suspend_quotas()?;
+    }
+    Ok(())
+}
+
+/// Goes on with it, if it was suspended.
+pub(crate) fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
+    if sb.has_quotas_suspended() {
+        sb.resume_quotas()?;
+    }
+    Ok(())
+}
+
+/// Stops counting, for good.
+fn end(sb: &SuperBlock<Rext4>) {
+    sb.end_quotas();
+}
+
+/// Counts during `action` alone: for a mount that is read-only after it.
+///
+/// # Errors
+///
+/// Those of [`begin`] and of `action`.
+pub(crate) fn with_quotas(sb: &SuperBlock<Rext4>, action: impl FnOnce() -> FsResult) -> FsResult {
+    begin(sb, &sb.data().options())?;
+    let result = action();
+    end(sb);
+    result
+}
