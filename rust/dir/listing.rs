@@ -195,16 +195,14 @@ impl Listing {
             return Ok(());
         };
         let start = self.names.len();
-        // Who has the directory open answers for it: see `is_long`.
-        self.names
-            .extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
+        self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
         let item = Item {
             hash,
             name: start..self.names.len(),
             inode,
             kind,
         };
-        Ok(self.items.push(item, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.items.push(item, GFP_KERNEL)?)
     }
 
     /// Adds the entries of a leaf, in which the index has the hashes from `start` to `end`.
