@@ -80,7 +80,6 @@ impl State {
             .try_create_and_insert(inode, place, GFP_KERNEL)?;
         match other {
             None => Ok(()),
-            // Or the list is a circle.
             Some(_) => Err(FsError::Kernel(euclean())),
         }
     }
@@ -205,10 +204,12 @@ impl Orphans {
         }
         let (mut newer, mut next) = (None, head);
         while let Some(inode) = next {
-            let older = next_on_disk(sb, inode).and_then(|older| {
-                state.found(inode, Place::List { newer, older })?;
-                Ok(older)
-            });
+            let is_known = state.places.get(&inode).is_some();
+            let older = match is_known {
+                false => next_on_disk(sb, inode),
+                // In a circle, or in the orphan file too.
+                true => Err(FsError::Kernel(euclean())),
+            };
             let older = match older {
                 Ok(older) => older,
                 Err(e) if e.is(code::ENOMEM) => return Err(e),
@@ -220,13 +221,13 @@ impl Orphans {
                         inode.0,
                         e.to_errno()
                     );
-                    if state.places.get(&inode).is_some() {
-                        // Not in a circle.
+                    if is_known {
                         state.set_older(newer, None);
                     }
                     break;
                 }
             };
+            state.found(inode, Place::List { newer, older })?;
             found.push(inode, GFP_KERNEL)?;
             (newer, next) = (next, older);
         }
