@@ -8,6 +8,11 @@ use super::windows::OthersWindows;
 use crate::disk::bitmap::Bitmap;
 use core::ops::Range;
 
+/// After so many runs that are too short a search goes on elsewhere,
+const SHORT: u32 = 16;
+/// so many blocks behind them, and twice as many the next time.
+const LEAP: u32 = 64;
+
 /// What is free in a group: the bits that are clear in its bitmap and in none of `pinned`, and that
 /// are neither staged nor in a window to be left alone.
 #[derive(Clone, Copy)]
@@ -114,6 +119,25 @@ impl<'a> FreeBits<'a> {
         best
     }
 
+    /// A run in `range` of `wanted` bits, if one is found without looking at many that are shorter: after some of these it
+    /// goes on farther away.
+    fn near_run(self, range: Range<u32>, wanted: u32) -> Option<Range<u32>> {
+        let (mut at, mut leap) = (range.start, LEAP);
+        for number in 1.. {
+            let start = self.next_free(at..range.end)?;
+            let run = self.run_from(start, range.end.min(start.saturating_add(wanted)));
+            if length(&run) == wanted {
+                return Some(run);
+            }
+            at = run.end;
+            if number % SHORT == 0 {
+                at = at.saturating_add(leap).min(range.end);
+                leap = leap.saturating_mul(2);
+            }
+        }
+        None
+    }
+
     /// The length of the longest run.
     pub(super) fn longest(self) -> u32 {
         let longest = self.best_run(0..self.end, u32::MAX);
@@ -123,12 +147,17 @@ impl<'a> FreeBits<'a> {
     /// The best place for `wanted` blocks, with 1 at least, near `goal`.
     ///
     /// At the goal exactly, if that is free, since what lies in one piece is worth more than what
-    /// is long. Else the first run behind the goal that is long enough, then the first before it,
-    /// and if there is none the longest. The run has at most `wanted` blocks.
+    /// is long. Else a run behind the goal that is long enough, near it if there are not many shorter ones in
+    /// between; then one before it, and if there is none the longest. The run has at most `wanted` blocks.
     pub(super) fn place(self, goal: Option<u32>, wanted: u32) -> Option<Range<u32>> {
         let goal = goal.unwrap_or(0).min(self.end);
         if goal > 0 && self.next_free(goal..self.end) == Some(goal) {
             return Some(self.run_from(goal, self.end.min(goal.saturating_add(wanted))));
+        }
+        // Where many are too short, who wants such a run again and again must not look at all of them each time.
+        let near = self.near_run(goal..self.end, wanted);
+        if let Some(run) = near.or_else(|| self.near_run(0..goal, wanted)) {
+            return Some(run);
         }
         let behind = self.best_run(goal..self.end, wanted);
         if behind.as_ref().is_some_and(|run| length(run) == wanted) {
