@@ -383,8 +383,21 @@ int rext4_shim_quota_statfs(struct super_block *sb, u32 project,
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change)
 {
+	umode_t mode = change->ia_mode;
+
 	i_uid_update(idmap, change, inode);
 	i_gid_update(idmap, change, inode);
+	if (change->ia_valid & ATTR_MODE) {
+		/* As setattr_copy() does it. */
+		if (!in_group_or_capable(idmap, inode,
+					 i_gid_into_vfsgid(idmap, inode)))
+			mode &= ~S_ISGID;
+		/* Who may execute it is changed later, together with an ACL. */
+		if ((mode ^ inode->i_mode) & 0777)
+			mode &= ~(S_ISUID | S_ISGID);
+		inode->i_mode = (inode->i_mode & ~07000) | (mode & 07000);
+	}
+	inode_set_ctime_current(inode);
 }
 
 void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem)

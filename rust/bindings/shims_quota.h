@@ -63,6 +63,10 @@ int rext4_shim_transfer_to_project(struct rext4_transfer *transfer,
 int rext4_shim_transfer_carry_out(struct rext4_transfer *transfer,
 				  struct inode *inode);
 void rext4_shim_transfer_end(struct rext4_transfer *transfer);
+/*
+ * Owner and group, and what they go with: no bit of set-user-ID or set-group-ID
+ * that was there for those before. The rest of the mode stays as it is.
+ */
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change);
 
