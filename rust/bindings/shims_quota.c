@@ -46,10 +46,21 @@ void rext4_shim_quota_claim(struct inode *inode, u64 bytes)
 	dquot_claim_space_nodirty(inode, bytes);
 }
 
+/*
+ * What can be refused is refused before anything is counted. Any other error is
+ * of an entry that could not be written, when all was counted in memory:
+ * nothing has to be undone, and write_dquot() has told of it.
+ */
+static int refusal(int err)
+{
+	return err == -EDQUOT ? err : 0;
+}
+
 int rext4_shim_quota_charge(struct inode *inode, u64 bytes, bool always)
 {
-	return __dquot_alloc_space(inode, bytes, DQUOT_SPACE_WARN |
-				   (always ? DQUOT_SPACE_NOFAIL : 0));
+	int flags = DQUOT_SPACE_WARN | (always ? DQUOT_SPACE_NOFAIL : 0);
+
+	return refusal(__dquot_alloc_space(inode, bytes, flags));
 }
 
 void rext4_shim_quota_free(struct inode *inode, u64 bytes)
@@ -59,7 +70,7 @@ void rext4_shim_quota_free(struct inode *inode, u64 bytes)
 
 int rext4_shim_quota_count_inode(struct inode *inode)
 {
-	return dquot_alloc_inode(inode);
+	return refusal(dquot_alloc_inode(inode));
 }
 
 void rext4_shim_quota_uncount_inode(struct inode *inode)
@@ -222,7 +233,7 @@ int rext4_shim_transfer_to_project(struct rext4_transfer *transfer,
 int rext4_shim_transfer_carry_out(struct rext4_transfer *transfer,
 				  struct inode *inode)
 {
-	return __dquot_transfer(inode, transfer->to);
+	return refusal(__dquot_transfer(inode, transfer->to));
 }
 
 void rext4_shim_transfer_end(struct rext4_transfer *transfer)

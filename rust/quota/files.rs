@@ -54,8 +54,15 @@ impl QuotaOperations for Rext4 {
             Ok(handle.stop()?)
         };
         let done = done().and(result.map_err(FsError::from));
-        // Nothing else says that what is counted is wrong from now on.
-        done.map_err(|e| Filesystem::errno(file, "change a quota file", e))
+        let what = "change a quota file";
+        done.map_err(|e| match change {
+            // Nothing was counted yet for whom it is, and who asks is told.
+            Change::Acquire => Filesystem::errno(file, what, e),
+            // What is counted is wrong from now on, and nobody else is told.
+            Change::Write | Change::Release | Change::Info => {
+                Filesystem::errno_of_metadata(file, what, e)
+            }
+        })
     }
 
     fn read_quota_file(file: &Inode<Self>, offset: u64, bytes: &mut [u8]) -> Result<usize> {

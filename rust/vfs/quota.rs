@@ -457,7 +457,8 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and nothing is counted.
+    /// `EDQUOT` alone, and nothing is counted. A quota file that can't be written is told of, and is no error
+    /// here: what was counted in memory is right.
     pub fn charge_space(&self, bytes: u64, always: bool) -> Result {
         // SAFETY: the inode is valid.
         to_result(unsafe { bindings::rext4_shim_quota_charge(self.as_ptr(), bytes, always) })
@@ -473,7 +474,7 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and it is not counted.
+    /// `EDQUOT` alone, and it is not counted.
     pub fn count_inode(&self) -> Result {
         // SAFETY: the inode is valid.
         to_result(unsafe { bindings::rext4_shim_quota_count_inode(self.as_ptr()) })
@@ -554,7 +555,7 @@ impl<'a, T: FileSystem> Transfer<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and nothing has changed.
+    /// `EDQUOT` alone, and nothing has changed.
     pub fn carry_out(&mut self) -> Result {
         // SAFETY: the inode is valid, and so is what was prepared for it.
         to_result(unsafe {
