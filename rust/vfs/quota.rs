@@ -93,8 +93,22 @@ pub trait QuotaOperations: Sized {
         Self: FileSystem;
 
     /// Fills `bytes` from the quota file, from byte `offset` on, as far as it goes. Returns how many
-    /// bytes that are.
-    fn read_quota_file(file: &Inode<Self>, offset: u64, bytes: &mut [u8]) -> Result<usize>
+    /// bytes that are. `is_loaded` says whether it was [loaded](SuperBlock::load_quota) before.
+    ///
+    /// The kernel's lock of quota files (`dqio_sem`) is held. Once they are loaded others have handles and wait for
+    /// it, so who has no handle must not wait for theirs, as to record damage: see [`Self::search_has_failed`].
+    fn read_quota_file(
+        file: &Inode<Self>,
+        is_loaded: bool,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<usize>
+    where
+        Self: FileSystem;
+
+    /// Tells of damage that was found in a quota file by who looks for an entry without a transaction. Called
+    /// without locks. Returns the error that it has got.
+    fn search_has_failed(file: &Inode<Self>, error: Error) -> Error
     where
         Self: FileSystem;
 
@@ -141,7 +155,7 @@ impl<T: FileSystem> Table<T> {
         get_projid: Some(Self::project),
         alloc_dquot: Some(bindings::rext4_shim_dquot_alloc),
         destroy_dquot: Some(bindings::rext4_shim_dquot_destroy),
-        get_next_id: Some(bindings::rext4_shim_dquot_get_next_id),
+        get_next_id: Some(Self::next_id),
         // SAFETY: all callbacks may be absent.
         ..unsafe { MaybeUninit::<bindings::dquot_operations>::zeroed().assume_init() }
     };
@@ -258,6 +272,20 @@ impl<T: FileSystem> Table<T> {
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn next_id(sb: *mut bindings::super_block, id: *mut bindings::kqid) -> i32 {
+        from_result(|| {
+            // SAFETY: the kernel passes a super block of ours, and an ID of a kind that is in use.
+            let file = unsafe { Self::file(sb, (*id).type_ as i32) }?;
+            // SAFETY: as above.
+            to_result(unsafe { bindings::rext4_shim_dquot_get_next_id(sb, id) })
+                .map_err(|e| T::search_has_failed(file, e))?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn reserved_space(inode: *mut bindings::inode) -> *mut bindings::qsize_t {
         // SAFETY: the kernel passes an inode of ours, and has the lock that covers the number.
         unsafe { &raw mut (*Inode::<T>::from_raw(inode).counted()).reserved }
@@ -308,7 +336,9 @@ impl<T: FileSystem> Table<T> {
                     slice::from_raw_parts_mut(bytes.cast::<u8>(), len),
                 )
             };
-            let read = T::read_quota_file(file, offset as u64, bytes)?;
+            // SAFETY: as above.
+            let is_loaded = unsafe { bindings::rext4_shim_quota_kind_loaded(sb, kind) };
+            let read = T::read_quota_file(file, is_loaded, offset as u64, bytes)?;
             isize::try_from(read).map_err(|_| code::EIO)
         })
     }

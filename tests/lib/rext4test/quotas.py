@@ -51,6 +51,11 @@ def usage(device: str, kind: int, number: int) -> Usage:
     return Usage(answer[2], answer[5])
 
 
+def next_after(device: str, kind: int, number: int) -> int:
+    """The first ID from this one on that has an entry."""
+    return _ask(_GETNEXT, kind, device, number)[9]
+
+
 def everybody(device: str) -> dict[tuple[int, int], Usage]:
     """What belongs to each ID that has something."""
     found = {}
