@@ -88,6 +88,11 @@ bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind)
 	return sb_has_quota_loaded(sb, kind);
 }
 
+bool rext4_shim_quota_kind_has_limits(struct super_block *sb, int kind)
+{
+	return sb_has_quota_limits_enabled(sb, kind);
+}
+
 bool rext4_shim_quota_suspended(struct super_block *sb)
 {
 	return sb_any_quota_suspended(sb);
@@ -130,6 +135,18 @@ int rext4_shim_quota_off(struct super_block *sb)
 {
 	return dquot_disable(sb, -1,
 			     DQUOT_USAGE_ENABLED | DQUOT_LIMITS_ENABLED);
+}
+
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded)
+{
+	static const unsigned int limits[MAXQUOTAS] = {
+		[USRQUOTA] = FS_QUOTA_UDQ_ENFD,
+		[GRPQUOTA] = FS_QUOTA_GDQ_ENFD,
+		[PRJQUOTA] = FS_QUOTA_PDQ_ENFD,
+	};
+
+	return heeded ? sb->s_qcop->quota_enable(sb, limits[kind]) :
+			sb->s_qcop->quota_disable(sb, limits[kind]);
 }
 
 struct inode *rext4_shim_quota_file(struct super_block *sb, int kind)
@@ -304,6 +321,11 @@ int rext4_shim_quota_load(struct inode *file, int kind, bool limits)
 int rext4_shim_quota_off(struct super_block *sb)
 {
 	return 0;
+}
+
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded)
+{
+	return -EOPNOTSUPP;
 }
 
 struct inode *rext4_shim_quota_file(struct super_block *sb, int kind)

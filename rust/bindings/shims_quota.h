@@ -17,6 +17,9 @@ void rext4_shim_quota_offer(struct super_block *sb,
 int rext4_shim_quota_load(struct inode *file, int kind, bool limits);
 bool rext4_shim_quota_loaded(struct super_block *sb);
 bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind);
+bool rext4_shim_quota_kind_has_limits(struct super_block *sb, int kind);
+/* Has limits of a kind heeded, or not; with s_umount held. */
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded);
 bool rext4_shim_quota_suspended(struct super_block *sb);
 int rext4_shim_quota_suspend(struct super_block *sb);
 int rext4_shim_quota_resume(struct super_block *sb);

@@ -428,6 +428,22 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::rext4_shim_quota_off(self.as_ptr()) };
     }
 
+    /// Whether limits of a kind that is loaded are heeded.
+    pub fn heeds_limits_of(&self, kind: Kind) -> bool {
+        // SAFETY: the super block is valid.
+        unsafe { bindings::rext4_shim_quota_kind_has_limits(self.as_ptr(), kind.to_raw()) }
+    }
+
+    /// Has limits of a kind heeded from now on, or not.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if nothing is counted by that kind, `EEXIST` if it is so already.
+    pub fn heed_limits(&self, kind: Kind, heeded: bool) -> Result {
+        // SAFETY: the super block is valid, and `s_umount` is held.
+        to_result(unsafe { bindings::rext4_shim_quota_heed(self.as_ptr(), kind.to_raw(), heeded) })
+    }
+
     /// Whether limits are heeded for anything.
     pub fn heeds_limits(&self) -> bool {
         // SAFETY: the super block is valid.
