@@ -413,6 +413,11 @@ int rext4_shim_quota_statfs(struct super_block *sb, u32 project,
 
 #endif
 
+bool rext4_shim_is_frozen(struct super_block *sb)
+{
+	return READ_ONCE(sb->s_writers.frozen) == SB_FREEZE_COMPLETE;
+}
+
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change)
 {

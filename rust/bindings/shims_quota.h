@@ -66,6 +66,9 @@ int rext4_shim_transfer_to_project(struct rext4_transfer *transfer,
 int rext4_shim_transfer_carry_out(struct rext4_transfer *transfer,
 				  struct inode *inode);
 void rext4_shim_transfer_end(struct rext4_transfer *transfer);
+/* Whether everything is written, and nothing may be until it is thawed. */
+bool rext4_shim_is_frozen(struct super_block *sb);
+
 /*
  * Owner and group, and what they go with: no bit of set-user-ID or set-group-ID
  * that was there for those before. The rest of the mode stays as it is.

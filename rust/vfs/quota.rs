@@ -204,6 +204,11 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: the kernel passes a dquot of ours that is in use.
             let file = unsafe { Self::file_of(dquot) }?;
+            // Who asks by `Q_XGETQUOTA` does not keep it from being frozen, as all others do.
+            // SAFETY: as above; the super block is that of the dquot.
+            if unsafe { bindings::rext4_shim_is_frozen((*dquot).dq_sb) } {
+                return Err(code::EBUSY);
+            }
             // SAFETY: as above. The task has a transaction then.
             let acquire = || to_result(unsafe { bindings::rext4_shim_dquot_acquire(dquot) });
             T::within_transaction(file, Change::Acquire, acquire)?;
@@ -617,7 +622,8 @@ impl<T: FileSystem> Drop for Transfer<'_, T> {
     }
 }
 
-/// Has `statfs` of a directory tell what its project may still have.
+/// Has `statfs` of a directory tell what its project may still have. Not while the file system is frozen: to find it
+/// out can mean to make an entry.
 ///
 /// # Safety
 ///
@@ -625,9 +631,16 @@ impl<T: FileSystem> Drop for Transfer<'_, T> {
 pub(super) unsafe fn limit_statfs<T: FileSystem>(inode: &Inode<T>, stat: *mut bindings::kstatfs) {
     if let Some(project) = T::project_below(inode) {
         let sb = inode.super_block().as_ptr();
+        // SAFETY: the super block is valid.
+        if !unsafe { bindings::rext4_shim_try_internal_write(sb) } {
+            return;
+        }
         // Where that is not known, as on a read-only mount, the file system is as large as it is.
-        // SAFETY: the super block is valid; the rest is the caller's promise.
-        let _ = unsafe { bindings::rext4_shim_quota_statfs(sb, project, stat) };
+        // SAFETY: the super block is valid; the rest is the caller's promise. The write was started above.
+        unsafe {
+            let _ = bindings::rext4_shim_quota_statfs(sb, project, stat);
+            bindings::rext4_shim_end_internal_write(sb);
+        }
     }
 }
 
