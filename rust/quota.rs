@@ -25,7 +25,9 @@
 mod files;
 mod life;
 
-pub(crate) use life::{begin, can_be_kept, resume, say_why_not, suspend, with_quotas};
+pub(crate) use life::{
+    begin, can_be_kept, change_limits, resume, say_why_not, suspend, with_quotas,
+};
 
 use crate::{
     disk::features::Feature,

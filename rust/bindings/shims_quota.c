@@ -46,10 +46,21 @@ void rext4_shim_quota_claim(struct inode *inode, u64 bytes)
 	dquot_claim_space_nodirty(inode, bytes);
 }
 
+/*
+ * What can be refused is refused before anything is counted. Any other error is
+ * of an entry that could not be written, when all was counted in memory:
+ * nothing has to be undone, and write_dquot() has told of it.
+ */
+static int refusal(int err)
+{
+	return err == -EDQUOT ? err : 0;
+}
+
 int rext4_shim_quota_charge(struct inode *inode, u64 bytes, bool always)
 {
-	return __dquot_alloc_space(inode, bytes, DQUOT_SPACE_WARN |
-				   (always ? DQUOT_SPACE_NOFAIL : 0));
+	int flags = DQUOT_SPACE_WARN | (always ? DQUOT_SPACE_NOFAIL : 0);
+
+	return refusal(__dquot_alloc_space(inode, bytes, flags));
 }
 
 void rext4_shim_quota_free(struct inode *inode, u64 bytes)
@@ -59,7 +70,7 @@ void rext4_shim_quota_free(struct inode *inode, u64 bytes)
 
 int rext4_shim_quota_count_inode(struct inode *inode)
 {
-	return dquot_alloc_inode(inode);
+	return refusal(dquot_alloc_inode(inode));
 }
 
 void rext4_shim_quota_uncount_inode(struct inode *inode)
@@ -75,6 +86,11 @@ bool rext4_shim_quota_loaded(struct super_block *sb)
 bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind)
 {
 	return sb_has_quota_loaded(sb, kind);
+}
+
+bool rext4_shim_quota_kind_has_limits(struct super_block *sb, int kind)
+{
+	return sb_has_quota_limits_enabled(sb, kind);
 }
 
 bool rext4_shim_quota_suspended(struct super_block *sb)
@@ -119,6 +135,18 @@ int rext4_shim_quota_off(struct super_block *sb)
 {
 	return dquot_disable(sb, -1,
 			     DQUOT_USAGE_ENABLED | DQUOT_LIMITS_ENABLED);
+}
+
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded)
+{
+	static const unsigned int limits[MAXQUOTAS] = {
+		[USRQUOTA] = FS_QUOTA_UDQ_ENFD,
+		[GRPQUOTA] = FS_QUOTA_GDQ_ENFD,
+		[PRJQUOTA] = FS_QUOTA_PDQ_ENFD,
+	};
+
+	return heeded ? sb->s_qcop->quota_enable(sb, limits[kind]) :
+			sb->s_qcop->quota_disable(sb, limits[kind]);
 }
 
 struct inode *rext4_shim_quota_file(struct super_block *sb, int kind)
@@ -222,7 +250,7 @@ int rext4_shim_transfer_to_project(struct rext4_transfer *transfer,
 int rext4_shim_transfer_carry_out(struct rext4_transfer *transfer,
 				  struct inode *inode)
 {
-	return __dquot_transfer(inode, transfer->to);
+	return refusal(__dquot_transfer(inode, transfer->to));
 }
 
 void rext4_shim_transfer_end(struct rext4_transfer *transfer)
@@ -293,6 +321,11 @@ int rext4_shim_quota_load(struct inode *file, int kind, bool limits)
 int rext4_shim_quota_off(struct super_block *sb)
 {
 	return 0;
+}
+
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded)
+{
+	return -EOPNOTSUPP;
 }
 
 struct inode *rext4_shim_quota_file(struct super_block *sb, int kind)
@@ -380,11 +413,29 @@ int rext4_shim_quota_statfs(struct super_block *sb, u32 project,
 
 #endif
 
+bool rext4_shim_is_frozen(struct super_block *sb)
+{
+	return READ_ONCE(sb->s_writers.frozen) == SB_FREEZE_COMPLETE;
+}
+
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change)
 {
+	umode_t mode = change->ia_mode;
+
 	i_uid_update(idmap, change, inode);
 	i_gid_update(idmap, change, inode);
+	if (change->ia_valid & ATTR_MODE) {
+		/* As setattr_copy() does it. */
+		if (!in_group_or_capable(idmap, inode,
+					 i_gid_into_vfsgid(idmap, inode)))
+			mode &= ~S_ISGID;
+		/* Who may execute it is changed later, together with an ACL. */
+		if ((mode ^ inode->i_mode) & 0777)
+			mode &= ~(S_ISUID | S_ISGID);
+		inode->i_mode = (inode->i_mode & ~07000) | (mode & 07000);
+	}
+	inode_set_ctime_current(inode);
 }
 
 void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem)

@@ -17,6 +17,9 @@ void rext4_shim_quota_offer(struct super_block *sb,
 int rext4_shim_quota_load(struct inode *file, int kind, bool limits);
 bool rext4_shim_quota_loaded(struct super_block *sb);
 bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind);
+bool rext4_shim_quota_kind_has_limits(struct super_block *sb, int kind);
+/* Has limits of a kind heeded, or not; with s_umount held. */
+int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded);
 bool rext4_shim_quota_suspended(struct super_block *sb);
 int rext4_shim_quota_suspend(struct super_block *sb);
 int rext4_shim_quota_resume(struct super_block *sb);
@@ -63,6 +66,13 @@ int rext4_shim_transfer_to_project(struct rext4_transfer *transfer,
 int rext4_shim_transfer_carry_out(struct rext4_transfer *transfer,
 				  struct inode *inode);
 void rext4_shim_transfer_end(struct rext4_transfer *transfer);
+/* Whether everything is written, and nothing may be until it is thawed. */
+bool rext4_shim_is_frozen(struct super_block *sb);
+
+/*
+ * Owner and group, and what they go with: no bit of set-user-ID or set-group-ID
+ * that was there for those before. The rest of the mode stays as it is.
+ */
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change);
 

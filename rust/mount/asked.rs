@@ -8,7 +8,7 @@
 
 use super::options::{DataMode, Options};
 use crate::{
-    disk::superblock::Superblock,
+    disk::{features::Features, superblock::Superblock},
     vfs::{
         fs_context::{MountOptions, Refused},
         namespace::NewGroup,
@@ -43,6 +43,7 @@ pub(super) struct Defaults {
     bits: u32,
     words: [u8; 64],
     reserved_for: (u32, u32),
+    features: Features,
 }
 
 impl Defaults {
@@ -56,6 +57,7 @@ impl Defaults {
             bits: superblock.default_mount_options(),
             words,
             reserved_for: superblock.reserved_for(),
+            features: superblock.features(),
         }
     }
 
@@ -81,7 +83,8 @@ impl Defaults {
         let words = self.words.split(|&byte| byte == 0).next();
         let words = words.unwrap_or_default();
         let mut own = options;
-        if own.parse_words(words, b',').is_ok() {
+        let is_known = own.parse_words(words, b',').is_ok();
+        if is_known && own.misfit(self.features).is_none() {
             // Nobody asks for it at this mount.
             own.of_journal = None;
             return own;

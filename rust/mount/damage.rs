@@ -30,7 +30,7 @@ use kernel::{
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Code {
-    /// `EXT4_ERR_EIO`: the journal could not be written.
+    /// `EXT4_ERR_EIO`: the journal, or other metadata, could not be written.
     Io = 2,
     /// `EXT4_ERR_EFSCORRUPTED`.
     Corrupted = 5,
@@ -91,15 +91,51 @@ impl Filesystem {
     ) -> Error {
         match error {
             FsError::Kernel(errno) if errno == euclean() => {
-                self.damaged(sb, inode, what, fmt!("inconsistent metadata"));
+                self.corrupt(sb, inode, what, fmt!("inconsistent metadata"));
                 errno
             }
             FsError::Kernel(errno) => errno,
             FsError::Corrupt(corrupt) => {
-                self.damaged(sb, inode, what, fmt!("{}", FsError::Corrupt(corrupt)));
+                self.corrupt(sb, inode, what, fmt!("{}", FsError::Corrupt(corrupt)));
                 euclean()
             }
         }
+    }
+
+    /// The same where any error leaves metadata on disk that is wrong, though nothing was damaged before:
+    /// what had to be written was not, and the operation goes on.
+    pub(crate) fn errno_of_metadata(
+        inode: &Inode<Rext4>,
+        what: &'static str,
+        error: FsError,
+    ) -> Error {
+        let sb = inode.super_block();
+        let fs = sb.data();
+        let number = Some(crate::inode::number(inode));
+        match error {
+            // Where nothing is written any more it was told before why.
+            FsError::Kernel(errno) if errno != euclean() && !fs.is_stopped() => {
+                fs.damaged(
+                    sb,
+                    number,
+                    what,
+                    fmt!("error {}", errno.to_errno()),
+                    (Code::Io, errno),
+                );
+                errno
+            }
+            error => fs.errno_at(sb, number, what, error),
+        }
+    }
+
+    fn corrupt(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        inode: Option<InodeNumber>,
+        what: &'static str,
+        text: fmt::Arguments<'_>,
+    ) {
+        self.damaged(sb, inode, what, text, (Code::Corrupted, euclean()));
     }
 
     fn damaged(
@@ -108,6 +144,7 @@ impl Filesystem {
         inode: Option<InodeNumber>,
         what: &'static str,
         text: fmt::Arguments<'_>,
+        (code, errno): (Code, Error),
     ) {
         if self.is_down() {
             // What a power cut leaves in memory says nothing about the disk.
@@ -127,17 +164,13 @@ impl Filesystem {
             ),
             None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
         }
-        crate::vfs::super_block::report_error(sb, euclean());
-        self.apply(
-            sb,
-            policy,
-            Some(&error_record(inode, what, Code::Corrupted)),
-        );
+        crate::vfs::super_block::report_error(sb, errno);
+        self.apply(sb, policy, Some(&error_record(inode, what, code)));
     }
 
     /// Has an error happen because an administrator wants to see what comes of it.
     pub(super) fn triggered(&self, sb: &SuperBlock<Rext4>, text: &str) {
-        self.damaged(sb, None, "trigger_fs_error", fmt!("{}", text));
+        self.corrupt(sb, None, "trigger_fs_error", fmt!("{}", text));
     }
 
     /// What follows from a journal that was given up, or from metadata that could not be written: whatever

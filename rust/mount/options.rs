@@ -247,7 +247,10 @@ impl Options {
     ///
     /// `EINVAL`.
     pub(super) fn check(&self, id: &CStr, layout: &Layout, features: Features) -> FsResult {
-        self.check_quotas(id, features)?;
+        if let Some(why) = self.misfit(features) {
+            pr_err!("({}): error: {}\n", id, why);
+            return Err(FsError::Kernel(code::EINVAL));
+        }
         let most = layout.inode_size() - BASE_SIZE as u32;
         if self.wanted_extra_size(layout) <= most {
             return Ok(());
@@ -261,18 +264,19 @@ impl Options {
         Err(FsError::Kernel(code::EINVAL))
     }
 
-    fn check_quotas(&self, id: &CStr, features: Features) -> FsResult {
+    /// Why options can't be had with these features; `None` if they can.
+    pub(super) fn misfit(&self, features: Features) -> Option<&'static CStr> {
         let limits = self.quota_limits;
-        let refused = if limits != QuotaLimits::NONE && !features.has(Feature::QUOTA) {
-            c"usrquota, grpquota and prjquota are for a file system with the feature quota, which \
-              \"tune2fs -O quota\" gives it"
+        if limits != QuotaLimits::NONE && !features.has(Feature::QUOTA) {
+            Some(
+                c"usrquota, grpquota and prjquota are for a file system with the feature quota, which \
+                  \"tune2fs -O quota\" gives it",
+            )
         } else if limits.project && !features.has(Feature::PROJECT) {
-            c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it"
+            Some(c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it")
         } else {
-            return Ok(());
-        };
-        pr_err!("({}): error: {}\n", id, refused);
-        Err(FsError::Kernel(code::EINVAL))
+            None
+        }
     }
 
     /// Takes words like `key` and `key=value` with a separator between them.

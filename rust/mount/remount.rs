@@ -121,6 +121,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         (true, false) => become_writable(sb, options)?,
         _ => {}
     }
+    quota::change_limits(sb, old.quota_limits, options.quota_limits)?;
     if options.discard && !old.discard {
         warn_of_discard(sb, options);
     }

@@ -54,12 +54,33 @@ impl QuotaOperations for Rext4 {
             Ok(handle.stop()?)
         };
         let done = done().and(result.map_err(FsError::from));
-        // Nothing else says that what is counted is wrong from now on.
-        done.map_err(|e| Filesystem::errno(file, "change a quota file", e))
+        let what = "change a quota file";
+        done.map_err(|e| match change {
+            // Nothing was counted yet for whom it is, and who asks is told.
+            Change::Acquire => Filesystem::errno(file, what, e),
+            // What is counted is wrong from now on, and nobody else is told.
+            Change::Write | Change::Release | Change::Info => {
+                Filesystem::errno_of_metadata(file, what, e)
+            }
+        })
     }
 
-    fn read_quota_file(file: &Inode<Self>, offset: u64, bytes: &mut [u8]) -> Result<usize> {
-        read(file, offset, bytes).map_err(|e| Filesystem::errno(file, "read a quota file", e))
+    fn read_quota_file(
+        file: &Inode<Self>,
+        is_loaded: bool,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<usize> {
+        read(file, offset, bytes).map_err(|e| match e {
+            // It is told when the lock is given back.
+            FsError::Corrupt(_) if is_loaded && !Journal::in_transaction() => euclean(),
+            FsError::Kernel(errno) if is_loaded && !Journal::in_transaction() => errno,
+            e => Filesystem::errno(file, "read a quota file", e),
+        })
+    }
+
+    fn search_has_failed(file: &Inode<Self>, error: Error) -> Error {
+        Filesystem::errno(file, "look for an entry of a quota file", error.into())
     }
 
     fn write_quota_file(file: &Inode<Self>, offset: u64, bytes: &[u8]) -> Result {

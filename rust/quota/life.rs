@@ -9,7 +9,7 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     inode::{self, DataKind},
-    mount::options::Options,
+    mount::options::{Options, QuotaLimits},
     vfs::{
         quota::{Kind, SUPPORTED},
         super_block::SuperBlock,
@@ -67,6 +67,28 @@ pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
             );
             sb.end_quotas();
             return Err(e);
+        }
+    }
+    Ok(())
+}
+
+/// Has limits heeded that a remount asks for, and others not any more. Those of whom the options say the same as
+/// before stay as they are: `quotaon` and `quotaoff` may have had the last word.
+///
+/// # Errors
+///
+/// None that is known: what is counted by was loaded.
+pub(crate) fn change_limits(
+    sb: &SuperBlock<Rext4>,
+    old: QuotaLimits,
+    new: QuotaLimits,
+) -> FsResult {
+    for kind in Kind::ALL {
+        let wanted = new.has(kind);
+        let is_change = old.has(kind) != wanted && sb.heeds_limits_of(kind) != wanted;
+        // What is not loaded yet will be with what is asked for then; what is suspended is loaded.
+        if is_change && sb.has_quota_loaded(kind) {
+            sb.heed_limits(kind, wanted)?;
         }
     }
     Ok(())

@@ -88,6 +88,9 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
 
 /// Sets owner and group where the inode's space is counted for them, together with that in one transaction.
 ///
+/// The bits of set-user-ID and set-group-ID that the change takes away go in the same transaction: a crash after
+/// it must not leave them to the new owner.
+///
 /// # Safety
 ///
 /// The inode is locked, and the others are what the VFS has passed for it.

@@ -93,8 +93,22 @@ pub trait QuotaOperations: Sized {
         Self: FileSystem;
 
     /// Fills `bytes` from the quota file, from byte `offset` on, as far as it goes. Returns how many
-    /// bytes that are.
-    fn read_quota_file(file: &Inode<Self>, offset: u64, bytes: &mut [u8]) -> Result<usize>
+    /// bytes that are. `is_loaded` says whether it was [loaded](SuperBlock::load_quota) before.
+    ///
+    /// The kernel's lock of quota files (`dqio_sem`) is held. Once they are loaded others have handles and wait for
+    /// it, so who has no handle must not wait for theirs, as to record damage: see [`Self::search_has_failed`].
+    fn read_quota_file(
+        file: &Inode<Self>,
+        is_loaded: bool,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<usize>
+    where
+        Self: FileSystem;
+
+    /// Tells of damage that was found in a quota file by who looks for an entry without a transaction. Called
+    /// without locks. Returns the error that it has got.
+    fn search_has_failed(file: &Inode<Self>, error: Error) -> Error
     where
         Self: FileSystem;
 
@@ -141,7 +155,7 @@ impl<T: FileSystem> Table<T> {
         get_projid: Some(Self::project),
         alloc_dquot: Some(bindings::rext4_shim_dquot_alloc),
         destroy_dquot: Some(bindings::rext4_shim_dquot_destroy),
-        get_next_id: Some(bindings::rext4_shim_dquot_get_next_id),
+        get_next_id: Some(Self::next_id),
         // SAFETY: all callbacks may be absent.
         ..unsafe { MaybeUninit::<bindings::dquot_operations>::zeroed().assume_init() }
     };
@@ -190,6 +204,11 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: the kernel passes a dquot of ours that is in use.
             let file = unsafe { Self::file_of(dquot) }?;
+            // Who asks by `Q_XGETQUOTA` does not keep it from being frozen, as all others do.
+            // SAFETY: as above; the super block is that of the dquot.
+            if unsafe { bindings::rext4_shim_is_frozen((*dquot).dq_sb) } {
+                return Err(code::EBUSY);
+            }
             // SAFETY: as above. The task has a transaction then.
             let acquire = || to_result(unsafe { bindings::rext4_shim_dquot_acquire(dquot) });
             T::within_transaction(file, Change::Acquire, acquire)?;
@@ -258,6 +277,20 @@ impl<T: FileSystem> Table<T> {
     /// # Safety
     ///
     /// Called by the kernel alone, with what it passes to this callback.
+    unsafe extern "C" fn next_id(sb: *mut bindings::super_block, id: *mut bindings::kqid) -> i32 {
+        from_result(|| {
+            // SAFETY: the kernel passes a super block of ours, and an ID of a kind that is in use.
+            let file = unsafe { Self::file(sb, (*id).type_ as i32) }?;
+            // SAFETY: as above.
+            to_result(unsafe { bindings::rext4_shim_dquot_get_next_id(sb, id) })
+                .map_err(|e| T::search_has_failed(file, e))?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn reserved_space(inode: *mut bindings::inode) -> *mut bindings::qsize_t {
         // SAFETY: the kernel passes an inode of ours, and has the lock that covers the number.
         unsafe { &raw mut (*Inode::<T>::from_raw(inode).counted()).reserved }
@@ -308,7 +341,9 @@ impl<T: FileSystem> Table<T> {
                     slice::from_raw_parts_mut(bytes.cast::<u8>(), len),
                 )
             };
-            let read = T::read_quota_file(file, offset as u64, bytes)?;
+            // SAFETY: as above.
+            let is_loaded = unsafe { bindings::rext4_shim_quota_kind_loaded(sb, kind) };
+            let read = T::read_quota_file(file, is_loaded, offset as u64, bytes)?;
             isize::try_from(read).map_err(|_| code::EIO)
         })
     }
@@ -398,6 +433,22 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::rext4_shim_quota_off(self.as_ptr()) };
     }
 
+    /// Whether limits of a kind that is loaded are heeded.
+    pub fn heeds_limits_of(&self, kind: Kind) -> bool {
+        // SAFETY: the super block is valid.
+        unsafe { bindings::rext4_shim_quota_kind_has_limits(self.as_ptr(), kind.to_raw()) }
+    }
+
+    /// Has limits of a kind heeded from now on, or not.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if nothing is counted by that kind, `EEXIST` if it is so already.
+    pub fn heed_limits(&self, kind: Kind, heeded: bool) -> Result {
+        // SAFETY: the super block is valid, and `s_umount` is held.
+        to_result(unsafe { bindings::rext4_shim_quota_heed(self.as_ptr(), kind.to_raw(), heeded) })
+    }
+
     /// Whether limits are heeded for anything.
     pub fn heeds_limits(&self) -> bool {
         // SAFETY: the super block is valid.
@@ -457,7 +508,8 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and nothing is counted.
+    /// `EDQUOT` alone, and nothing is counted. A quota file that can't be written is told of, and is no error
+    /// here: what was counted in memory is right.
     pub fn charge_space(&self, bytes: u64, always: bool) -> Result {
         // SAFETY: the inode is valid.
         to_result(unsafe { bindings::rext4_shim_quota_charge(self.as_ptr(), bytes, always) })
@@ -473,7 +525,7 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and it is not counted.
+    /// `EDQUOT` alone, and it is not counted.
     pub fn count_inode(&self) -> Result {
         // SAFETY: the inode is valid.
         to_result(unsafe { bindings::rext4_shim_quota_count_inode(self.as_ptr()) })
@@ -554,7 +606,7 @@ impl<'a, T: FileSystem> Transfer<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, and nothing has changed.
+    /// `EDQUOT` alone, and nothing has changed.
     pub fn carry_out(&mut self) -> Result {
         // SAFETY: the inode is valid, and so is what was prepared for it.
         to_result(unsafe {
@@ -570,7 +622,8 @@ impl<T: FileSystem> Drop for Transfer<'_, T> {
     }
 }
 
-/// Has `statfs` of a directory tell what its project may still have.
+/// Has `statfs` of a directory tell what its project may still have. Not while the file system is frozen: to find it
+/// out can mean to make an entry.
 ///
 /// # Safety
 ///
@@ -578,9 +631,16 @@ impl<T: FileSystem> Drop for Transfer<'_, T> {
 pub(super) unsafe fn limit_statfs<T: FileSystem>(inode: &Inode<T>, stat: *mut bindings::kstatfs) {
     if let Some(project) = T::project_below(inode) {
         let sb = inode.super_block().as_ptr();
+        // SAFETY: the super block is valid.
+        if !unsafe { bindings::rext4_shim_try_internal_write(sb) } {
+            return;
+        }
         // Where that is not known, as on a read-only mount, the file system is as large as it is.
-        // SAFETY: the super block is valid; the rest is the caller's promise.
-        let _ = unsafe { bindings::rext4_shim_quota_statfs(sb, project, stat) };
+        // SAFETY: the super block is valid; the rest is the caller's promise. The write was started above.
+        unsafe {
+            let _ = bindings::rext4_shim_quota_statfs(sb, project, stat);
+            bindings::rext4_shim_end_internal_write(sb);
+        }
     }
 }
 
