@@ -87,8 +87,8 @@ fn drop_in(inode: &Inode<Rext4>, blocks: &mut Blocks, range: &Range<LogicalBlock
     let mut result = Ok(());
     let mut any = false;
     while let Some(part) = blocks.pending.first_in(range) {
-        blocks.pending.make_room()?;
-        blocks.pending.take(&part);
+        let room = blocks.pending.room_to_take(&part)?;
+        blocks.pending.take(&part, room);
         result = result.and(groups.unstage(part.run()));
         drop(Reserved::again(inode, part.run().len));
         any = true;

@@ -68,7 +68,7 @@ fn put_first(
         .min(LogicalBlock(first.0.saturating_add(way.in_place())));
     // It begins with the first block of the run.
     let part = run.part(&(first..end)).unwrap_or(run);
-    blocks.pending.make_room()?;
+    let room = blocks.pending.room_to_take(&part)?;
     groups.settle_staged(handle, part.run())?;
     let Blocks { root, delayed, .. } = &mut *blocks;
     let rights = match delayed.reserve_mut() {
@@ -82,7 +82,7 @@ fn put_first(
         return Err(e);
     }
     Reserved::again(inode, part.run().len).claim(part.run().len);
-    blocks.pending.take(&part);
+    blocks.pending.take(&part, room);
     delayed::note_pending(inode, blocks);
     range.start = end;
     Ok(true)
