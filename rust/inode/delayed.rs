@@ -201,7 +201,7 @@ pub(crate) enum Reserved {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; errors of the tree. If waiting is forbidden, `EAGAIN` if somebody has the tree, or if
+/// `ENOMEM`; errors of the tree; `EFBIG` where no block map has the block. If waiting is forbidden, `EAGAIN` if somebody has the tree, or if
 /// not all of it that is needed is in memory.
 pub(crate) fn reserve(
     inode: &Inode<Rext4>,
@@ -218,6 +218,10 @@ pub(crate) fn reserve(
         Waiting::Forbidden => {
             let tree = inode.data().tree.try_write();
             tree.ok_or(FsError::Kernel(code::EAGAIN))?
+    if inode.data().kind() == DataKind::BlockMap && block_map::is_too_far(inode, block) {
+        // A damaged inode may be longer. It is not to get what can't be written back.
+        return Err(FsError::Kernel(code::EFBIG));
+    }
         }
     };
     let Blocks {

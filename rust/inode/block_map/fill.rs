@@ -30,7 +30,7 @@ use crate::{
 use kernel::error::code;
 
 /// Whether no map has this block.
-fn is_too_far(inode: &Inode<Rext4>, block: LogicalBlock) -> bool {
+pub(in crate::inode) fn is_too_far(inode: &Inode<Rext4>, block: LogicalBlock) -> bool {
     block >= block_map::end(inode.super_block().data().layout.block_size())
 }
 

@@ -65,6 +65,14 @@ pub(in crate::inode) fn to_extents(
         }
         // Not one that is waited for: who has what there is to wait for may fault a page of this file in.
         let reserve = fs.groups()?.try_reserve_conversion(nodes);
+        let too_much = FsError::unsupported();
+        // It may lead to the same tables again and again, so nothing is looked at for longer than it can matter.
+        let tables = block_map::count_tables(&map, TABLES)?.ok_or(too_much)?;
+        let needed = |runs| {
+            let nodes = most_nodes(inode, runs);
+            let credits = credits::migrate(nodes, tables, &fs.layout);
+            fits(&credits, journal, &fs.layout).then_some((nodes, credits))
+        };
         let mut reserve = reserve.ok_or(FsError::NO_SPACE)?;
         let handle = journal.start(needed)?;
         let mut blocks = inode.data().tree.write();
@@ -92,7 +100,7 @@ pub(in crate::inode) fn to_extents(
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has no extents, `EOPNOTSUPP` if it has others; damage.
+/// `EINVAL` if it has no extents, `EOPNOTSUPP` if it has others, or if it is longer than a map; damage.
 pub(in crate::inode) fn from_extents(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
@@ -103,7 +111,10 @@ pub(in crate::inode) fn from_extents(
     settled(inode, lock, || {
         let sb = inode.super_block();
         let layout = &sb.data().layout;
-        if layout.blocks_count() > PHYSICAL_END.0 {
+        let counts_blocks = sb.data().features.has(Feature::HUGE_FILE);
+        let most = format::max_bytes(layout.block_size(), counts_blocks);
+        let is_longer = u64::try_from(inode.size()).is_ok_and(|size| size > most);
+        if is_longer || layout.blocks_count() > PHYSICAL_END.0 {
             return Err(FsError::unsupported());
         }
         let journal = sb.data().writing(sb)?;
