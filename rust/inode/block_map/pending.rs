@@ -61,6 +61,14 @@ impl Pending {
         self.blocks
     }
 
+    /// From the first block of the file to the last one; empty if there is none.
+    pub(in crate::inode) fn span(&self) -> Range<u32> {
+        match (self.list.cursor_front(), self.list.cursor_back()) {
+            (Some(first), Some(last)) => first.current().1.blocks().start.0..*last.current().0,
+            _ => 0..0,
+        }
+    }
+
     /// The run that holds `block`, or else the next one.
     pub(super) fn at_or_behind(&self, block: LogicalBlock) -> Option<StagedRun> {
         let cursor = self.list.cursor_lower_bound(&block.0.saturating_add(1))?;

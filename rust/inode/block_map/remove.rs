@@ -71,6 +71,8 @@ pub(in crate::inode) fn remove(inode: &Inode<Rext4>, mut range: Range<LogicalBlo
         let progress = block_map::remove(&mut tables, range.clone(), limit);
         // What was removed before an error is removed on disk too.
         tables.store_inode()?;
+        let freed = tables.freed();
+        delayed::note_tables_freed(inode, &mut blocks, freed);
         drop(blocks);
         handle.stop()?;
         match progress? {

@@ -82,7 +82,9 @@ fn put_first(
         return Err(e);
     }
     Reserved::again(inode, part.run().len).claim(part.run().len);
+        let freed = tables.freed();
     blocks.pending.take(&part, room);
+        delayed::note_tables_freed(inode, blocks, freed);
     delayed::note_pending(inode, blocks);
     range.start = end;
     Ok(true)
