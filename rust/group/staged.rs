@@ -197,7 +197,7 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and then they are used. Errors of [`Handle::write`].
+    /// Errors of [`Handle::write`], and then they are used.
     pub(crate) fn stage_again(&self, handle: &Handle<'_>, run: Run) -> FsResult {
         let (group, range) = self.range_of(run)?;
         let mut state = self.lock(group)?;
@@ -206,6 +206,8 @@ impl Groups {
         }
         let summary = self.summary(group)?;
         let bitmap = self.block_bitmap(handle, group, &summary)?;
+        // Without it they are lost. File systems are not called for memory.
+        insist(|| state.make_room_to_stage())?;
         state.stage(range.clone())?;
         if let Err(e) = self.set_blocks(handle, group, &bitmap, range.clone(), false) {
             state.unstage(&range);
