@@ -9,48 +9,62 @@ use crate::disk::{
     units::LogicalBlock,
 };
 
-/// How many there are.
+/// How many there are; `None` if there are more than `most`. No more than these are looked at, though a damaged
+/// map may lead to one any number of times.
 ///
 /// # Errors
 ///
 /// The map leads to where no file's blocks can be, or the store's error.
-pub fn count_tables<S: TableStore>(store: &S) -> Result<u32, S::Error> {
+pub fn count_tables<S: TableStore>(store: &S, most: u32) -> Result<Option<u32>, S::Error> {
     let mut count = 0;
     for slot in DIRECT..DIRECT + MAX_DEPTH {
         let (start, levels) = block_map::slot_start(slot, store.size());
         let number = with(store, None, |root| block_map::number_at(root, slot));
         if let Some(number) = number.filter(|number| *number != 0) {
+            if count >= most {
+                return Ok(None);
+            }
+            count += 1;
             let table = get(store, block(start), levels, number)?;
-            count += 1 + count_below(store, &table, levels - 1, start)?;
+            if !count_below(store, &table, levels - 1, start, most, &mut count)? {
+                return Ok(None);
+            }
         }
     }
-    Ok(count)
+    Ok(Some(count))
 }
 
 fn block(start: u64) -> LogicalBlock {
     LogicalBlock(u32::try_from(start).unwrap_or(u32::MAX))
 }
 
+/// Adds those below a table. Returns whether there are not more than `most`.
 fn count_below<S: TableStore>(
     store: &S,
     table: &S::Block,
     left: u32,
     start: u64,
-) -> Result<u32, S::Error> {
-    let mut count = 0_u32;
+    most: u32,
+    count: &mut u32,
+) -> Result<bool, S::Error> {
     if left == 0 {
         // What it has are blocks of data.
-        return Ok(0);
+        return Ok(true);
     }
     let mut end = block_map::numbers_in_block(store.size());
     while let Some((index, number)) = last_before(store, table, end) {
         end = index;
         let at = start + u64::from(index) * block_map::covered(left, store.size());
+        if *count >= most {
+            return Ok(false);
+        }
+        *count += 1;
         let child = get(store, block(at), left, number)?;
-        // A damaged map may have more than there are blocks.
-        count = count.saturating_add(1 + count_below(store, &child, left - 1, at)?);
+        if !count_below(store, &child, left - 1, at, most, count)? {
+            return Ok(false);
+        }
     }
-    Ok(count)
+    Ok(true)
 }
 
 /// The last number of a table before an index, and where it is.

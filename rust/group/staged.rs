@@ -3,8 +3,8 @@
 //! Blocks of a group that were chosen for data on its way, and are in use nowhere on disk yet.
 //!
 //! In memory alone: a crash gives them back. They are free in the bitmap and in the descriptor, and
-//! nobody else gets them. See [`Groups::stage`] and [`Groups::choose`]. Such a run is
-//! taken out again as a whole or in parts.
+//! nobody else gets them. See [`Groups::stage`] and [`Groups::choose`]. They are
+//! taken out again in parts, or several runs at once.
 
 use super::{search::length, GroupState, Groups, Run};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::{
-    alloc::{AllocError, KVec},
+    alloc::{AllocError, KVVec},
     prelude::*,
 };
 
@@ -23,10 +23,10 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The ranges are in order, none is empty, and no two overlap. `count` is the number of blocks.
+/// The ranges are in order, none is empty, and no two overlap or touch. `count` is the number of blocks.
 #[derive(Default)]
 pub(super) struct Staged {
-    list: KVec<Range<u32>>,
+    list: KVVec<Range<u32>>,
     count: u32,
 }
 
@@ -50,9 +50,27 @@ impl Staged {
     pub(super) fn add(&mut self, range: Range<u32>) {
         let count = length(&range);
         let at = self.list.partition_point(|own| own.start < range.start);
-        if self.list.insert_within_capacity(at, range).is_ok() {
-            self.count += count;
+        let behind = self.list.get(at).filter(|own| own.start == range.end);
+        let behind = behind.map(|own| own.end);
+        let before = at.checked_sub(1).and_then(|at| self.list.get_mut(at));
+        match (before.filter(|own| own.end == range.start), behind) {
+            (Some(before), Some(end)) => {
+                before.end = end;
+                let _ = self.list.remove(at);
+            }
+            (Some(before), None) => before.end = range.end,
+            (None, Some(_)) => {
+                if let Some(behind) = self.list.get_mut(at) {
+                    behind.start = range.start;
+                }
+            }
+            (None, None) => {
+                if self.list.insert_within_capacity(at, range).is_err() {
+                    return;
+                }
+            }
         }
+        self.count += count;
     }
 
     /// The range that these blocks are in.
@@ -63,8 +81,17 @@ impl Staged {
         (range.end <= own.end && !range.is_empty()).then_some(at)
     }
 
-    /// Takes blocks out: a range that was added, or a part of one. There is [room](Self::make_room) if
-    /// that is amidst it. Returns whether they were there.
+    /// Makes room for what is left when these blocks are taken out, which takes some if they are amidst a range.
+    fn make_room_without(&mut self, range: &Range<u32>) -> Result<(), AllocError> {
+        let own = self.position(range).and_then(|at| self.list.get(at));
+        if own.is_some_and(|own| own.start < range.start && range.end < own.end) {
+            self.make_room()?;
+        }
+        Ok(())
+    }
+
+    /// Takes blocks out that were added, together or not. There is [room](Self::make_room) if they are amidst a
+    /// range. Returns whether they were there.
     pub(super) fn remove(&mut self, range: &Range<u32>) -> bool {
         let Some(at) = self.position(range) else {
             return false;
@@ -126,9 +153,9 @@ impl GroupState {
 
     /// Makes room for what is left when a part is taken out. File systems are not called for memory, which
     /// could want a group's lock: in a handle, or with [`NoFs`].
-    fn make_room_to_unstage(&mut self) -> FsResult {
+    fn make_room_to_unstage(&mut self, range: &Range<u32>) -> FsResult {
         match &mut self.staged {
-            Some(staged) => Ok(insist(|| Ok(staged.make_room()?))?),
+            Some(staged) => Ok(insist(|| Ok(staged.make_room_without(range)?))?),
             None => Ok(()),
         }
     }
@@ -156,7 +183,7 @@ impl Groups {
             // Who finds a group damaged takes them away.
             return Err(FsError::Kernel(euclean()));
         }
-        state.make_room_to_unstage()?;
+        state.make_room_to_unstage(&range)?;
         let summary = self.summary(group)?;
         let bitmap = self.block_bitmap(handle, group, &summary)?;
         self.set_blocks(handle, group, &bitmap, range.clone(), true)?;
@@ -170,7 +197,7 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and then they are used. Errors of [`Handle::write`].
+    /// Errors of [`Handle::write`], and then they are used.
     pub(crate) fn stage_again(&self, handle: &Handle<'_>, run: Run) -> FsResult {
         let (group, range) = self.range_of(run)?;
         let mut state = self.lock(group)?;
@@ -179,6 +206,8 @@ impl Groups {
         }
         let summary = self.summary(group)?;
         let bitmap = self.block_bitmap(handle, group, &summary)?;
+        // Without it they are lost. File systems are not called for memory.
+        insist(|| state.make_room_to_stage())?;
         state.stage(range.clone())?;
         if let Err(e) = self.set_blocks(handle, group, &bitmap, range.clone(), false) {
             state.unstage(&range);
@@ -193,7 +222,7 @@ impl Groups {
         let _no_fs = NoFs::new();
         let (group, range) = self.range_of(run)?;
         let mut state = self.lock(group)?;
-        state.make_room_to_unstage()?;
+        state.make_room_to_unstage(&range)?;
         if state.unstage(&range) {
             // Before anybody may claim them: a search believes it.
             self.longest.lift(group, run.len, 1);

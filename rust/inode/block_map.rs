@@ -48,7 +48,7 @@ mod remove;
 mod settle;
 mod tables;
 
-pub(super) use fill::{allocate, fill_hole};
+pub(super) use fill::{allocate, fill_hole, is_too_far};
 
 pub(super) use migrate::{from_extents, to_extents};
 pub(super) use pending::Pending;

@@ -39,6 +39,7 @@
 
 mod ranges;
 mod shape;
+mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
 #[allow(unsafe_code)]
 mod tests;
@@ -54,7 +55,6 @@ use super::{
 use crate::{
     dio::claim::Waiting,
     disk::{
-        block_map as map_format,
         extent::{State, LOGICAL_END, MAX_DEPTH, ROOT_SIZE},
         units::LogicalBlock,
     },
@@ -70,7 +70,8 @@ use crate::{
 use core::ops::{Deref, DerefMut, Range};
 use kernel::{error::code, prelude::*};
 use ranges::Ranges;
-use shape::{shape, Shape};
+use shape::{hull, shape, Shape};
+pub(super) use tables::{note_tables_freed, set_tables_aside};
 
 /// Where a file's blocks are: what its tree's lock protects.
 ///
@@ -147,7 +148,8 @@ impl Delayed {
         let reserve = self.reserve.get_or_insert_with(|| groups.delayed_reserve());
         let data = range.end.0 - range.start.0;
         let count = self.ranges.count_with(&range);
-        let nodes = shape.nodes(count, self.ranges.blocks() + data);
+        let span = hull(self.ranges.span(), range.start.0..range.end.0);
+        let nodes = shape.nodes(count, self.ranges.blocks() + data, &span);
         let fits = reserve.grow(rights, data.into(), nodes);
         let added = if fits { self.ranges.add(range) } else { Ok(()) };
         if !fits || added.is_err() {
@@ -155,6 +157,12 @@ impl Delayed {
             self.settle(given_back, shape);
         }
         added.map(|()| fits)
+    }
+
+    /// How many nodes there are to be for all that is delayed, with what is pending.
+    fn nodes(&self, shape: Shape) -> u64 {
+        let ranges = &self.ranges;
+        shape.nodes(ranges.count(), ranges.blocks(), &ranges.span())
     }
 
     /// Takes a range out. Its blocks go back to the free ones, but for `used` of them that were
@@ -168,7 +176,7 @@ impl Delayed {
     /// Sets `data` blocks aside in the place of those that were taken out of the reserve in vain. If
     /// there are none, those that are delayed take what there is when their turn comes.
     fn refill(&mut self, data: u32, shape: Shape) {
-        let nodes = shape.nodes(self.ranges.count(), self.ranges.blocks());
+        let nodes = self.nodes(shape);
         if let Some(reserve) = &mut self.reserve {
             let _ = reserve.grow(&Rights::Normal, data.into(), nodes);
         }
@@ -176,10 +184,10 @@ impl Delayed {
 
     /// Gives `data` blocks of the reserve back, and what is not needed for nodes any more.
     fn settle(&mut self, data: u32, shape: Shape) {
+        let nodes = self.nodes(shape);
         if self.ranges.count() == 0 && !shape.has_pending() {
             self.reserve = None;
         } else if let Some(reserve) = &mut self.reserve {
-            let nodes = shape.nodes(self.ranges.count(), self.ranges.blocks());
             reserve.shrink(data.into(), nodes);
         }
     }
@@ -201,7 +209,7 @@ pub(crate) enum Reserved {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; errors of the tree. If waiting is forbidden, `EAGAIN` if somebody has the tree, or if
+/// `ENOMEM`; errors of the tree; `EFBIG` where no block map has the block. If waiting is forbidden, `EAGAIN` if somebody has the tree, or if
 /// not all of it that is needed is in memory.
 pub(crate) fn reserve(
     inode: &Inode<Rext4>,
@@ -210,6 +218,10 @@ pub(crate) fn reserve(
     waiting: Waiting,
 ) -> FsResult<Reserved> {
     super::check_supported(inode)?;
+    if inode.data().kind() == DataKind::BlockMap && block_map::is_too_far(inode, block) {
+        // A damaged inode may be longer. It is not to get what can't be written back.
+        return Err(FsError::Kernel(code::EFBIG));
+    }
     let groups = inode.super_block().data().groups()?;
     let rights = rights(inode);
     let _no_fs = NoFs::new();
@@ -294,36 +306,6 @@ fn drop_range(inode: &Inode<Rext4>, blocks: &mut Blocks, range: Range<LogicalBlo
 fn note_blocks(inode: &Inode<Rext4>, delayed: &Delayed, pending: &Pending) {
     let blocks = delayed.ranges.blocks().saturating_add(pending.blocks());
     inode.data().note_delayed(blocks);
-}
-
-/// Sets aside what `len` blocks more that become pending can need of tables. Returns whether there was as
-/// much.
-pub(super) fn set_tables_aside(
-    inode: &Inode<Rext4>,
-    blocks: &mut Blocks,
-    groups: &Groups,
-    rights: &Rights<'_>,
-    run: Range<LogicalBlock>,
-) -> bool {
-    let size = inode.super_block().data().layout.block_size();
-    let Blocks {
-        delayed, pending, ..
-    } = &mut *blocks;
-    let len = u64::from(run.end.0.saturating_sub(run.start.0));
-    let most = map_format::most_tables(
-        u64::from(delayed.ranges.count()) + u64::from(pending.runs()) + 1,
-        u64::from(delayed.ranges.blocks()) + u64::from(pending.blocks()) + len,
-        size,
-    );
-    let reserve = delayed
-        .reserve
-        .get_or_insert_with(|| groups.delayed_reserve());
-    let own = map_format::tables(&(run.start.0.into()..run.end.0.into()), size);
-    let fits = reserve.grow(rights, 0, most.min(reserve.nodes() + own));
-    if !fits {
-        note_pending(inode, blocks);
-    }
-    fits
 }
 
 /// Notes that what is pending has changed: gives back what is set aside for tables and not needed.

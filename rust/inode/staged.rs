@@ -98,6 +98,18 @@ impl StagedRun {
         })
     }
 
+    /// The two as one, if the other one goes on with this one, in the file and on the device.
+    pub(super) fn joined(&self, next: &Self) -> Option<Self> {
+        let end = self.blocks().end;
+        (next.first == end && next.run.start == self.place_of(end)).then(|| Self {
+            first: self.first,
+            run: Run {
+                start: self.run.start,
+                len: self.run.len.saturating_add(next.run.len),
+            },
+        })
+    }
+
     /// Where its first block lies.
     pub(crate) fn start(&self) -> PhysicalBlock {
         self.run.start

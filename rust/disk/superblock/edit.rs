@@ -5,7 +5,8 @@
 //! None of them brings the checksum up to date: that is done once, after the last change and
 //! before the block is written, by [`Superblock::update_checksum`].
 
-use super::{HashSignedness, State, Superblock};
+use super::geometry::{OLD_FIRST_INODE, OLD_INODE_SIZE};
+use super::{HashSignedness, State, Superblock, DYNAMIC_REVISION};
 use crate::disk::features::{Feature, FeatureSet};
 use crate::disk::units::InodeNumber;
 use zerocopy::little_endian::U32;
@@ -91,8 +92,21 @@ impl Superblock {
         self.flags.set(self.flags.get() | signedness.flag());
     }
 
-    /// Sets or clears a feature.
+    /// Sets or clears a feature. The first one has the first revision of the format become the second, as which
+    /// everything stays as it was.
     pub fn set_feature(&mut self, feature: Feature, on: bool) {
+        if self.is_old_revision() {
+            if !on {
+                return;
+            }
+            self.rev_level.set(DYNAMIC_REVISION);
+            self.inode_size.set(OLD_INODE_SIZE);
+            self.first_ino.set(OLD_FIRST_INODE);
+            // These fields said nothing.
+            self.feature_compat.set(0);
+            self.feature_incompat.set(0);
+            self.feature_ro_compat.set(0);
+        }
         let field = match feature.set() {
             FeatureSet::Compat => &mut self.feature_compat,
             FeatureSet::Incompat => &mut self.feature_incompat,

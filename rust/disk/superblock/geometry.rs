@@ -9,9 +9,9 @@ use crate::disk::layout::{Backups, BlocksCount, Layout};
 use crate::disk::units::{BlockSize, InodeNumber, PhysicalBlock};
 
 /// Inodes of the first revision.
-const OLD_INODE_SIZE: u16 = 128;
+pub(super) const OLD_INODE_SIZE: u16 = 128;
 /// The first inode that is not reserved, in the first revision and at least in later ones.
-const OLD_FIRST_INODE: u32 = 11;
+pub(super) const OLD_FIRST_INODE: u32 = 11;
 /// Group descriptors without `64bit`.
 const SHORT_DESCRIPTOR: u16 = 32;
 /// Group descriptors with `64bit`, at least and at most.

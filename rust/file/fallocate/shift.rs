@@ -18,7 +18,7 @@ use crate::{
     file::max_bytes,
     group::Rights,
     inode::{
-        delayed,
+        delayed, size,
         tree::{ReadTree, WriteTree},
         truncate,
     },
@@ -64,6 +64,7 @@ pub(super) fn shift(
         let new = old.checked_add(len).filter(|&new| new <= max_bytes(inode));
         let new = new.ok_or(FsError::Kernel(code::EFBIG))?;
         inode.check_new_size(lock, new)?;
+        size::before_growing(inode, new)?;
         new
     };
     file.modified()?;

@@ -2,7 +2,7 @@
 
 //! Choosing blocks for holes of a file with a block map.
 
-use super::{find_in, goal, is_in_reach, wanted};
+use super::{find_in, goal, is_in_reach, pending::Room, wanted};
 use crate::{
     disk::{
         block_map,
@@ -30,7 +30,7 @@ use crate::{
 use kernel::error::code;
 
 /// Whether no map has this block.
-fn is_too_far(inode: &Inode<Rext4>, block: LogicalBlock) -> bool {
+pub(in crate::inode) fn is_too_far(inode: &Inode<Rext4>, block: LogicalBlock) -> bool {
     block >= block_map::end(inode.super_block().data().layout.block_size())
 }
 
@@ -61,6 +61,7 @@ pub(in crate::inode) fn fill_hole(
     let quota = Reserved::at_most(inode, most.min(hole))?;
     first(&handle)?;
     let mut own = rights(inode);
+    let room = Room::new()?;
     // What they need of tables is set aside for all; for one block it may be there where it is not for more.
     let len = [quota.blocks(), 1]
         .into_iter()
@@ -72,14 +73,10 @@ pub(in crate::inode) fn fill_hole(
     let goal = goal(inode, &blocks, block)?;
     let at_end = u64::from(block.0) + u64::from(hole) >= LOGICAL_END.0.into();
     let wanted = window::wanted(inode, wanted(goal, len), block, at_end);
-    let chosen = blocks
-        .pending
-        .make_room()
-        .map_err(FsError::from)
-        .and_then(|()| groups.choose(&handle, wanted, own.reborrow()));
+    let chosen = groups.choose(&handle, wanted, own.reborrow());
     if let Ok(run) = &chosen {
         window::note(inode, &wanted, run);
-        add(inode, &mut blocks, block, *run)?;
+        add(inode, &mut blocks, block, *run, room)?;
     }
     delayed::note_pending(inode, &mut blocks);
     let run = chosen?;
@@ -96,13 +93,23 @@ pub(in crate::inode) fn fill_hole(
 }
 
 /// Notes blocks that were just chosen.
-fn add(inode: &Inode<Rext4>, blocks: &mut Blocks, first: LogicalBlock, run: Run) -> FsResult {
+fn add(
+    inode: &Inode<Rext4>,
+    blocks: &mut Blocks,
+    first: LogicalBlock,
+    run: Run,
+    room: Room,
+) -> FsResult {
     let own = StagedRun::new(first, run);
     if !is_in_reach(&own) {
         inode.super_block().data().groups()?.unstage(run)?;
         return Err(FsError::Kernel(euclean()));
     }
-    blocks.pending.add(own);
+    let layout = &inode.super_block().data().layout;
+    blocks.pending.add(own, room, |block| {
+        let place = layout.group_of_block(block);
+        place.is_none_or(|(_, index)| index == 0)
+    });
     inode.data().note_change();
     inode
         .data()
@@ -147,13 +154,13 @@ pub(in crate::inode) fn allocate(
         let goal = goal(inode, &blocks, range.start)?;
         let at_end = u64::from(range.start.0) + u64::from(len) >= end_of_file;
         let wanted = window::wanted(inode, wanted(goal, len), range.start, at_end);
-        blocks.pending.make_room()?;
+        let room = Room::new()?;
         let reserve = blocks.delayed.reserve_mut();
         let rights = reserve.map_or(Rights::Root, Rights::Delayed);
         let run = groups.choose(&handle, wanted, rights)?;
         window::note(inode, &wanted, &run);
         let done = range.start..LogicalBlock(range.start.0 + run.len);
-        let added = add(inode, &mut blocks, range.start, run);
+        let added = add(inode, &mut blocks, range.start, run, room);
         delayed::note_chosen(inode, &mut blocks, done.clone(), run.len);
         drop(blocks);
         handle.stop()?;

@@ -14,6 +14,7 @@ use crate::{
         extent::{self as tree_format, DataArea, Extent, Node, State, ROOT_SIZE},
         features::Feature,
         inode::InodeFlags,
+        layout::Layout,
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
@@ -23,12 +24,25 @@ use crate::{
     journal::{credits, sync_point::Change},
     vfs::{
         inode::{ExclusiveLock, Inode},
-        jbd2::{Credits, Handle},
+        jbd2::{Credits, Handle, Journal},
     },
     Rext4,
 };
 use core::sync::atomic::Ordering;
 use kernel::error::code;
+
+/// The most tables that a map may have that gets extents: they are read under locks, and freed at once.
+const TABLES: u32 = 1 << 14;
+
+/// Whether that is not too much for one transaction.
+fn fits(needed: &Credits, journal: &Journal, layout: &Layout) -> bool {
+    // At the very least so many are revoked in a block.
+    let per_block = layout.block_size().bytes() / 32;
+    let blocks = needed
+        .blocks
+        .saturating_add(needed.revokes.div_ceil(per_block));
+    blocks <= journal.max_credits() / 2
+}
 
 /// Gives a file extents in the place of its block map.
 ///
@@ -51,18 +65,21 @@ pub(in crate::inode) fn to_extents(
         let journal = fs.writing(sb)?;
         let blocks = inode.data().tree.read();
         let map = ReadTables::new(inode, &blocks.root, Waiting::Allowed);
+        let too_much = FsError::unsupported();
+        // It may lead to the same tables again and again, so nothing is looked at for longer than it can matter.
+        let tables = block_map::count_tables(&map, TABLES)?.ok_or(too_much)?;
+        let needed = |runs| {
+            let nodes = most_nodes(inode, runs);
+            let credits = credits::migrate(nodes, tables, &fs.layout);
+            fits(&credits, journal, &fs.layout).then_some((nodes, credits))
+        };
         let mut runs = 0;
         each_run(&map, |_| {
             runs += 1;
-            Ok(())
+            needed(runs).map(|_| ()).ok_or(too_much)
         })?;
-        let tables = block_map::count_tables(&map)?;
         drop(blocks);
-        let nodes = most_nodes(inode, runs);
-        let needed = credits::migrate(nodes, tables, &fs.layout);
-        if needed.blocks > journal.max_credits() / 2 {
-            return Err(FsError::unsupported());
-        }
+        let (nodes, needed) = needed(runs).ok_or(too_much)?;
         // Not one that is waited for: who has what there is to wait for may fault a page of this file in.
         let reserve = fs.groups()?.try_reserve_conversion(nodes);
         let mut reserve = reserve.ok_or(FsError::NO_SPACE)?;
@@ -92,7 +109,7 @@ pub(in crate::inode) fn to_extents(
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has no extents, `EOPNOTSUPP` if it has others; damage.
+/// `EINVAL` if it has no extents, `EOPNOTSUPP` if it has others, or if it is longer than a map; damage.
 pub(in crate::inode) fn from_extents(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
@@ -103,7 +120,10 @@ pub(in crate::inode) fn from_extents(
     settled(inode, lock, || {
         let sb = inode.super_block();
         let layout = &sb.data().layout;
-        if layout.blocks_count() > PHYSICAL_END.0 {
+        let counts_blocks = sb.data().features.has(Feature::HUGE_FILE);
+        let most = format::max_bytes(layout.block_size(), counts_blocks);
+        let is_longer = u64::try_from(inode.size()).is_ok_and(|size| size > most);
+        if is_longer || layout.blocks_count() > PHYSICAL_END.0 {
             return Err(FsError::unsupported());
         }
         let journal = sb.data().writing(sb)?;

@@ -71,6 +71,8 @@ pub(in crate::inode) fn remove(inode: &Inode<Rext4>, mut range: Range<LogicalBlo
         let progress = block_map::remove(&mut tables, range.clone(), limit);
         // What was removed before an error is removed on disk too.
         tables.store_inode()?;
+        let freed = tables.freed();
+        delayed::note_tables_freed(inode, &mut blocks, freed);
         drop(blocks);
         handle.stop()?;
         match progress? {
@@ -87,8 +89,8 @@ fn drop_in(inode: &Inode<Rext4>, blocks: &mut Blocks, range: &Range<LogicalBlock
     let mut result = Ok(());
     let mut any = false;
     while let Some(part) = blocks.pending.first_in(range) {
-        blocks.pending.make_room()?;
-        blocks.pending.take(&part);
+        let room = blocks.pending.room_to_take(&part)?;
+        blocks.pending.take(&part, room);
         result = result.and(groups.unstage(part.run()));
         drop(Reserved::again(inode, part.run().len));
         any = true;

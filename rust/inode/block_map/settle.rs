@@ -35,8 +35,12 @@ pub(in crate::inode) fn make_written(
 ) -> FsResult<Progress> {
     let mut left = range.clone();
     for _ in 0..crate::journal::credits::SETTLE {
-        if !put_first(inode, handle, blocks, &mut left, reserve)? {
-            return Ok(Progress::Done);
+        match put_first(inode, handle, blocks, &mut left, reserve) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Progress::Done),
+            // What was put there counts. The next step meets the same error.
+            Err(_) if left.start > range.start => return Ok(Progress::More(left.start)),
+            Err(e) => return Err(e),
         }
     }
     if blocks.pending.first_in(&left).is_none() {
@@ -68,7 +72,7 @@ fn put_first(
         .min(LogicalBlock(first.0.saturating_add(way.in_place())));
     // It begins with the first block of the run.
     let part = run.part(&(first..end)).unwrap_or(run);
-    blocks.pending.make_room()?;
+    let room = blocks.pending.room_to_take(&part)?;
     groups.settle_staged(handle, part.run())?;
     let Blocks { root, delayed, .. } = &mut *blocks;
     let rights = match delayed.reserve_mut() {
@@ -78,11 +82,13 @@ fn put_first(
     let mut tables = WriteTables::new(inode, root, handle, rights);
     if let Err(e) = block_map::insert(&mut tables, first, part.start(), part.run().len) {
         // The map is as it was.
+        let freed = tables.freed();
         groups.stage_again(handle, part.run())?;
+        delayed::note_tables_freed(inode, blocks, freed);
         return Err(e);
     }
     Reserved::again(inode, part.run().len).claim(part.run().len);
-    blocks.pending.take(&part);
+    blocks.pending.take(&part, room);
     delayed::note_pending(inode, blocks);
     range.start = end;
     Ok(true)

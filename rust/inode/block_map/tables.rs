@@ -106,6 +106,7 @@ pub(crate) struct WriteTables<'a, 'j> {
     rights: Rights<'a>,
     /// Whether new tables are for somebody who asks for something.
     limits: Limits,
+    freed: u32,
 }
 
 impl<'a, 'j> WriteTables<'a, 'j> {
@@ -122,12 +123,18 @@ impl<'a, 'j> WriteTables<'a, 'j> {
             handle,
             rights,
             limits: Limits::Ignored,
+            freed: 0,
         }
     }
 
     /// New tables are for somebody who heeds the limits of quotas, or not: as long as nothing is said, not.
     pub(crate) fn heed(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// How many tables were freed.
+    pub(super) fn freed(&self) -> u32 {
+        self.freed
     }
 
     fn allocate_charged(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
@@ -206,6 +213,7 @@ impl TableStoreMut for WriteTables<'_, '_> {
         let at = self.location(&table);
         let groups = self.inode.super_block().data().groups()?;
         groups.free(self.handle, at, 1)?;
+        self.freed += 1;
         self.handle.forget(table)?;
         quota::free(self.inode, 1);
         Ok(())

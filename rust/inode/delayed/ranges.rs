@@ -56,6 +56,16 @@ impl Ranges {
             .filter(|range| range.contains(&block))
     }
 
+    /// From the first block to the last one; empty if there is none.
+    pub(super) fn span(&self) -> Range<u32> {
+        let first = self.starts.cursor_front();
+        let last = self.starts.cursor_back();
+        match (first, last) {
+            (Some(first), Some(last)) => *first.current().1..*last.current().0,
+            _ => 0..0,
+        }
+    }
+
     /// How many ranges there would be if a range were added of which no block is in the set.
     pub(super) fn count_with(&self, range: &Range<LogicalBlock>) -> u32 {
         let before = self.starts.get(&range.start.0).is_some();

@@ -19,7 +19,10 @@
 //! blocks that are kept for conversions and not promised, as in C ext4 all nodes do.
 //!
 //! For a [block map](crate::inode::block_map) it is the number of tables, of delayed and pending blocks together:
-//! [`most_tables`](crate::disk::block_map::most_tables).
+//! [`most_tables`](crate::disk::block_map::most_tables), but not more than there are on the ways to all blocks from
+//! the first of them to the last. Of these some may be there already, and go before the others need them: so a
+//! table that is freed is set aside again ([`super::note_tables_freed`]). In each case there is as much as those
+//! that are not there.
 
 use crate::{
     disk::{
@@ -33,6 +36,7 @@ use crate::{
     vfs::inode::Inode,
     Rext4,
 };
+use core::ops::Range;
 
 /// What of a tree the number of nodes depends on.
 #[derive(Clone, Copy)]
@@ -48,13 +52,17 @@ pub(super) enum Shape {
     Map {
         runs: u32,
         blocks: u32,
+        /// From the first block of the file to the last.
+        first: u32,
+        end: u32,
         size: BlockSize,
     },
 }
 
 impl Shape {
-    /// How many nodes are set aside for so many blocks in so many ranges: see the head of this file.
-    pub(super) fn nodes(self, ranges: u32, more: u32) -> u64 {
+    /// How many nodes are set aside for so many blocks in so many ranges, of which the first and the last are in
+    /// `span`: see the head of this file.
+    pub(super) fn nodes(self, ranges: u32, more: u32, span: &Range<u32>) -> u64 {
         match self {
             Self::Tree { room, .. } if more <= room => 0,
             Self::Tree { depth, size, .. } => {
@@ -63,17 +71,39 @@ impl Shape {
                 let splits = more / half.saturating_sub(2).max(1);
                 u64::from(ranges) * u64::from(depth) + u64::from(splits + 1 + splits / 4)
             }
-            Self::Map { runs, blocks, size } => map_format::most_tables(
-                u64::from(runs) + u64::from(ranges),
-                u64::from(blocks) + u64::from(more),
+            Self::Map {
+                runs,
+                blocks,
+                first,
+                end,
                 size,
-            ),
+            } => {
+                let all = map_format::most_tables(
+                    u64::from(runs) + u64::from(ranges),
+                    u64::from(blocks) + u64::from(more),
+                    size,
+                );
+                let span = hull(first..end, span.clone());
+                all.min(map_format::tables(
+                    &(span.start.into()..span.end.into()),
+                    size,
+                ))
+            }
         }
     }
 
     /// Whether there are pending blocks.
     pub(super) fn has_pending(self) -> bool {
         matches!(self, Self::Map { runs: 1.., .. })
+    }
+}
+
+/// From the first block of two ranges to the last. One of them may be empty.
+pub(super) fn hull(one: Range<u32>, other: Range<u32>) -> Range<u32> {
+    match (one.is_empty(), other.is_empty()) {
+        (true, _) => other,
+        (_, true) => one,
+        _ => one.start.min(other.start)..one.end.max(other.end),
     }
 }
 
@@ -85,11 +115,7 @@ pub(super) fn shape(
 ) -> FsResult<Shape> {
     let size = inode.super_block().data().layout.block_size();
     if inode.data().kind() == DataKind::BlockMap {
-        return Ok(Shape::Map {
-            runs: pending.runs(),
-            blocks: pending.blocks(),
-            size,
-        });
+        return Ok(map_shape(pending, size));
     }
     let node = Node::parse(root, Place::Root).map_err(TreeError::from)?;
     let room = node.max().saturating_sub(node.len());
@@ -99,4 +125,16 @@ pub(super) fn shape(
         room: if node.depth() == 0 { room as u32 } else { 0 },
         size,
     })
+}
+
+/// The shape of a block map.
+pub(super) fn map_shape(pending: &Pending, size: BlockSize) -> Shape {
+    let span = pending.span();
+    Shape::Map {
+        runs: pending.runs(),
+        blocks: pending.blocks(),
+        first: span.start,
+        end: span.end,
+        size,
+    }
 }

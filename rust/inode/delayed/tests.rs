@@ -111,12 +111,12 @@ mod suite {
     fn nodes_are_bounded() -> Result {
         let size = BlockSize::new(4096).ok_or(EINVAL)?;
         let shape = |depth, room| Shape::Tree { depth, room, size };
-        assert_eq!(shape(0, 4).nodes(1, 4), 0);
-        assert_eq!(shape(0, 4).nodes(1, 5), 1);
-        assert_eq!(shape(0, 0).nodes(1, 1), 1);
-        assert_eq!(shape(2, 0).nodes(1, 1), u64::from(splice_new(2)));
-        assert_eq!(shape(2, 0).nodes(10, 20), 21);
-        assert!(shape(1, 0).nodes(1, 100_000) < 1_000);
+        assert_eq!(shape(0, 4).nodes(1, 4, &(0..0)), 0);
+        assert_eq!(shape(0, 4).nodes(1, 5, &(0..0)), 1);
+        assert_eq!(shape(0, 0).nodes(1, 1, &(0..0)), 1);
+        assert_eq!(shape(2, 0).nodes(1, 1, &(0..0)), u64::from(splice_new(2)));
+        assert_eq!(shape(2, 0).nodes(10, 20, &(0..0)), 21);
+        assert!(shape(1, 0).nodes(1, 100_000, &(0..0)) < 1_000);
         Ok(())
     }
 
@@ -124,14 +124,32 @@ mod suite {
     #[test]
     fn tables_are_bounded() -> Result {
         let size = BlockSize::new(1024).ok_or(EINVAL)?;
-        let shape = |runs, blocks| Shape::Map { runs, blocks, size };
-        assert_eq!(shape(0, 0).nodes(0, 0), 0);
-        assert_eq!(shape(0, 0).nodes(1, 1), 3);
-        assert_eq!(shape(2, 2).nodes(1, 1), 9);
+        const FAR: u32 = 1 << 24;
+        let shape = |runs, blocks| Shape::Map {
+            runs,
+            blocks,
+            first: 0,
+            end: FAR,
+            size,
+        };
+        assert_eq!(shape(0, 0).nodes(0, 0, &(0..0)), 0);
+        assert_eq!(shape(0, 0).nodes(1, 1, &(0..FAR)), 3);
+        assert_eq!(shape(2, 2).nodes(1, 1, &(0..FAR)), 9);
         // Each of the lower levels may have one more.
-        assert_eq!(shape(0, 0).nodes(1, 2), 5);
-        assert_eq!(shape(0, 0).nodes(1, 256), 5);
-        assert!(shape(1, 100_000).nodes(0, 0) < 800);
+        assert_eq!(shape(0, 0).nodes(1, 2, &(0..FAR)), 5);
+        assert_eq!(shape(0, 0).nodes(1, 256, &(0..FAR)), 5);
+        assert!(shape(1, 100_000).nodes(0, 0, &(0..FAR)) < 800);
+        // Not more than there are between the first and the last.
+        let near = Shape::Map {
+            runs: 100,
+            blocks: 100,
+            first: 20,
+            end: 220,
+            size,
+        };
+        assert_eq!(near.nodes(100, 100, &(100..268)), 1);
+        assert_eq!(near.nodes(100, 100, &(100..269)), 3);
+        assert_eq!(near.nodes(100, 100, &(0..0)), 1);
         assert!(shape(1, 1).has_pending() && !shape(0, 0).has_pending());
         Ok(())
     }

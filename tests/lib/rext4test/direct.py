@@ -62,6 +62,12 @@ def start_writeback(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "sync_file_range")
 
 
+def write_back(descriptor: int, at: int, length: int) -> None:
+    """A part of a file, until it is on the device."""
+    if _libc.sync_file_range(descriptor, ctypes.c_long(at), ctypes.c_long(length), 7) != 0:
+        raise OSError(ctypes.get_errno(), "sync_file_range")
+
+
 def under_writeback() -> bool:
     """Whether any page is on its way to a device."""
     return re.search(r"^Writeback: +0 kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE) is None

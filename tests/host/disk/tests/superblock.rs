@@ -305,6 +305,23 @@ fn changes() {
     assert_eq!(bytes[0x275], 0x12);
 }
 
+/// A file system of the first revision has no features, and becomes one of the second with its first.
+#[test]
+fn first_feature() {
+    let mut bytes = common::superblock();
+    // The revision; what the first one does not know has no meaning with it.
+    bytes[0x4c..0x50].fill(0);
+    bytes[0x54..0x5a].fill(0xff);
+    let superblock = Superblock::from_bytes_mut(&mut bytes).unwrap();
+    superblock.set_feature(Feature::LARGE_FILE, false);
+    assert!(!superblock.features().has(Feature::EXTENT));
+    superblock.set_feature(Feature::LARGE_FILE, true);
+    let features = superblock.features();
+    assert!(features.has(Feature::LARGE_FILE) && !features.has(Feature::EXTENT));
+    assert_eq!(bytes[0x4c], 1);
+    assert_eq!((bytes[0x54], bytes[0x58], bytes[0x59]), (11, 128, 0));
+}
+
 /// The first error is kept, the last one replaced, and all are counted.
 #[test]
 fn errors() {
