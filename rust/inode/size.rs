@@ -89,7 +89,10 @@ pub(crate) fn set_size(
     // What was cut off is not there any more.
     let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
     let root = inode.data().tree.write();
-    inode.data().set_disk_size(new);
+    if new != old {
+        // Else what is in the page cache alone takes it there, when its data is on the device.
+        inode.data().set_disk_size(new);
+    }
     store::store(inode, &handle, &root)?;
     inode.data().sync_point.note(&handle, Change::Data);
     drop(root);

@@ -505,17 +505,6 @@ impl<T: FileSystem> Inode<T> {
         })
     }
 
-    /// Has `fsync` say `EIO`, to all who have the file open.
-    pub fn note_lost_data(&self) {
-        // SAFETY: the inode and its mapping are valid; the field may be changed by anybody at any time.
-        unsafe {
-            bindings::errseq_set(
-                &raw mut (*(*self.as_ptr()).i_mapping).wb_err,
-                EIO.to_errno(),
-            )
-        };
-    }
-
     /// Sets the size in bytes that readers see, and drops what the page cache has beyond it.
     pub fn truncate_page_cache(&self, _lock: &ExclusiveLock<'_, T>, bytes: i64) {
         // SAFETY: the inode is valid and its lock is held.

@@ -36,6 +36,19 @@ use kernel::{
     types::Opaque,
 };
 
+impl<T: FileSystem> Inode<T> {
+    /// Has `fsync` say `EIO`, to all who have the file open.
+    pub fn note_lost_data(&self) {
+        // SAFETY: the inode and its mapping are valid; the field may be changed by anybody at any time.
+        unsafe {
+            bindings::errseq_set(
+                &raw mut (*(*self.as_ptr()).i_mapping).wb_err,
+                EIO.to_errno(),
+            )
+        };
+    }
+}
+
 /// What a file system does about writeback.
 pub trait Writeback: IomapOperations {
     /// What an ioend takes along that has to be completed.
