@@ -6,7 +6,8 @@
 //! disk, then the size is smaller and the inode is on the list of orphans, in one transaction; then
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
 //! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
-//! then the size is larger.
+//! then the size is larger. Before either, data that stays and is behind the end on disk is written: the size that is
+//! stored covers it.
 
 use super::{check_supported, delayed, orphan, store, truncate, Alone};
 use crate::{
@@ -60,6 +61,9 @@ pub(crate) fn set_size(
     let room = orphan::Room::new()?;
     let alone = Alone::new(inode, lock);
     let old = inode.size();
+    if new != old {
+        write_new_data(inode, old.min(new));
+    }
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
@@ -108,6 +112,15 @@ pub(crate) fn set_size(
     drop(alone);
     truncate::release_orphan(inode)?;
     Ok(old)
+}
+
+/// Writes what is below byte `end` in the page cache alone, and behind the end on disk, before a size is stored that covers
+/// it: a crash must not leave zeros in its place. An error is for `fsync` to tell.
+fn write_new_data(inode: &Inode<Rext4>, end: i64) {
+    let on_disk = inode.data().disk_size();
+    if on_disk < end {
+        let _ = inode.write_back(on_disk, end - 1);
+    }
 }
 
 /// Fills the last block of a file behind its end with zeros before the file grows to `new` bytes: what a
