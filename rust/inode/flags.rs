@@ -226,6 +226,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
 ///
 /// `EINVAL` if it has none, or the file system has no extents; see [`set`].
 pub(crate) fn migrate(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    inode.initialize_quotas()?;
     block_map::to_extents(inode, lock)
 }
 

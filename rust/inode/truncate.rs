@@ -174,7 +174,8 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let blocks = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
     let first = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
-    if super::holds_metadata(inode) {
+    // Of a block map no more is removed at once than can be revoked.
+    if super::holds_metadata(inode) && inode.data().kind() == DataKind::Extents {
         return remove_metadata(inode, first);
     }
     remove(inode, first..LOGICAL_END, None)

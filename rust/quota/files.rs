@@ -7,7 +7,7 @@ use crate::{
     disk::{inode::InodeFlags, units::LogicalBlock},
     error::{euclean, FsError, FsResult},
     extent,
-    inode::{self, store, tree::ReadTree},
+    inode::{self, store, tree::ReadTree, DataKind},
     journal::{credits, sync_point},
     mount::Filesystem,
     vfs::{
@@ -117,7 +117,10 @@ fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResu
 
 /// What making an entry can change.
 fn acquire(file: &Inode<Rext4>) -> FsResult<Credits> {
-    let depth = extent::depth(&ReadTree::new(file, &file.data().tree.read()))?;
+    let depth = match file.data().kind() {
+        DataKind::BlockMap => inode::block_map::AS_DEPTH,
+        _ => extent::depth(&ReadTree::new(file, &file.data().tree.read()))?,
+    };
     let mut needed = Credits::new(CHANGED_BLOCKS + credits::INODE);
     for _ in 0..NEW_BLOCKS {
         // It may get one level deeper by the first of them.

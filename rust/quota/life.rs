@@ -8,7 +8,7 @@ use crate::{
         units::InodeNumber,
     },
     error::{euclean, FsError, FsResult},
-    inode::{self, DataKind},
+    inode,
     mount::options::{Options, QuotaLimits},
     vfs::{
         quota::{Kind, SUPPORTED},
@@ -114,7 +114,7 @@ fn load(sb: &SuperBlock<Rext4>, kind: Kind, number: InodeNumber, limits: bool) -
         return Err(FsError::Kernel(euclean()));
     }
     let file = inode::get(sb, number)?;
-    if !file.is_regular() || file.links() == 0 || file.data().kind() != DataKind::Extents {
+    if !file.is_regular() || file.links() == 0 || !file.data().kind().has_blocks() {
         return Err(FsError::Kernel(euclean()));
     }
     // The quota code writes to it with the locks of other inodes held.
