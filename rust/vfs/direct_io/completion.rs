@@ -209,6 +209,10 @@ pub(super) fn invalidate<T: DirectIo>(inode: &Inode<T>, offset: i64, result: Res
         let (raw, stored_to) = (inode.as_ptr(), T::has_stores(inode));
         // SAFETY: the inode is valid.
         unsafe { bindings::rext4_shim_invalidate_after_write(raw, offset, bytes, stored_to) };
+        if !stored_to && T::has_stores(inode) {
+            // Somebody may have done so just now, to a page that was to be written back.
+            inode.note_lost_data();
+        }
     }
 }
 
