@@ -96,6 +96,7 @@ fn write_new(
     if grows(request, bytes) {
         size::before_growing(inode, request.end_of(bytes))
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+        size::write_new_data(inode, inode.size());
     } else {
         size_to_disk(request, bytes)?;
     }

@@ -72,6 +72,7 @@ pub(crate) fn fallocate(
     }
     if !keep_size && end > inode.size() {
         inode.check_new_size(&lock, end)?;
+        size::write_new_data(inode, inode.size());
     }
     file.modified()?;
     let most = if keep_size { 0 } else { end };

@@ -6,8 +6,8 @@
 //! disk, then the size is smaller and the inode is on the list of orphans, in one transaction; then
 //! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
 //! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
-//! then the size is larger. Before either, data that stays and is behind the end on disk is written: the size that is
-//! stored covers it.
+//! then the size is larger. Before either, and before whatever else stores a larger size at once (`fallocate`, a direct write
+//! past the end), data that stays and is behind the end on disk is written: the size that is stored covers it.
 
 use super::{check_supported, delayed, orphan, store, truncate, Alone};
 use crate::{
@@ -61,9 +61,7 @@ pub(crate) fn set_size(
     let room = orphan::Room::new()?;
     let alone = Alone::new(inode, lock);
     let old = inode.size();
-    if new != old {
-        write_new_data(inode, old.min(new));
-    }
+    write_new_data(inode, old.min(new));
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
@@ -93,10 +91,7 @@ pub(crate) fn set_size(
     // What was cut off is not there any more.
     let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
     let root = inode.data().tree.write();
-    if new != old {
-        // Else what is in the page cache alone takes it there, when its data is on the device.
-        inode.data().set_disk_size(new);
-    }
+    inode.data().set_disk_size(new);
     store::store(inode, &handle, &root)?;
     inode.data().sync_point.note(&handle, Change::Data);
     drop(root);
@@ -116,7 +111,7 @@ pub(crate) fn set_size(
 
 /// Writes what is below byte `end` in the page cache alone, and behind the end on disk, before a size is stored that covers
 /// it: a crash must not leave zeros in its place. An error is for `fsync` to tell.
-fn write_new_data(inode: &Inode<Rext4>, end: i64) {
+pub(crate) fn write_new_data(inode: &Inode<Rext4>, end: i64) {
     let on_disk = inode.data().disk_size();
     if on_disk < end {
         let _ = inode.write_back(on_disk, end - 1);
@@ -170,8 +165,11 @@ pub(crate) fn grow_written(
     let old = inode.size();
     let next_block = old + rest_of_block(inode, old);
     let next_page = old | (PAGE_SIZE as i64 - 1);
-    // If it begins within the last block, that is written back in one piece anyway.
-    let is_shared = from >= next_block && from <= next_page && inode.is_cached(old, old);
+    // The last block itself is written back in one piece anyway.
+    let is_shared = from <= next_page
+        && next_block <= next_page
+        && end > next_block
+        && inode.is_cached(old, old);
     // Keeps page faults away, which would make the page dirty or bring it back.
     let page_cache = is_shared.then(|| {
         let page_cache = inode.lock_page_cache();
