@@ -29,6 +29,7 @@ pub(crate) mod ahead;
 pub(crate) mod allocate;
 pub(crate) mod block_map;
 mod cache;
+mod charged;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delayed;

@@ -5,7 +5,7 @@
 //! The root is in [`super::InodeData::tree`], whose lock the caller holds: that is where the
 //! references in here come from.
 
-use super::{cache, map, seed, store};
+use super::{cache, charged, map, seed, store};
 use crate::{
     dio::claim::Waiting,
     disk::{
@@ -22,7 +22,7 @@ use crate::{
     journal::{kinds::EXTENT_NODE, sync_point::Change},
     quota::{self, Limits},
     vfs::{
-        buffer::{Buffer, FreshBuffer, Kind},
+        buffer::{Buffer, Kind},
         checksum::crc32c,
         inode::Inode,
         jbd2::{Handle, LateChecksum},
@@ -223,16 +223,6 @@ impl<'a, 'j> WriteTree<'a, 'j> {
         self.inode.data().sync_point.note(self.handle, Change::Data);
         Ok(())
     }
-
-    fn allocate_charged(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        let sb = self.inode.super_block();
-        let fs = sb.data();
-        let run =
-            fs.groups()?
-                .allocate(self.handle, Wanted::new(near, 1), self.rights.reborrow())?;
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
-        Ok(self.handle.create(fresh)?)
-    }
 }
 
 impl NodeStore for WriteTree<'_, '_> {
@@ -292,9 +282,8 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        quota::charge(self.inode, 1, self.limits)?;
-        self.allocate_charged(near)
-            .inspect_err(|_| quota::free(self.inode, 1))
+        let (wanted, rights) = (Wanted::new(near, 1), self.rights.reborrow());
+        charged::allocate(self.inode, self.handle, wanted, rights, self.limits)
     }
 
     fn free(&mut self, block: Buffer) -> FsResult {
@@ -307,24 +296,13 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     }
 
     fn free_data(&mut self, removed: Extent) -> FsResult {
-        let sb = self.inode.super_block();
-        let groups = sb.data().groups()?;
+        let groups = self.inode.super_block().data().groups()?;
         if self.frees_unused {
             groups.free_unused(self.handle, removed.physical(), removed.len())?;
         } else {
             groups.free(self.handle, removed.physical(), removed.len())?;
         }
-        // After it is known that they are not the file system's own: what is forgotten is lost. Nobody gets them
-        // before this transaction is committed.
-        if super::holds_metadata(self.inode) {
-            let size = sb.data().layout.block_size().bytes();
-            for block in (removed.physical().0..).take(removed.len() as usize) {
-                self.handle
-                    .forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
-            }
-        }
-        quota::free(self.inode, removed.len());
-        Ok(())
+        charged::let_go(self.inode, self.handle, removed.physical(), removed.len())
     }
 
     fn forget(&mut self, blocks: Range<LogicalBlock>) {

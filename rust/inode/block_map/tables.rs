@@ -13,14 +13,10 @@ use crate::{
     },
     error::{FsError, FsResult},
     group::Rights,
-    inode::{self, map, store},
+    inode::{charged, map, store},
     journal::sync_point::Change,
     quota::{self, Limits},
-    vfs::{
-        buffer::{Buffer, FreshBuffer},
-        inode::Inode,
-        jbd2::Handle,
-    },
+    vfs::{buffer::Buffer, inode::Inode, jbd2::Handle},
     Rext4,
 };
 use kernel::error::code;
@@ -137,14 +133,6 @@ impl<'a, 'j> WriteTables<'a, 'j> {
         self.freed
     }
 
-    fn allocate_charged(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        let sb = self.inode.super_block();
-        let groups = sb.data().groups()?;
-        let run = groups.allocate(self.handle, wanted(near, 1), self.rights.reborrow())?;
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, self.size().bytes())?;
-        Ok(self.handle.create(fresh)?)
-    }
-
     /// Writes the inode with its changed numbers. Needs credits for one block.
     pub(crate) fn store_inode(&self) -> FsResult {
         self.inode.data().note_change();
@@ -204,9 +192,8 @@ impl TableStoreMut for WriteTables<'_, '_> {
     }
 
     fn allocate(&mut self, near: PhysicalBlock) -> FsResult<Buffer> {
-        quota::charge(self.inode, 1, self.limits)?;
-        self.allocate_charged(near)
-            .inspect_err(|_| quota::free(self.inode, 1))
+        let (wanted, rights) = (wanted(near, 1), self.rights.reborrow());
+        charged::allocate(self.inode, self.handle, wanted, rights, self.limits)
     }
 
     fn free(&mut self, table: Buffer) -> FsResult {
@@ -222,14 +209,6 @@ impl TableStoreMut for WriteTables<'_, '_> {
     fn free_data(&mut self, start: PhysicalBlock, len: u32) -> FsResult {
         let sb = self.inode.super_block();
         sb.data().groups()?.free(self.handle, start, len)?;
-        // As in an extent tree: what is forgotten is lost, so it is known by now whose it is.
-        if inode::holds_metadata(self.inode) {
-            for block in (start.0..).take(len as usize) {
-                let fresh = FreshBuffer::get(sb.device(), block, self.size().bytes())?;
-                self.handle.forget_block(fresh)?;
-            }
-        }
-        quota::free(self.inode, len);
-        Ok(())
+        charged::let_go(self.inode, self.handle, start, len)
     }
 }
