@@ -342,6 +342,21 @@ pub(super) fn note_allocated(
     drop_range(inode, blocks, range, 0);
 }
 
+/// The number of blocks to the end of the file.
+pub(super) fn end_of_file(inode: &Inode<Rext4>) -> u64 {
+    let size = inode.super_block().data().layout.block_size();
+    size.blocks_for(u64::try_from(inode.size()).unwrap_or(0))
+}
+
+/// How many blocks of a delayed range are to be written, from its start on, with `block` among them: a write under way
+/// may have reserved more than it will write.
+pub(super) fn to_write(range: &Range<LogicalBlock>, block: LogicalBlock, end_of_file: u64) -> u32 {
+    let end = u64::from(range.end.0)
+        .min(end_of_file)
+        .max(u64::from(block.0) + 1);
+    u32::try_from(end - u64::from(range.start.0)).unwrap_or(u32::MAX)
+}
+
 /// Gives blocks to what is delayed around `block`: to its range, from the start of that to the end
 /// of the file, in as few runs as there are. When this returns, `block` is not delayed any more.
 ///
@@ -351,7 +366,6 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
         return block_map::allocate(inode, journal, block);
     }
     let groups = inode.super_block().data().groups()?;
-    let size = inode.super_block().data().layout.block_size();
     loop {
         let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
         // Without it the data is lost.
@@ -374,14 +388,8 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             drop(blocks);
             return Ok(handle.stop()?);
         };
-        // A write under way may have reserved more than it will write.
-        let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
-        let end = u64::from(range.end.0)
-            .min(end_of_file)
-            .max(u64::from(block.0) + 1);
-        let wanted = u32::try_from(end - u64::from(range.start.0))
-            .unwrap_or(u32::MAX)
-            .min(State::Unwritten.max_len());
+        let end_of_file = end_of_file(inode);
+        let wanted = to_write(&range, block, end_of_file).min(State::Unwritten.max_len());
         let gap = match extent::find_gap(&tree, range.start)? {
             Spot::Gap(gap) => gap,
             Spot::Extent(extent) => {

@@ -124,7 +124,6 @@ pub(in crate::inode) fn allocate(
     block: LogicalBlock,
 ) -> FsResult {
     let groups = inode.super_block().data().groups()?;
-    let size = inode.super_block().data().layout.block_size();
     loop {
         // Without it the data is lost.
         let handle = insist(|| journal.start(Credits::new(credits::ALLOCATE)))?;
@@ -134,12 +133,8 @@ pub(in crate::inode) fn allocate(
             drop(blocks);
             return Ok(handle.stop()?);
         };
-        // A write under way may have reserved more than it will write.
-        let end_of_file = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
-        let end = u64::from(range.end.0)
-            .min(end_of_file)
-            .max(u64::from(block.0) + 1);
-        let most = u32::try_from(end - u64::from(range.start.0)).unwrap_or(u32::MAX);
+        let end_of_file = delayed::end_of_file(inode);
+        let most = delayed::to_write(&range, block, end_of_file);
         let len = match find_in(inode, &blocks, range.start)? {
             Found::Hole { len } => len.min(most),
             Found::Written { len, .. } | Found::Unwritten { len, .. } => {
