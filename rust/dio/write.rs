@@ -141,15 +141,13 @@ fn write_new(
 fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result {
     let inode = request.inode();
     let end = request.end_of(bytes);
-    let on_disk = inode.data().disk_size();
-    if end <= on_disk {
+    if end <= inode.data().disk_size() {
         return Ok(());
     }
     if request.is_nowait() {
         return Err(code::EAGAIN);
     }
-    // What fails is for `fsync` to tell; here it is written over.
-    let _ = inode.write_back(on_disk, end - 1);
+    size::write_new_data(inode, end);
     convert::catch_up_on_disk(inode, end).map_err(|e| Filesystem::errno(inode, "direct write", e))
 }
 
