@@ -169,4 +169,14 @@ impl BlockDevice {
         // SAFETY: by the invariant the device is valid. Blocks that have no buffer are skipped.
         unsafe { bindings::clean_bdev_aliases(self.as_ptr(), block, count) };
     }
+
+    /// Sees to it that nothing that was changed in memory is written to the device any more, but for what is
+    /// being written already, which is waited for. Sleeps.
+    pub(crate) fn forget_all(&self) {
+        let blocks = self.bytes() / u64::from(self.block_bytes().max(1));
+        // Of a device that is gone there is none, and nothing can be written to it.
+        if blocks > 0 {
+            self.forget_aliases(0, blocks);
+        }
+    }
 }

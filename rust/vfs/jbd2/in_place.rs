@@ -134,20 +134,10 @@ impl InPlace {
     /// Gives up, and has nothing written any more that is not being written already. Without a share.
     pub(super) fn abandon(&self) {
         self.epochs.fail();
-        self.forget_all();
+        self.device().forget_all();
         // Who was in the midst of a change has ended it when this is had.
         let _nobody = self.epochs.lock();
-        self.forget_all();
-    }
-
-    fn forget_all(&self) {
-        let device = self.device();
-        let blocks = device.bytes() / u64::from(device.block_bytes().max(1));
-        if blocks == 0 {
-            // The device is gone, and nothing can be written to it.
-            return;
-        }
-        device.forget_aliases(0, blocks);
+        self.device().forget_all();
     }
 
     /// Has the epoch written that is named, or the current one, and what it holds be durable.

@@ -72,10 +72,16 @@ impl Log {
         unsafe { bindings::jbd2_journal_abort(self.as_ptr(), error.to_errno()) };
     }
 
-    /// The same without a note of it on the device, which is somebody else's by now.
+    /// The same without a note of it on the device, which is somebody else's by now: nothing is written any more that
+    /// is not being written already. Waits for the transaction that is running; without a handle.
     pub(super) fn abandon(&self) {
         // SAFETY: the journal is valid.
         unsafe { bindings::rext4_shim_journal_abandon(self.as_ptr()) };
+        // What was committed is on its way to its place.
+        self.device().forget_all();
+        // A commit that looked before it was given up makes more dirty. What comes of it is known.
+        let _ = self.commit(self.latest());
+        self.device().forget_all();
     }
 
     /// The error that was recorded in the journal when it was given up, in this mount or before.
