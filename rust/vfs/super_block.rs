@@ -377,7 +377,8 @@ static TYPES: [TypeSlot; 2] = [TypeSlot::new(), TypeSlot::new()];
 /// The slot is taken by this value, and what is in it is registered.
 struct RegisteredName {
     slot: &'static TypeSlot,
-    _sysfs: sysfs::Root,
+    /// `/sys/fs/<name>`.
+    sysfs: Option<sysfs::Root>,
 }
 
 impl Drop for RegisteredName {
@@ -385,6 +386,8 @@ impl Drop for RegisteredName {
         // SAFETY: by the invariant the type is registered. The module is not unloaded while a mount
         // exists, so nobody uses it any more.
         unsafe { bindings::unregister_filesystem(self.slot.fs.get()) };
+        self.slot.sysfs.store(ptr::null_mut(), Ordering::Release);
+        drop(self.sysfs.take());
         self.slot.taken.store(false, Ordering::Release);
     }
 }
@@ -417,8 +420,6 @@ impl<T: FileSystem> Registration<T> {
         let free = |slot: &&TypeSlot| !slot.taken.swap(true, Ordering::Acquire);
         let slot = TYPES.iter().find(free).ok_or(code::EBUSY)?;
         let free = ScopeGuard::new(|| slot.taken.store(false, Ordering::Release));
-        let root = sysfs::Root::new::<T>(name)?;
-        slot.sysfs.store(root.kobject(), Ordering::Release);
         // SAFETY: the slot is ours, and static.
         to_result(unsafe {
             slot.fs.get().write(bindings::file_system_type {
@@ -437,10 +438,14 @@ impl<T: FileSystem> Registration<T> {
             bindings::register_filesystem(slot.fs.get())
         })?;
         free.dismiss();
-        // INVARIANT: it was just registered. There is room for it.
-        let _ = self
-            .names
-            .push_within_capacity(RegisteredName { slot, _sysfs: root });
+        // INVARIANT: it was just registered.
+        let mut registered = RegisteredName { slot, sysfs: None };
+        // Who has the name has this directory, too, and the kernel prints a stack for one that is there already.
+        let root = sysfs::Root::new::<T>(name)?;
+        slot.sysfs.store(root.kobject(), Ordering::Release);
+        registered.sysfs = Some(root);
+        // There is room for it.
+        let _ = self.names.push_within_capacity(registered);
         Ok(())
     }
 }
@@ -536,6 +541,10 @@ fn add_to_sysfs<T: FileSystem>(sb: &SuperBlock<T>) -> Result {
     let fs = unsafe { (*sb.as_ptr()).s_type };
     let slot = TYPES.iter().find(|slot| slot.fs.get() == fs);
     let root = slot.ok_or(code::EINVAL)?.sysfs.load(Ordering::Acquire);
+    if root.is_null() {
+        // While the name is being registered.
+        return Err(code::EBUSY);
+    }
     // SAFETY: the type is registered as long as a super block of it exists, and so is its
     // directory there.
     unsafe { T::sysfs(sb).add(root, sb) }
