@@ -6,7 +6,7 @@ use super::lookup::{check_data, get, with};
 use super::TableStoreMut;
 use crate::disk::{
     block_map::{self, DIRECT, MAX_DEPTH},
-    units::LogicalBlock,
+    units::{LogicalBlock, PhysicalBlock},
 };
 use core::ops::Range;
 
@@ -145,6 +145,10 @@ impl Work {
                 }
                 Some(child)
             };
+            if left == 0 {
+                let first = PhysicalBlock(number.into());
+                store.may_free_data(first, run.end - run.start)?;
+            }
             if let (Some(table), false) = (table, prepared) {
                 store.prepare(table)?;
                 prepared = true;
@@ -160,7 +164,7 @@ impl Work {
                 None => {
                     let len = run.end - run.start;
                     self.left.blocks = self.left.blocks.saturating_sub(len);
-                    store.free_data(crate::disk::units::PhysicalBlock(number.into()), len)?;
+                    store.free_data(PhysicalBlock(number.into()), len)?;
                 }
             }
             self.step(at);

@@ -60,4 +60,7 @@ pub trait TableStoreMut: TableStore {
 
     /// Frees blocks of data that are no longer in the map.
     fn free_data(&mut self, start: PhysicalBlock, len: u32) -> Result<(), Self::Error>;
+
+    /// Whether [`Self::free_data`] can: asked before the map is changed, so that nothing is lost for what can't be read.
+    fn may_free_data(&mut self, start: PhysicalBlock, len: u32) -> Result<(), Self::Error>;
 }

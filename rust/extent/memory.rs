@@ -333,6 +333,10 @@ impl NodeStoreMut for Memory<'_> {
         Ok(())
     }
 
+    fn may_free_data(&mut self, _removed: Extent) -> Result<(), MemoryError> {
+        Ok(())
+    }
+
     fn free_data(&mut self, removed: Extent) -> Result<(), MemoryError> {
         self.counts.freed_data += removed.len();
         Ok(())

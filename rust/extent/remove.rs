@@ -74,6 +74,7 @@ fn remove_last<S: NodeStoreMut>(
     let slot = path.slot(path.depth()).saturating_sub(1);
     let before = old.part(old.logical(), cut.logical());
     let after = old.part(cut.end(), old.end());
+    store.may_free_data(cut)?;
     store.forget(cut.logical()..cut.end());
     if before.is_none() && after.is_none() {
         delete(store, path, slot)?;

@@ -77,6 +77,10 @@ pub trait NodeStoreMut: NodeStore {
     /// Frees a block that is no longer, or never became, a node of the tree.
     fn free(&mut self, block: Self::Block) -> Result<(), Self::Error>;
 
+    /// Whether the blocks that `removed` holds can be freed: asked before the tree is changed, so that nothing is lost for
+    /// what can't be read.
+    fn may_free_data(&mut self, removed: Extent) -> Result<(), Self::Error>;
+
     /// Frees the blocks of the device that `removed` held, which is no longer in the tree.
     fn free_data(&mut self, removed: Extent) -> Result<(), Self::Error>;
 

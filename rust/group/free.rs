@@ -53,6 +53,36 @@ impl Groups {
         len: u32,
         unused: bool,
     ) -> FsResult {
+        self.check_blocks(start, len)?;
+        self.each_group(start, len, |group, range| {
+            self.free_in_group(handle, group, range, unused)
+        })
+    }
+
+    /// Whether [`Self::free`] finds what it has to read, and keeps it in memory. Damage is for [`Self::free`] to tell.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a bitmap.
+    pub(crate) fn may_free(&self, handle: &Handle<'_>, start: PhysicalBlock, len: u32) -> FsResult {
+        if self.check_blocks(start, len).is_err() {
+            return Ok(());
+        }
+        self.each_group(start, len, |group, _| {
+            let state = self.lock(group)?;
+            let summary = self.summary(group)?;
+            if state.bad_blocks || summary.blocks_uninit {
+                return Ok(());
+            }
+            match self.block_bitmap(handle, group, &summary) {
+                Ok(_) | Err(FsError::Corrupt(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Whether there are such blocks, none of which is the file system's own.
+    fn check_blocks(&self, start: PhysicalBlock, len: u32) -> FsResult {
         let count = u64::from(len);
         if !self.layout.contains(start, count) {
             return Err(Corrupt::from(AllocationError::NoSuchBlocks {
@@ -64,7 +94,16 @@ impl Groups {
         self.system()
             .check_foreign(start, count)
             .map_err(Corrupt::from)?;
+        Ok(())
+    }
 
+    /// Has something done with the part of a run that lies in each group. All of its blocks exist.
+    fn each_group(
+        &self,
+        start: PhysicalBlock,
+        len: u32,
+        mut with: impl FnMut(GroupNumber, Range<u32>) -> FsResult,
+    ) -> FsResult {
         let (mut at, mut rest) = (start, len);
         while rest > 0 {
             let (group, bit) = self
@@ -76,7 +115,7 @@ impl Groups {
                 // Not reached: `group_of_block` gives a bit within the group.
                 return Err(EINVAL.into());
             }
-            self.free_in_group(handle, group, bit..bit + here, unused)?;
+            with(group, bit..bit + here)?;
             rest -= here;
             // All of these blocks exist, so their numbers fit.
             at = PhysicalBlock(at.0 + u64::from(here));

@@ -295,6 +295,11 @@ impl NodeStoreMut for WriteTree<'_, '_> {
         Ok(())
     }
 
+    fn may_free_data(&mut self, removed: Extent) -> FsResult {
+        let groups = self.inode.super_block().data().groups()?;
+        groups.may_free(self.handle, removed.physical(), removed.len())
+    }
+
     fn free_data(&mut self, removed: Extent) -> FsResult {
         let groups = self.inode.super_block().data().groups()?;
         if self.frees_unused {

@@ -206,6 +206,11 @@ impl TableStoreMut for WriteTables<'_, '_> {
         Ok(())
     }
 
+    fn may_free_data(&mut self, start: PhysicalBlock, len: u32) -> FsResult {
+        let groups = self.inode.super_block().data().groups()?;
+        groups.may_free(self.handle, start, len)
+    }
+
     fn free_data(&mut self, start: PhysicalBlock, len: u32) -> FsResult {
         let sb = self.inode.super_block();
         sb.data().groups()?.free(self.handle, start, len)?;

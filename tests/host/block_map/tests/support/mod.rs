@@ -162,6 +162,10 @@ impl TableStoreMut for Memory {
         Ok(())
     }
 
+    fn may_free_data(&mut self, _start: PhysicalBlock, _len: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn free_data(&mut self, start: PhysicalBlock, len: u32) -> Result<(), Error> {
         self.freed_runs += 1;
         for block in start.0..start.0 + u64::from(len) {
