@@ -20,6 +20,7 @@ use crate::{
         size, store, truncate, Alone, DataKind,
     },
     journal::{credits, sync_point::Change},
+    memory::insist,
     vfs::{
         file::{FallocateMode, OpenFile},
         inode::{ExclusiveLock, Inode},
@@ -64,6 +65,8 @@ pub(crate) fn fallocate(
         return Err(FsError::unsupported());
     }
     inode.data().appends.wait(&lock)?;
+    // Before anything is allocated behind the end, which would be cut off too.
+    truncate::finish_cut(inode)?;
     if matches!(
         mode,
         FallocateMode::CollapseRange | FallocateMode::InsertRange
@@ -234,7 +237,7 @@ fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsRe
     let journal = sb.data().writing(sb)?;
     // Waits for writeback, whose completion needs a handle: so it comes before ours.
     inode.truncate_page_cache(lock, end);
-    let handle = journal.start(Credits::new(credits::INODE))?;
+    let handle = insist(|| journal.start(Credits::new(credits::INODE)))?;
     let root = inode.data().tree.write();
     inode.data().set_disk_size(end);
     store::store(inode, &handle, &root)?;
