@@ -50,7 +50,7 @@ pub(crate) fn set_size(
 ) -> FsResult<i64> {
     check_supported(inode)?;
     let sb = inode.super_block();
-    let journal = sb.data().writing(sb)?;
+    sb.data().writing(sb)?;
     if !inode.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
@@ -89,16 +89,11 @@ pub(crate) fn set_size(
         }
     }
     // What was cut off is not there any more.
-    let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
-    let root = inode.data().tree.write();
-    inode.data().set_disk_size(new);
-    store::store(inode, &handle, &root)?;
-    inode.data().sync_point.note(&handle, Change::Data);
-    drop(root);
-    if new < old {
-        orphan::add_within(inode, &handle, room)?;
+    let stored = store_size(inode, new, (new < old).then_some(room));
+    if new < old && stored.is_err() {
+        truncate::note_uncut(inode);
     }
-    handle.stop()?;
+    stored?;
     if new <= old {
         // Blocks beyond the end that were preallocated go too, as with other file systems.
         truncate::cut(inode)?;
@@ -107,6 +102,22 @@ pub(crate) fn set_size(
     drop(alone);
     truncate::release_orphan(inode)?;
     Ok(old)
+}
+
+/// Stores a new size, and with `room` also that recovery has to cut the file there.
+fn store_size(inode: &Inode<Rext4>, new: i64, room: Option<orphan::Room>) -> FsResult {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
+    let root = inode.data().tree.write();
+    inode.data().set_disk_size(new);
+    store::store(inode, &handle, &root)?;
+    inode.data().sync_point.note(&handle, Change::Data);
+    drop(root);
+    if let Some(room) = room {
+        orphan::add_within(inode, &handle, room)?;
+    }
+    Ok(handle.stop()?)
 }
 
 /// Writes what is below byte `end` in the page cache alone, and behind the end on disk, before a size is stored that covers
@@ -166,20 +177,16 @@ pub(crate) fn grow_written(
     let next_block = old + rest_of_block(inode, old);
     let next_page = old | (PAGE_SIZE as i64 - 1);
     // The last block itself is written back in one piece anyway.
-    let is_shared = from <= next_page
-        && next_block <= next_page
-        && end > next_block
-        && inode.is_cached(old, old);
-    // Keeps page faults away, which would make the page dirty or bring it back.
-    let page_cache = is_shared.then(|| {
-        let page_cache = inode.lock_page_cache();
+    let is_shared = from <= next_page && next_block <= next_page && end > next_block;
+    // Keeps page faults away, which would make the page dirty, or bring one in.
+    let page_cache = is_shared.then(|| inode.lock_page_cache());
+    if is_shared && inode.is_cached(old, old) {
         // `fsync` tells errors of writeback.
         let _ = inode.write_back(old, old);
         if inode.release_page_cache(lock, old, old).is_err() {
             inode.note_lost_data();
         }
-        page_cache
-    });
+    }
     inode.grow(lock, from, end);
     drop(page_cache);
 }

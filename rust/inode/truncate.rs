@@ -183,9 +183,15 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
 
 /// [`beyond_end`] for a file that was cut. Whether it fails is noted, for [`finish_cut`].
 pub(super) fn cut(inode: &Inode<Rext4>) -> FsResult {
-    let result = beyond_end(inode);
-    inode.data().set_uncut(result.is_err());
-    result.inspect_err(|_| inode.super_block().data().orphans.note_uncut())
+    beyond_end(inode).inspect_err(|_| note_uncut(inode))?;
+    inode.data().set_uncut(false);
+    Ok(())
+}
+
+/// Notes that behind the end of a file there is what was to be cut off, for [`finish_cut`].
+pub(super) fn note_uncut(inode: &Inode<Rext4>) {
+    inode.data().set_uncut(true);
+    inode.super_block().data().orphans.note_uncut();
 }
 
 /// Does again what [`cut`] has failed to do, before a file gets longer: behind its end there may be data that it had
