@@ -280,14 +280,14 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             .filter(|(own, _)| all || flags.has(*own))
             .fold(0, |bits, (_, attr)| bits | u64::from(*attr))
     };
-    let sector = inode.super_block().device().logical_block_bytes();
+    let device = inode.super_block().device();
     let size = inode.super_block().data().layout.block_size();
     let direct = inode.is_regular() && inode.data().kind().has_blocks();
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {
-            memory: sector,
-            offset: sector,
+            memory: device.memory_alignment(),
+            offset: device.logical_block_bytes(),
         }),
         // Or else tools would take a file whose data is in the inode, or in the page cache only, for
         // one hole.

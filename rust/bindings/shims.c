@@ -52,6 +52,11 @@ unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev)
 	return bdev_logical_block_size(bdev);
 }
 
+unsigned int rext4_shim_bdev_memory_alignment(struct block_device *bdev)
+{
+	return bdev_dma_alignment(bdev) + 1;
+}
+
 bool rext4_shim_bdev_read_only(struct block_device *bdev)
 {
 	return bdev_read_only(bdev);

@@ -26,6 +26,7 @@ unsigned int rext4_shim_page_shift(void);
 u32 rext4_shim_bdev_number(struct block_device *bdev);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
+unsigned int rext4_shim_bdev_memory_alignment(struct block_device *bdev);
 /* Of the device's page cache. */
 unsigned int rext4_shim_bdev_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);

@@ -30,7 +30,7 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
         nowait::check_read(inode, range.blocks())
             .map_err(|e| Filesystem::errno(inode, "direct read", e))?;
     }
-    if request.position() < inode.size() && !direct_io::is_aligned(request, memory) {
+    if request.position() < inode.size() && !direct_io::is_accepted(request, memory) {
         // Before any of it is done.
         return Err(code::EINVAL);
     }

@@ -30,7 +30,7 @@ use crate::{
     vfs::{
         direct_io::{self, HeldLock},
         file::{IovIter, Kiocb},
-        inode::ExclusiveLock,
+        inode::{ExclusiveLock, Inode},
     },
     Rext4,
 };
@@ -41,13 +41,14 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
+    if !direct_io::is_accepted(request, memory) {
+        // Before any of it is done.
+        return Err(code::EINVAL);
+    }
     let claim =
         claim(request, bytes).map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
     // Nothing is changed but data, so it can go the simple way.
-    let is_overwrite = claim.is_none()
-        && !grows(request, bytes)
-        && !clears_behind(request, bytes)
-        && direct_io::is_aligned(request, memory);
+    let is_overwrite = claim.is_none() && !grows(request, bytes) && !clears_behind(request, bytes);
     if !is_overwrite {
         return write_new(request, memory, lock, bytes, claim);
     }
@@ -76,9 +77,14 @@ fn write_new(
     claim: Option<Claim>,
 ) -> Result<usize> {
     let inode = request.inode();
+    let is_in_sectors = direct_io::is_in_sectors(request, memory);
+    if !is_in_sectors && request.is_nowait() {
+        // It would wait for its own end.
+        return Err(code::EAGAIN);
+    }
     let mut appends = false;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
-        appends = claim.is_some() && can_append(request, exclusive, bytes);
+        appends = is_in_sectors && claim.is_some() && can_append(request, exclusive, bytes);
         if !appends {
             // How far it goes beyond the end is known when they are complete.
             inode.data().appends.wait(exclusive)?;
@@ -118,6 +124,9 @@ fn write_new(
         Err(e) if e == code::EBUSY => return Err(code::EAGAIN),
         result => result?,
     }
+    if !is_in_sectors {
+        return write_unaligned(request, memory, lock, claim);
+    }
     let result = match (&lock, claim) {
         (HeldLock::Exclusive(exclusive), Some(claim)) if appends => {
             direct_io::append(request, memory, exclusive, claim)
@@ -125,14 +134,35 @@ fn write_new(
         (lock, claim) => direct_io::write(request, memory, lock, claim),
     };
     drop(lock);
+    let written = some_of_it(inode, result)?;
+    request.advance(written);
+    request.sync(written)
+}
+
+/// The rest of it, from memory that is not aligned to sectors.
+fn write_unaligned(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: HeldLock<'_, Rext4>,
+    claim: Option<Claim>,
+) -> Result<usize> {
+    let inode = request.inode();
+    let result = direct_io::write_and_wait(request, memory, &lock, claim);
+    drop(lock);
+    match result {
+        Err(e) if e == direct_io::must_go_through_cache() => {
+            through_the_page_cache(request, memory)
+        }
+        result => some_of_it(inode, result),
+    }
+}
+
+/// Only a full disk ends a write before its first block, or that the owner has no more.
+fn some_of_it(inode: &Inode<Rext4>, result: Result<usize>) -> Result<usize> {
     match result? {
-        // Only a full disk ends a write before its first block, or that the owner has no more.
         0 if quota::is_used_up(inode) => Err(edquot()),
         0 => Err(code::ENOSPC),
-        written => {
-            request.advance(written);
-            request.sync(written)
-        }
+        written => Ok(written),
     }
 }
 

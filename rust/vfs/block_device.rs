@@ -59,10 +59,17 @@ impl BlockDevice {
         sectors.saturating_mul(SECTOR_BYTES)
     }
 
-    /// The smallest unit in bytes that the device can transfer: what O_DIRECT must be aligned to.
+    /// The smallest unit in bytes that the device can transfer: what places and lengths of O_DIRECT must be
+    /// aligned to.
     pub(crate) fn logical_block_bytes(&self) -> u32 {
         // SAFETY: by the invariant the device is valid.
         unsafe { bindings::rext4_shim_bdev_logical_block_size(self.as_ptr()) }
+    }
+
+    /// What memory must be aligned to that the device transfers from or to: a power of two, in bytes.
+    pub(crate) fn memory_alignment(&self) -> u32 {
+        // SAFETY: by the invariant the device is valid.
+        unsafe { bindings::rext4_shim_bdev_memory_alignment(self.as_ptr()) }
     }
 
     /// The size of the blocks of the device's page cache, in bytes.

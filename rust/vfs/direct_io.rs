@@ -34,15 +34,18 @@
 //!
 //! `map_write` has no use for a claim, and could not get at it.
 //!
-//! Reads and writes over written blocks have neither: see [`mod@plain`].
+//! Reads and writes over written blocks have neither: see [`mod@plain`]. From memory that is not aligned to sectors
+//! new data goes by way of iomap: see [`mod@unaligned`].
 
 mod append;
 mod completion;
 mod plain;
+mod unaligned;
 
 pub(crate) use append::{append, Appends, EndOfFile};
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
-pub(crate) use plain::{is_aligned, must_go_through_cache, transfer};
+pub(crate) use plain::{is_accepted, is_in_sectors, must_go_through_cache, transfer};
+pub(crate) use unaligned::write_and_wait;
 
 use super::{
     file::{count, IovIter, Kiocb},
@@ -347,8 +350,7 @@ fn queued() -> Error {
 ///
 /// # Errors
 ///
-/// `EINVAL` if such a write comes with a shared lock, or if memory, position or length are not
-/// aligned to the device's sectors; `ENOMEM`; else what [`DirectIo`] or the device says.
+/// `EINVAL` if such a write comes with a shared lock, or if it is not [in sectors](is_in_sectors); `ENOMEM`; else what [`DirectIo`] or the device says.
 pub(crate) fn write<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,

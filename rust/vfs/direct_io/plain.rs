@@ -70,12 +70,24 @@ impl<T: DirectIo> Table<T> {
     }
 }
 
-/// Whether position, memory and lengths of a request are whole sectors of the device. iomap finds out for each
-/// mapping when it comes to it, with what is before that already done.
-pub(crate) fn is_aligned<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'_>) -> bool {
+/// Whether position, memory and the length of each piece of it are whole sectors of the device.
+pub(crate) fn is_in_sectors<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'_>) -> bool {
     let sector = u64::from(request.inode().super_block().device().logical_block_bytes());
     let bits = request.position() as u64 | memory.alignment() as u64;
     bits & (sector - 1) == 0
+}
+
+/// Whether the device can do it: position and length are whole sectors, and each piece of memory is aligned
+/// as the device wants it. iomap finds out when it comes to it, with what is before that already done.
+pub(crate) fn is_accepted<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'_>) -> bool {
+    // Few devices want more of memory, and iomap knows.
+    if is_in_sectors(request, memory) {
+        return true;
+    }
+    let device = request.inode().super_block().device();
+    let range = request.position() as u64 | memory.len() as u64;
+    range & u64::from(device.logical_block_bytes() - 1) == 0
+        && memory.alignment() & (device.memory_alignment() as usize - 1) == 0
 }
 
 /// Reads directly, or writes directly over blocks that are all written; returns the number of bytes or
@@ -83,12 +95,12 @@ pub(crate) fn is_aligned<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<'
 ///
 /// Pages of the range are written back before, and dropped if it is a write: who writes holds the
 /// inode's lock, so that no block becomes unwritten before this has counted itself as direct I/O. It takes no lock.
-/// The request [is aligned](is_aligned). One that is to be durable is so when it is complete. A write does not end
+/// The request [is accepted](is_accepted). One that is to be durable is so when it is complete. A write does not end
 /// within a block at the end of the file, whose rest would be filled with zeros.
 ///
 /// # Errors
 ///
-/// `EINVAL` if position or length are not aligned to the device's sectors; `ENOMEM`; `EAGAIN` for one that
+/// `EINVAL` if it is not accepted all the same; `ENOMEM`; `EAGAIN` for one that
 /// must not wait; [`must_go_through_cache`]; else what [`DirectIo::map_read`] or the device says.
 pub(crate) fn transfer<T: DirectIo>(
     request: &mut Kiocb<'_, T>,

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::buffer::Buffer;
 use crate::mapping::Mapping;
 use crate::plan::Piece;
 
@@ -16,6 +17,10 @@ pub trait Engine {
     /// Starts a write. The memory of `data` stays as it is until the write of this slot came back
     /// from [`Engine::wait`]; the caller sees to that.
     fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()>;
+    /// Has the kernel know the memory of all slots beforehand, which then has to stay.
+    fn register(&mut self, _buffers: &[Buffer]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Waits for at least one write to end.
     fn wait(&mut self) -> io::Result<Vec<Completion>>;
 }
@@ -28,9 +33,11 @@ pub fn new(name: &str, depth: usize) -> Result<Box<dyn Engine>, String> {
         "aio" => Ok(Box::new(
             Aio::new(depth).map_err(|e| format!("io_setup: {e}"))?,
         )),
-        "uring" => Ok(Box::new(Uring(
-            io_uring::IoUring::new(depth as u32).map_err(|e| format!("io_uring_setup: {e}"))?,
-        ))),
+        "uring" => Ok(Box::new(Uring {
+            ring: io_uring::IoUring::new(depth as u32)
+                .map_err(|e| format!("io_uring_setup: {e}"))?,
+            is_registered: false,
+        })),
         _ => Err(format!("--engine {name}: sync, aio, uring or mmap")),
     }
 }
@@ -201,30 +208,55 @@ impl Drop for Aio {
 }
 
 /// io_uring.
-struct Uring(io_uring::IoUring);
+struct Uring {
+    ring: io_uring::IoUring,
+    /// Whether the kernel knows the memory of the slots.
+    is_registered: bool,
+}
 
 impl Engine for Uring {
     fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
         let target = io_uring::types::Fd(fd);
-        let entry = io_uring::opcode::Write::new(target, data.as_ptr(), data.len() as u32)
-            .offset(piece.offset)
-            .build()
-            .user_data(slot as u64);
+        let (start, length) = (data.as_ptr(), data.len() as u32);
+        let entry = if self.is_registered {
+            io_uring::opcode::WriteFixed::new(target, start, length, slot as u16)
+                .offset(piece.offset)
+                .build()
+        } else {
+            io_uring::opcode::Write::new(target, start, length)
+                .offset(piece.offset)
+                .build()
+        };
+        let entry = entry.user_data(slot as u64);
         // SAFETY: that the data stays valid until the write has ended is what
         // `Engine::submit` asks of its caller.
-        unsafe { self.0.submission().push(&entry) }
+        unsafe { self.ring.submission().push(&entry) }
             .map_err(|_| io::Error::other("the submission queue is full"))?;
-        self.0.submit().map(|_| ())
+        self.ring.submit().map(|_| ())
+    }
+
+    fn register(&mut self, buffers: &[Buffer]) -> io::Result<()> {
+        let pieces: Vec<_> = buffers
+            .iter()
+            .map(|buffer| libc::iovec {
+                iov_base: buffer.as_ptr().cast_mut().cast(),
+                iov_len: buffer.len(),
+            })
+            .collect();
+        // SAFETY: that the memory stays is what is asked of the caller.
+        unsafe { self.ring.submitter().register_buffers(&pieces) }?;
+        self.is_registered = true;
+        Ok(())
     }
 
     fn wait(&mut self) -> io::Result<Vec<Completion>> {
-        while let Err(error) = self.0.submit_and_wait(1) {
+        while let Err(error) = self.ring.submit_and_wait(1) {
             if error.raw_os_error() != Some(libc::EINTR) {
                 return Err(error);
             }
         }
         Ok(self
-            .0
+            .ring
             .completion()
             .map(|entry| (entry.user_data() as usize, result(entry.result().into())))
             .collect())

@@ -33,6 +33,8 @@ diotool write [OPTION…] FILE…     stamped direct writes into files that exis
     --errors N                    go on after up to N failed writes (0)
     --until-error                 the first failed write is the end, and well
     --buffered                    without O_DIRECT
+    --memory B                    it begins so many bytes behind where a page does
+    --fixed                       the kernel knows it beforehand (uring)
     --overlap                     writes to the same bytes may be in flight together
     --close                       fill the queue, close the file, then wait; and so on
     --unlink                      each time it is opened the file is made, and has no name any more

@@ -16,7 +16,7 @@ use crate::journal::{now, Event, Writer};
 use crate::plan::{self, Piece};
 use crate::stamp::{self, SECTOR};
 
-const VALUED: [&str; 10] = [
+const VALUED: [&str; 11] = [
     "engine",
     "depth",
     "id",
@@ -27,8 +27,9 @@ const VALUED: [&str; 10] = [
     "seconds",
     "errors",
     "generation",
+    "memory",
 ];
-const SWITCHES: [&str; 9] = [
+const SWITCHES: [&str; 10] = [
     "osync",
     "odsync",
     "fsync",
@@ -38,6 +39,7 @@ const SWITCHES: [&str; 9] = [
     "close",
     "unlink",
     "until-error",
+    "fixed",
 ];
 
 /// What was done to one file.
@@ -293,6 +295,7 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         .into_iter()
         .max()
         .unwrap_or(4096) as usize;
+    let behind = args.number("memory", 0)? as usize;
     let log = args.text("log").map(|name| match several {
         true => PathBuf::from(format!("{name}.{number}")),
         false => PathBuf::from(name),
@@ -306,7 +309,9 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         file: None,
         engine: engine::new(args.text("engine").unwrap_or("sync"), depth)?,
         slots: Slots {
-            buffers: (0..depth).map(|_| Buffer::new(largest)).collect(),
+            buffers: (0..depth)
+                .map(|_| Buffer::behind(largest, behind))
+                .collect(),
             pieces: vec![None; depth],
         },
         log,
@@ -314,6 +319,10 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         since_fsync: 0,
         fsync_every: args.number("fsync-every", 0)?,
     };
+    if args.has("fixed") {
+        let registered = job.engine.register(&job.slots.buffers);
+        registered.map_err(|e| job.fail("registering the memory", e))?;
+    }
     let outcome = job.run(generation, number);
     if outcome.is_err() {
         // The kernel still owns the buffers in flight.

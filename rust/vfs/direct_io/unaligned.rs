@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! New data from memory that is not aligned to the device's sectors.
+//!
+//! The kernel's direct I/O by blocks wants memory aligned as it wants the position, to sectors: it counts in
+//! them. A device mostly asks for less, and iomap asks for what the device does. So what such a write changes besides
+//! data is told to iomap here. It is complete when this returns, also an asynchronous one, so that all of
+//! it is on the caller's stack.
+//!
+//! C source: `fs/iomap/direct-io.c`
+
+use super::{count, DirectIo, HeldLock, WriteMapping, MARK, MOST_BLOCKS};
+use crate::{
+    bindings,
+    vfs::{
+        file::{IovIter, Kiocb},
+        inode::{ExclusiveLock, Inode},
+        iomap::{answer, begin_alone, Mapping, Place},
+    },
+};
+use core::{marker::PhantomData, ptr};
+use kernel::{
+    error::{code, from_result, Error},
+    prelude::*,
+};
+
+/// A write under way.
+struct Writing<'a, T: DirectIo> {
+    /// What it takes along to its end.
+    io_end: Option<KBox<T::IoEnd>>,
+    /// The inode's lock if it goes beyond the end of the file.
+    growing: Option<&'a ExclusiveLock<'a, T>>,
+    /// Held until it is dropped.
+    claim: Option<T::Claim>,
+}
+
+/// The `iomap_ops` and `iomap_dio_ops`.
+struct Table<T: DirectIo>(PhantomData<T>);
+
+impl<T: DirectIo> Table<T> {
+    const OPS: bindings::iomap_ops = begin_alone(Self::begin);
+
+    const AT_END: bindings::iomap_dio_ops = bindings::iomap_dio_ops {
+        end_io: Some(Self::end_io),
+        submit_io: None,
+        bio_set: ptr::null_mut(),
+    };
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write()`].
+    unsafe extern "C" fn begin(
+        inode: *mut bindings::inode,
+        offset: i64,
+        len: i64,
+        _flags: u32,
+        out: *mut bindings::iomap,
+        _source: *mut bindings::iomap,
+    ) -> i32 {
+        let find = |inode: &Inode<T>| {
+            // SAFETY: the inode is valid.
+            let bits = unsafe { (*inode.as_ptr()).i_blkbits };
+            // SAFETY: iomap has it filled in a part of its own of what goes through the range, with what
+            // `write` has passed: that is valid during the request, and only one callback at a time has it.
+            let writing = unsafe {
+                let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
+                &mut *(*iter).private.cast::<Writing<'_, T>>()
+            };
+            let (offset, len) = (offset as u64, len as u64);
+            let first = offset >> bits;
+            let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
+            let most = blocks.clamp(1, MOST_BLOCKS.into()) as u32;
+            let (len, place) = match T::map_write(inode, first, most, &mut writing.io_end)? {
+                WriteMapping::Written { block, len } => (len, Place::Written(block << bits)),
+                WriteMapping::Unwritten { block, len } => {
+                    debug_assert!(writing.io_end.is_some());
+                    (len, Place::Unwritten(block << bits))
+                }
+                // iomap ends the request here with what it has.
+                WriteMapping::End => return Err(super::must_go_through_cache()),
+            };
+            Ok(Mapping {
+                offset: first << bits,
+                len: u64::from(len) << bits,
+                place,
+                version: 0,
+            })
+        };
+        // SAFETY: iomap passes an inode of ours and a structure to fill.
+        let result = unsafe { answer(inode, out, find) };
+        // To be durable it takes `fsync`, and not just a write that goes past the device's cache.
+        // SAFETY: as above.
+        unsafe { (*out).flags |= bindings::REXT4_IOMAP_F_DIRTY as u16 };
+        result
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write()`].
+    unsafe extern "C" fn end_io(
+        kiocb: *mut bindings::kiocb,
+        bytes: isize,
+        error: i32,
+        _flags: u32,
+    ) -> i32 {
+        from_result(|| {
+            // SAFETY: `write` has put it there and waits for this; the other callback is not called any more.
+            let writing = unsafe {
+                let marked = (*kiocb).private.cast::<u8>();
+                &mut *marked.wrapping_sub(MARK).cast::<Writing<'_, T>>()
+            };
+            // SAFETY: the request is valid, and its file has an inode of ours.
+            let (inode, offset) = unsafe {
+                let inode = bindings::rext4_shim_file_inode((*kiocb).ki_filp);
+                (Inode::<T>::from_raw(inode), (*kiocb).ki_pos)
+            };
+            let result = match error {
+                0 => count(bytes),
+                error => Err(Error::from_errno(error)),
+            };
+            let io_end = writing.io_end.take();
+            let ended = if io_end.is_some() || writing.growing.is_some() {
+                T::end_io(inode, io_end, writing.growing, offset, result)
+            } else {
+                Ok(())
+            };
+            // Cached pages are dropped after this, with the inode's lock held.
+            writing.claim = None;
+            ended.and(result).map(|_| 0)
+        })
+    }
+}
+
+/// Writes directly, whatever has to be done besides, and waits for the end: returns the number of bytes.
+/// Moves the position of the request on. One that is to be durable is so then.
+///
+/// Pages of the range are dropped before. A write beyond the end of the file needs the lock held exclusively. The
+/// request [is accepted](super::is_accepted), and may wait. `claim` is dropped when the write is complete.
+///
+/// # Errors
+///
+/// `EINVAL` if a write beyond the end comes with a shared lock; [`super::must_go_through_cache`]; `ENOMEM`; else what
+/// [`DirectIo`] or the device says.
+pub(crate) fn write_and_wait<T: DirectIo>(
+    request: &mut Kiocb<'_, T>,
+    memory: &mut IovIter<'_>,
+    lock: &HeldLock<'_, T>,
+    claim: Option<T::Claim>,
+) -> Result<usize> {
+    let grows = request.end_of(memory.len()) > request.inode().size();
+    let growing = match lock {
+        HeldLock::Exclusive(lock) if grows => Some(lock),
+        HeldLock::Shared(_) if grows => return Err(code::EINVAL),
+        _ => None,
+    };
+    let mut writing = Writing {
+        io_end: None,
+        growing,
+        claim,
+    };
+    const { assert!(align_of::<Writing<'_, T>>() > MARK) };
+    let own = &raw mut writing;
+    let kiocb = request.as_ptr();
+    // SAFETY: request and memory are valid during the call, which waits for all that it has begun: nobody has
+    // `own` after it. The field of the request is the file system's to use, and iomap's if the device is to be
+    // polled, which is not for one who waits. The tables are static.
+    count(unsafe {
+        (*kiocb).ki_flags &= !bindings::REXT4_IOCB_HIPRI;
+        (*kiocb).private = own.cast::<u8>().wrapping_add(MARK).cast();
+        let result = bindings::iomap_dio_rw(
+            kiocb,
+            memory.as_ptr(),
+            &Table::<T>::OPS,
+            &Table::<T>::AT_END,
+            bindings::REXT4_IOMAP_DIO_FORCE_WAIT,
+            own.cast(),
+            0,
+        );
+        (*kiocb).private = ptr::null_mut();
+        result
+    })
+}
