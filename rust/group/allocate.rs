@@ -431,18 +431,9 @@ fn move_window(state: &mut GroupState, wanted: &Wanted, range: Range<u32>) {
 
 /// All groups, in the order in which they are looked at: the goal's, those behind it and before it
 /// which have their metadata together with it, then those behind, then those before.
-fn visiting_ranges(goal: GroupNumber, layout: &Layout) -> [Range<u32>; 4] {
+pub(super) fn visiting_ranges(goal: GroupNumber, layout: &Layout) -> [Range<u32>; 4] {
     let all = layout.group_count();
     let first = goal.0 - goal.0 % layout.groups_per_flex();
     let end = first.saturating_add(layout.groups_per_flex()).min(all);
     [goal.0..end, first..goal.0, end..all, 0..first]
-}
-
-/// The same, one by one.
-pub(super) fn visiting_order(
-    goal: GroupNumber,
-    layout: &Layout,
-) -> impl Iterator<Item = GroupNumber> {
-    let ranges = visiting_ranges(goal, layout);
-    ranges.into_iter().flatten().map(GroupNumber)
 }
