@@ -48,6 +48,9 @@ mod room;
 #[allow(unsafe_code)]
 mod room_tests;
 mod search;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod search_tests;
 mod space;
 mod space_map;
 mod staged;

@@ -396,11 +396,15 @@ impl Groups {
         let goal = (group == search.group).then_some(search.bit);
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
+        let may_be_long = self.longest.of(group) >= search.least;
         let (range, longest) = bitmap.with(|bytes| {
             let all = state.free_bits(bytes, end);
             let bits = windows.map_or(all, |windows| {
                 all.outside(windows.of_others(search.wanted.owner))
             });
+            if !may_be_long {
+                return (goal.and_then(|goal| bits.at_goal(goal, run)), u32::MAX);
+            }
             let range = bits.place(goal, run);
             let len = range.as_ref().map_or(0, length);
             let at_goal = goal.is_some() && range.as_ref().map(|range| range.start) == goal;
