@@ -8,6 +8,7 @@
 //!           │    └─ ledger   the arithmetic
 //!           ├─ system        the file system's own blocks, which are never given out
 //!           ├─ longest       per group: how long a free run can be
+//!           ├─ room          per group: what it can have for new inodes
 //!           └─ shards        per group: lock, pinned and staged blocks, windows, damage
 //!                ├─ pinned   freed, but not for good yet
 //!                ├─ staged   chosen for data that is on its way
@@ -27,6 +28,7 @@
 
 mod allocate;
 mod bitmaps;
+mod bounds;
 mod descriptors;
 mod discard;
 mod free;
@@ -41,7 +43,14 @@ mod longest;
 mod new_groups;
 mod new_inode;
 mod pinned;
+mod room;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod room_tests;
 mod search;
+#[cfg(CONFIG_KUNIT = "y")]
+#[allow(unsafe_code)]
+mod search_tests;
 mod space;
 mod space_map;
 mod staged;
@@ -88,6 +97,7 @@ use kernel::{
 use ledger::Ledger;
 use longest::Longest;
 use pinned::{Pinned, Released};
+use room::{Has, Room};
 use search::FreeBits;
 use space::Space;
 use staged::Staged;
@@ -176,6 +186,7 @@ pub(crate) struct Groups {
     system: Growing<SystemRun>,
     space: Arc<Space>,
     longest: Longest,
+    room: Room,
     free_inodes: Atomic<u64>,
     /// Those of them that can't be used yet.
     pinned_inodes: Atomic<u64>,
@@ -236,17 +247,17 @@ impl Groups {
         let descriptors = Descriptors::load(device, layout, checksum)?;
         let mut system = KVVec::new();
         let (mut free_blocks, mut free_inodes, mut directories) = (0u64, 0u64, 0i64);
-        for group in layout.groups() {
-            let summary = descriptors.summary(layout, group)?;
-            free_blocks += u64::from(summary.free_blocks);
-            free_inodes += u64::from(summary.free_inodes);
-            directories += i64::from(summary.used_dirs);
+        let room = Room::new(layout.groups().map(|group| {
+            let has = Has::from(&descriptors.summary(layout, group)?);
+            free_blocks += u64::from(has.blocks);
+            free_inodes += u64::from(has.inodes);
+            directories += i64::from(has.directories);
             for run in descriptors.system_runs(layout, group)? {
                 system.push(run, GFP_KERNEL)?;
             }
-        }
-        let free = |group| Ok(descriptors.summary(layout, group)?.free_blocks);
-        let longest = Longest::new(layout.groups().map(free))?;
+            Ok(has)
+        }))?;
+        let longest = Longest::new(layout.groups().map(|group| room.blocks_of(group)))?;
         // With `bigalloc`, which is read-only, all of these are clusters.
         let per_cluster = u64::from(layout.blocks_per_cluster());
         let clusters = layout.blocks_count() / per_cluster;
@@ -257,6 +268,7 @@ impl Groups {
             system: Growing::new(tidy(system)?)?,
             space: Space::new(ledger)?,
             longest,
+            room,
             free_inodes: Atomic::new(free_inodes),
             pinned_inodes: Atomic::new(0),
             directories: Atomic::new(directories),

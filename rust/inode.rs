@@ -34,6 +34,7 @@ pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delayed;
 pub(crate) mod flags;
+mod goal;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;

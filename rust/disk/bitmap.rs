@@ -11,6 +11,7 @@ use super::error::ChecksumMismatch;
 use super::group_desc::{GroupDesc, GroupPart};
 use super::layout::Layout;
 use super::units::GroupNumber;
+use core::cmp::Ordering;
 use core::fmt;
 use core::ops::Range;
 use zerocopy::{SplitByteSlice, SplitByteSliceMut};
@@ -200,6 +201,51 @@ impl<'a> Bitmap<'a> {
                 clear.count_ones()
             })
             .sum()
+    }
+}
+
+/// The longest run that [`first_clear_in_all`] looks for.
+pub const LONGEST_SOUGHT: u32 = 64;
+
+/// Where the first run of `len` bits in `range` starts that are clear in all of `maps`, word by word: what it
+/// takes does not depend on how many runs there are that are too short. `len` is at least 1 and at most
+/// [`LONGEST_SOUGHT`].
+pub fn first_clear_in_all<'a>(
+    maps: impl Iterator<Item = Bitmap<'a>> + Clone,
+    range: Range<u32>,
+    len: u32,
+) -> Option<u32> {
+    let end = maps.clone().map(Bitmap::bits).fold(range.end, u32::min);
+    let last = end.checked_sub(1).filter(|&bit| range.start <= bit)?;
+    let clear = |word: u32| {
+        let within = match word.cmp(&(last / 64)) {
+            Ordering::Less => !0,
+            Ordering::Equal => low_mask(last % 64 + 1),
+            Ordering::Greater => return 0,
+        };
+        within & maps.clone().fold(!0, |clear, map| clear & !map.word(word))
+    };
+    let mut word = range.start / 64;
+    let mut here = clear(word) & !low_mask(range.start % 64);
+    loop {
+        // Not over 2^32 / 64: there is a bit in this one.
+        let next = clear(word + 1);
+        // Of both, the bits behind which as many are clear as were looked at.
+        let (mut starts, mut next_starts, mut looked_at) = (here, next, 1);
+        while looked_at < len && starts != 0 {
+            let by = looked_at.min(len - looked_at).min(32);
+            starts &= starts >> by | next_starts << (64 - by);
+            next_starts &= next_starts >> by;
+            looked_at += by;
+        }
+        if starts != 0 {
+            return Some(word * 64 + starts.trailing_zeros());
+        }
+        if word >= last / 64 {
+            return None;
+        }
+        word += 1;
+        here = next;
     }
 }
 

@@ -396,11 +396,15 @@ impl Groups {
         let goal = (group == search.group).then_some(search.bit);
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
+        let may_be_long = self.longest.of(group) >= search.least;
         let (range, longest) = bitmap.with(|bytes| {
             let all = state.free_bits(bytes, end);
             let bits = windows.map_or(all, |windows| {
                 all.outside(windows.of_others(search.wanted.owner))
             });
+            if !may_be_long {
+                return (goal.and_then(|goal| bits.at_goal(goal, run)), u32::MAX);
+            }
             let range = bits.place(goal, run);
             let len = range.as_ref().map_or(0, length);
             let at_goal = goal.is_some() && range.as_ref().map(|range| range.start) == goal;
@@ -431,18 +435,9 @@ fn move_window(state: &mut GroupState, wanted: &Wanted, range: Range<u32>) {
 
 /// All groups, in the order in which they are looked at: the goal's, those behind it and before it
 /// which have their metadata together with it, then those behind, then those before.
-fn visiting_ranges(goal: GroupNumber, layout: &Layout) -> [Range<u32>; 4] {
+pub(super) fn visiting_ranges(goal: GroupNumber, layout: &Layout) -> [Range<u32>; 4] {
     let all = layout.group_count();
     let first = goal.0 - goal.0 % layout.groups_per_flex();
     let end = first.saturating_add(layout.groups_per_flex()).min(all);
     [goal.0..end, first..goal.0, end..all, 0..first]
-}
-
-/// The same, one by one.
-pub(super) fn visiting_order(
-    goal: GroupNumber,
-    layout: &Layout,
-) -> impl Iterator<Item = GroupNumber> {
-    let ranges = visiting_ranges(goal, layout);
-    ranges.into_iter().flatten().map(GroupNumber)
 }

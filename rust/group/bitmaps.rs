@@ -155,7 +155,11 @@ impl Groups {
                 } else {
                     free.saturating_add(count)
                 });
-            })
+            })?;
+        if used {
+            return Ok(());
+        }
+        self.more_room(group)
     }
 
     /// The inode bitmap of a group that has inodes in use, checked. The group is locked.

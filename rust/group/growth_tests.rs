@@ -75,7 +75,7 @@ mod suite {
 
     #[test]
     fn groups_that_were_added_have_bounds() -> Result {
-        let longest = Longest::new((0..60).map(|_| Ok(5))).map_err(|_| ENOMEM)?;
+        let longest = Longest::new((0..60).map(|_| 5)).map_err(|_| ENOMEM)?;
         let next = |groups, least| longest.next(0..groups, least);
         // In the same row as the others, and in one of their own.
         for group in 60..130 {

@@ -9,6 +9,7 @@
 use super::{
     descriptors::{read_block, Changed, GroupSummary},
     pinned::Pinned,
+    room::Has,
     tables::used_inodes,
     GroupState, Groups, LockedGroup,
 };
@@ -18,7 +19,7 @@ use crate::{
         bitmap::{Bitmap, BitmapMut},
         group_desc::{GroupDesc, GroupDescChecksum, GroupPart},
         layout::{InodePlace, Layout},
-        units::{InodeNumber, PhysicalBlock},
+        units::{GroupNumber, InodeNumber, PhysicalBlock},
         Corrupt,
     },
     error::{FsError, FsResult},
@@ -134,6 +135,7 @@ impl Groups {
                     desc.set_used_dirs(desc.used_dirs().saturating_sub(1));
                 }
             })?;
+        self.more_room(place.group)?;
         if let Some(pinned) = &mut state.pinned_inodes {
             pinned.add(place.index..place.index + 1);
             self.pinned_inodes.add(1u64, Relaxed);
@@ -143,6 +145,12 @@ impl Groups {
             // The descriptors may have counted fewer than there are.
             self.directories.fetch_sub(1i64, Relaxed);
         }
+        Ok(())
+    }
+
+    /// Notes that a group has more of something than before. It is locked.
+    pub(super) fn more_room(&self, group: GroupNumber) -> FsResult {
+        self.room.raise(group, Has::from(&self.summary(group)?));
         Ok(())
     }
 

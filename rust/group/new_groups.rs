@@ -13,7 +13,9 @@
 //!    number of blocks in the [`Layout`], from which everybody knows which groups there are; then the
 //!    counts of what is free, which make somebody look for it.
 
-use super::{descriptors::read_block, search::length, system::tidy, GroupState, Groups, SHARDS};
+use super::{
+    descriptors::read_block, room::Has, search::length, system::tidy, GroupState, Groups, SHARDS,
+};
 use crate::{
     disk::{
         allocation::{
@@ -305,6 +307,7 @@ impl Groups {
     fn make_room(&self, new: &NewGroups) -> FsResult {
         self.descriptors.make_room(1)?;
         self.longest.make_room(new.groups.len())?;
+        self.room.make_room(new.groups.len())?;
         self.system.make_room(new.system.len())?;
         for group in new.numbers() {
             let (shard, slot) = (group.0 as usize % SHARDS, group.0 as usize / SHARDS);
@@ -358,6 +361,11 @@ impl Groups {
         }
         for group in &new.groups {
             self.longest.add(group.free_blocks)?;
+            self.room.add(Has {
+                inodes: new.grown.inodes_per_group(),
+                blocks: group.free_blocks,
+                directories: 0,
+            })?;
         }
         // Before somebody can take one of them.
         self.free_inodes.add(u64::from(new.inodes()), Relaxed);

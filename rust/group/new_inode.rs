@@ -8,8 +8,9 @@
 //! the whole device. The idea is Orlov's, the limits are those of C ext4.
 
 use super::{
-    allocate::visiting_order,
+    allocate::visiting_ranges,
     descriptors::{Changed, GroupSummary},
+    room::{Has, Needs},
     search::FreeBits,
     tables::begins_table_block,
     Groups,
@@ -28,6 +29,7 @@ use crate::{
         jbd2::Handle,
     },
 };
+use core::ops::Range;
 use kernel::{error::code::EIO, sync::atomic::Relaxed};
 
 /// Where a new inode should lie.
@@ -40,13 +42,6 @@ pub(crate) enum Siting {
     Apart(GroupNumber),
     /// That of anything else, as near to this group as can be.
     Near(GroupNumber),
-}
-
-/// What groups have on average.
-struct Average {
-    directories: u64,
-    free_inodes: u64,
-    free_blocks: u64,
 }
 
 impl Groups {
@@ -77,14 +72,19 @@ impl Groups {
             }
         }
         // First where there is room for data too.
-        for needs_blocks in [true, false] {
-            for group in visiting_order(start, &self.layout) {
-                let summary = self.summary(group)?;
-                if summary.free_inodes == 0 || (needs_blocks && summary.free_blocks == 0) {
-                    continue;
-                }
-                if let Some(inode) = self.take_inode(handle, group, is_directory, &mut none)? {
-                    return Ok(inode);
+        for blocks in [1, 0] {
+            let needs = Needs {
+                inodes: 1,
+                blocks,
+                directories: u32::MAX,
+            };
+            for mut groups in visiting_ranges(start, &self.layout) {
+                while let Some(group) = self.first_with(groups.clone(), &needs)? {
+                    if let Some(inode) = self.take_inode(handle, group, is_directory, &mut none)? {
+                        return Ok(inode);
+                    }
+                    // There is a group with this number.
+                    groups.start = group.0 + 1;
                 }
             }
         }
@@ -93,57 +93,74 @@ impl Groups {
 
     /// The group that suits best, if it matters which one.
     fn favourite(&self, siting: Siting, start: GroupNumber) -> FsResult<Option<GroupNumber>> {
-        let average = self.average();
         match siting {
             Siting::Near(_) => Ok(None),
-            Siting::Directory(_) => self.uncrowded(start, &average),
-            Siting::Apart(_) => self.emptiest(start, &average),
+            Siting::Directory(_) => self.uncrowded(start),
+            Siting::Apart(_) => self.emptiest(start),
         }
     }
 
-    fn average(&self) -> Average {
+    /// What groups have on average.
+    fn average(&self) -> Has {
         let groups = u64::from(self.layout.group_count().max(1));
-        Average {
-            directories: u64::try_from(self.directories.load(Relaxed)).unwrap_or(0) / groups,
-            free_inodes: self.free_inodes() / groups,
-            free_blocks: self.free_blocks() / groups,
+        let each = |all: u64| u32::try_from(all / groups).unwrap_or(u32::MAX);
+        Has {
+            inodes: each(self.free_inodes()),
+            blocks: each(self.free_blocks()),
+            directories: each(u64::try_from(self.directories.load(Relaxed)).unwrap_or(0)),
         }
     }
 
     /// Of the groups with at least as much room as others have, the one with fewest directories.
-    fn emptiest(&self, start: GroupNumber, average: &Average) -> FsResult<Option<GroupNumber>> {
-        let mut best: Option<(GroupNumber, u32)> = None;
-        let groups = self.layout.group_count();
-        for group in (start.0..groups).chain(0..start.0).map(GroupNumber) {
-            let summary = self.summary(group)?;
-            let has_room = summary.free_inodes > 0
-                && u64::from(summary.free_inodes) >= average.free_inodes
-                && u64::from(summary.free_blocks) >= average.free_blocks;
-            let is_better = best.is_none_or(|(_, fewest)| summary.used_dirs < fewest);
-            if has_room && is_better {
-                best = Some((group, summary.used_dirs));
-            }
-        }
-        Ok(best.map(|(group, _)| group))
+    fn emptiest(&self, start: GroupNumber) -> FsResult<Option<GroupNumber>> {
+        let average = self.average();
+        let needs = Needs {
+            inodes: average.inodes.max(1),
+            blocks: average.blocks,
+            directories: u32::MAX,
+        };
+        let groups = [start.0..self.layout.group_count(), 0..start.0];
+        let look = |group, needs: &Needs| self.look_for(group, needs);
+        self.room.emptiest(groups, &needs, &look)
     }
 
     /// The nearest group that does not have many more directories, or much less room, than others.
-    fn uncrowded(&self, start: GroupNumber, average: &Average) -> FsResult<Option<GroupNumber>> {
-        let inodes = u64::from(self.layout.inodes_per_group());
-        let most_directories = average.directories + inodes / 16;
-        let least_inodes = average.free_inodes.saturating_sub(inodes / 4).max(1);
-        let least_blocks = average
-            .free_blocks
-            .saturating_sub(u64::from(self.layout.blocks_per_group()) / 4);
-        for group in visiting_order(start, &self.layout) {
-            let summary = self.summary(group)?;
-            if u64::from(summary.used_dirs) < most_directories.max(1)
-                && u64::from(summary.free_inodes) >= least_inodes
-                && u64::from(summary.free_blocks) >= least_blocks
-            {
-                return Ok(Some(group));
+    fn uncrowded(&self, start: GroupNumber) -> FsResult<Option<GroupNumber>> {
+        let average = self.average();
+        let (inodes, blocks) = (
+            self.layout.inodes_per_group(),
+            self.layout.blocks_per_group(),
+        );
+        let fewer_than = average.directories.saturating_add(inodes / 16);
+        let needs = Needs {
+            inodes: average.inodes.saturating_sub(inodes / 4).max(1),
+            blocks: average.blocks.saturating_sub(blocks / 4),
+            directories: fewer_than.saturating_sub(1),
+        };
+        for groups in visiting_ranges(start, &self.layout) {
+            let found = self.first_with(groups, &needs)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
+        Ok(None)
+    }
+
+    /// The first group in a range that has what is needed.
+    fn first_with(&self, groups: Range<u32>, needs: &Needs) -> FsResult<Option<GroupNumber>> {
+        let look = |group, needs: &Needs| self.look_for(group, needs);
+        let found = self.room.first(groups, needs, &look)?;
+        Ok(found.map(|(group, _)| group))
+    }
+
+    /// What a group has, if that is enough. If not, this is remembered.
+    fn look_for(&self, group: GroupNumber, needs: &Needs) -> FsResult<Option<Has>> {
+        let has = Has::from(&self.summary(group)?);
+        if needs.are_met_by(&has) {
+            return Ok(Some(has));
+        }
+        let _state = self.lock(group)?;
+        self.room.lower(group, Has::from(&self.summary(group)?));
         Ok(None)
     }
 

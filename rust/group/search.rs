@@ -5,10 +5,10 @@
 //! Pure: it looks at bitmaps and knows neither locks nor buffers.
 
 use super::windows::OthersWindows;
-use crate::disk::bitmap::Bitmap;
+use crate::disk::bitmap::{first_clear_in_all, Bitmap, LONGEST_SOUGHT};
 use core::ops::Range;
 
-/// After so many runs that are too short a search goes on elsewhere,
+/// After so many runs that are too short a search for a long one goes on elsewhere,
 const SHORT: u32 = 16;
 /// so many blocks behind them, and twice as many the next time.
 const LEAP: u32 = 64;
@@ -49,7 +49,7 @@ impl<'a> FreeBits<'a> {
         Self { windows, ..self }
     }
 
-    fn maps(self) -> impl Iterator<Item = Bitmap<'a>> {
+    fn maps(self) -> impl Iterator<Item = Bitmap<'a>> + Clone {
         core::iter::once(self.bitmap).chain(self.pinned.into_iter().flatten())
     }
 
@@ -69,7 +69,8 @@ impl<'a> FreeBits<'a> {
             }
             let staged = self.next_staged(at).filter(|next| next.start <= at);
             at = staged.map_or(at, |own| own.end);
-            at = self.windows.end_around(at).unwrap_or(at);
+            let around = at..at.saturating_add(1);
+            at = self.windows.end_of_first(&around).unwrap_or(at);
             // Nothing has moved on, so all maps have this bit clear, and neither a window nor a staged
             // range holds it.
             if at == before && at < range.end {
@@ -119,9 +120,37 @@ impl<'a> FreeBits<'a> {
         best
     }
 
-    /// A run in `range` of `wanted` bits, if one is found without looking at many that are shorter: after some of these it
-    /// goes on farther away.
+    /// The first run in `range` of `wanted` bits, which are at most [`LONGEST_SOUGHT`].
+    fn first_run(self, range: Range<u32>, wanted: u32) -> Option<Range<u32>> {
+        if wanted == 1 {
+            return self.next_free(range).map(|start| start..start + 1);
+        }
+        let has_pinned = self.pinned.iter().any(Option::is_some);
+        let mut at = range.start;
+        loop {
+            let rest = at..range.end;
+            let start = if has_pinned {
+                first_clear_in_all(self.maps(), rest, wanted)?
+            } else {
+                first_clear_in_all(core::iter::once(self.bitmap), rest, wanted)?
+            };
+            // It ends within the range.
+            let run = start..start + wanted;
+            let staged = self.next_staged(start).filter(|own| own.start < run.end);
+            let window = || self.windows.end_of_first(&run);
+            match staged.map(|own| own.end).or_else(window) {
+                Some(end) => at = end,
+                None => return Some(run),
+            }
+        }
+    }
+
+    /// A run in `range` of `wanted` bits: a short one if there is any, a long one if it is found without looking
+    /// at many that are shorter. After some of these it goes on farther away.
     fn near_run(self, range: Range<u32>, wanted: u32) -> Option<Range<u32>> {
+        if wanted <= LONGEST_SOUGHT {
+            return self.first_run(range, wanted);
+        }
         let (mut at, mut leap) = (range.start, LEAP);
         for number in 1.. {
             let start = self.next_free(at..range.end)?;
@@ -144,6 +173,13 @@ impl<'a> FreeBits<'a> {
         longest.as_ref().map_or(0, length)
     }
 
+    /// The run at a goal, of at most `wanted` blocks. At the start of a group none is a goal.
+    pub(super) fn at_goal(self, goal: u32, wanted: u32) -> Option<Range<u32>> {
+        let end = self.end.min(goal.saturating_add(wanted));
+        let is_free = goal > 0 && goal < end && self.next_free(goal..goal + 1).is_some();
+        is_free.then(|| self.run_from(goal, end))
+    }
+
     /// The best place for `wanted` blocks, with 1 at least, near `goal`.
     ///
     /// At the goal exactly, if that is free, since what lies in one piece is worth more than what
@@ -151,8 +187,8 @@ impl<'a> FreeBits<'a> {
     /// between; then one before it, and if there is none the longest. The run has at most `wanted` blocks.
     pub(super) fn place(self, goal: Option<u32>, wanted: u32) -> Option<Range<u32>> {
         let goal = goal.unwrap_or(0).min(self.end);
-        if goal > 0 && self.next_free(goal..self.end) == Some(goal) {
-            return Some(self.run_from(goal, self.end.min(goal.saturating_add(wanted))));
+        if let Some(run) = self.at_goal(goal, wanted) {
+            return Some(run);
         }
         // Where many are too short, who wants such a run again and again must not look at all of them each time.
         let near = self.near_run(goal..self.end, wanted);

@@ -208,7 +208,7 @@ mod suite {
     #[test]
     fn what_can_be_long_enough_is_not_passed_over() -> Result {
         const GROUPS: u32 = 1000;
-        let longest = Longest::new((0..GROUPS).map(|_| Ok(0))).map_err(|_| ENOMEM)?;
+        let longest = Longest::new((0..GROUPS).map(|_| 0)).map_err(|_| ENOMEM)?;
         let next = |from, least| longest.next(from..GROUPS, least).map(|group| group.0);
         assert_eq!(next(0, 1), None);
         longest.lift(GroupNumber(700), 10, 1);

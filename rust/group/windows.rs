@@ -108,10 +108,10 @@ impl OthersWindows<'_> {
         rest.iter().filter(|own| Some(own.owner) != self.who)
     }
 
-    /// The end of the window that holds `bit`.
-    pub(super) fn end_around(&self, bit: u32) -> Option<u32> {
-        let next = self.from(bit).next()?;
-        next.range.contains(&bit).then_some(next.range.end)
+    /// The end of the first window that has a bit of `bits`.
+    pub(super) fn end_of_first(&self, bits: &Range<u32>) -> Option<u32> {
+        let next = self.from(bits.start).next()?;
+        (next.range.start < bits.end).then_some(next.range.end)
     }
 
     /// The start of the first window behind `bit`.

@@ -3,7 +3,7 @@
 //! Giving blocks to a file: unwritten, so that nobody sees what was in them before.
 
 use super::{
-    block_map, delayed,
+    block_map, delayed, goal,
     map::{self, Found},
     rights,
     staged::{self, Filling},
@@ -16,7 +16,7 @@ use crate::{
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Gap, Mapping, NodeStore, Spot},
+    extent::{self, Gap, Mapping, Spot},
     group::{Rights, Run, Wanted},
     journal::credits,
     quota::Reserved,
@@ -97,7 +97,7 @@ fn try_fill_hole(
         let mut quota = Reserved::at_most(inode, end.0 - block.0)?;
         let blocks = quota.blocks();
         first(&handle)?;
-        let goal = goal(inode, &tree, block, &gap)?;
+        let goal = goal::in_gap(inode, &tree, block, &gap)?;
         let wanted = Wanted::new(goal, blocks);
         let wanted = window::wanted(inode, wanted, block, hole.end == LOGICAL_END);
         let mut rights = rights(inode);
@@ -164,30 +164,4 @@ pub(super) fn insert(
         .data()
         .set_goal(PhysicalBlock(run.start.0.saturating_add(run.len.into())));
     Ok(())
-}
-
-/// Where a block in a gap would go best: in a row with what is before it, or else where the last
-/// allocation of the file ended.
-pub(super) fn goal<S: NodeStore<Block = Buffer, Error = FsError>>(
-    inode: &Inode<Rext4>,
-    tree: &S,
-    block: LogicalBlock,
-    gap: &Gap<Buffer>,
-) -> FsResult<PhysicalBlock> {
-    let hole = gap.hole().first;
-    let Some(before) = hole.checked_sub(1) else {
-        return Ok(inode.data().goal());
-    };
-    let extent = match gap.before() {
-        Some(extent) => Some(extent),
-        // It would be in the leaf before.
-        None => match extent::lookup(tree, before)? {
-            Mapping::Extent(extent) => Some(extent),
-            Mapping::Hole(_) => None,
-        },
-    };
-    Ok(extent
-        .and_then(|extent| extent.map(before))
-        .and_then(|at| at.checked_add(1 + u64::from(block.0 - hole.0)))
-        .unwrap_or(inode.data().goal()))
 }

@@ -47,7 +47,7 @@ mod tests;
 use super::{
     allocate,
     block_map::{self, Pending},
-    map, rights,
+    goal, map, rights,
     staged::{self, Filling},
     tree::{ReadTree, WriteTree},
     window, DataKind,
@@ -417,7 +417,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             }
         };
         let wanted = end.0 - range.start.0;
-        let goal = allocate::goal(inode, &tree, range.start, &gap)?;
+        let goal = goal::in_gap(inode, &tree, range.start, &gap)?;
         let at_end = gap.hole().end == LOGICAL_END
             && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
         let wanted = window::wanted(inode, Wanted::new(goal, wanted), range.start, at_end);

@@ -39,7 +39,9 @@
 //! the tree's lock held for writing besides.
 
 use super::{
-    cache, number, rights,
+    cache,
+    goal::{self, Around, Placed},
+    number, rights,
     tree::{ReadTree, WriteTree},
 };
 use crate::{
@@ -48,7 +50,7 @@ use crate::{
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    extent::{self, Mapping, Spot},
+    extent::{self, Hole, Mapping, Spot},
     group::{Rights, Run, Wanted},
     quota::Reserved,
     vfs::{
@@ -144,6 +146,21 @@ impl Staged {
         self.0.get(last).copied()
     }
 
+    /// The run that the place of a block in a hole goes by: the next one before it, or else, if the hole is the
+    /// first of all, behind it.
+    fn around(&self, block: LogicalBlock, hole: &Hole) -> Option<Placed> {
+        let before = self.before(block).filter(|own| own.first >= hole.first);
+        let behind = || {
+            let next = self.at_or_behind(block)?;
+            (hole.first.0 == 0 && next.first < hole.end).then_some(next)
+        };
+        let own = before.or_else(behind)?;
+        Some(Placed {
+            block: own.first,
+            place: own.run.start,
+        })
+    }
+
     /// What of a run that somebody has staged is still in here: all of it or nothing, but for what he has taken
     /// out himself. Somebody else may have staged blocks there since.
     fn left_of(&self, run: &StagedRun) -> Option<StagedRun> {
@@ -214,13 +231,13 @@ pub(crate) fn stage(
         return Ok(None);
     }
     let data = inode.data();
-    let anywhere = data.goal();
-    let Some(goal) = data
+    let Some(around) = data
         .cache
-        .with_staged(|cache, staged| best_place(cache, staged, &blocks, anywhere))
+        .with_staged(|cache, staged| around_hole(cache, staged, &blocks))
     else {
         return Ok(None);
     };
+    let goal = goal::best(inode, block, around);
     let groups = inode.super_block().data().groups()?;
     // Who may have less than this is told so by those who allocate at once.
     let Ok(quota) = Reserved::exactly(inode, len) else {
@@ -233,7 +250,7 @@ pub(crate) fn stage(
     let own = StagedRun { first: block, run };
     let added = data.cache.with_staged(|cache, staged| {
         // Somebody may have been faster.
-        best_place(cache, staged, &blocks, goal).is_some() && staged.add(own)
+        hole_around(cache, staged, &blocks).is_some() && staged.add(own)
     });
     if !added {
         groups.unstage(run)?;
@@ -244,34 +261,38 @@ pub(crate) fn stage(
     Ok(Some(own))
 }
 
-/// Where blocks of a file would go best, if they are known to be a hole, and none of them is staged: in a row
-/// with what is before them, or else `anywhere`.
-fn best_place(
+/// The hole that these blocks are in, if they are known to be in one, and none of them is staged.
+fn hole_around(
     cache: &mut cache::Known,
     staged: &Staged,
     blocks: &Range<LogicalBlock>,
-    anywhere: PhysicalBlock,
-) -> Option<PhysicalBlock> {
-    let hole = match cache.find(blocks.start)? {
-        Mapping::Hole(hole) if blocks.end <= hole.end => hole,
-        _ => return None,
-    };
-    if !staged.leaves(blocks) {
-        return None;
+) -> Option<Hole> {
+    match cache.find(blocks.start)? {
+        Mapping::Hole(hole) if blocks.end <= hole.end => staged.leaves(blocks).then_some(hole),
+        _ => None,
     }
-    if let Some(before) = staged.before(blocks.start) {
-        if before.first >= hole.first {
-            return Some(before.place_of(blocks.start));
-        }
+}
+
+/// What is known around the first of these blocks, if they are in a hole.
+fn around_hole(
+    cache: &mut cache::Known,
+    staged: &Staged,
+    blocks: &Range<LogicalBlock>,
+) -> Option<Around> {
+    let hole = hole_around(cache, staged, blocks)?;
+    if let Some(placed) = staged.around(blocks.start, &hole) {
+        return Some(Around::Placed(placed));
     }
-    let before = hole.first.checked_sub(1).and_then(|at| cache.find(at));
-    Some(match before {
-        Some(Mapping::Extent(extent)) => {
-            let distance = u64::from(blocks.start.0 - extent.logical().0);
-            PhysicalBlock(extent.physical().0.saturating_add(distance))
-        }
-        _ => anywhere,
+    Some(match goal::beside(&hole) {
+        Some(next) => cache.find(next).map_or(Around::Unknown, Around::from),
+        None => Around::Nothing,
     })
+}
+
+/// The staged run that the place of a block in a hole goes by, if there is any in that.
+pub(super) fn around(inode: &Inode<Rext4>, block: LogicalBlock, hole: &Hole) -> Option<Placed> {
+    let cache = &inode.data().cache;
+    cache.with_staged(|_, staged| staged.around(block, hole))
 }
 
 /// What somebody has to heed who wants to fill a hole.

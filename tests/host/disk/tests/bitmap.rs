@@ -3,7 +3,9 @@
 //! Bitmaps against a model: a list of truth values.
 
 use proptest::prelude::*;
-use rext4_disk::disk::bitmap::{flipped, Bitmap, BitmapError, BitmapMut};
+use rext4_disk::disk::bitmap::{
+    first_clear_in_all, flipped, Bitmap, BitmapError, BitmapMut, LONGEST_SOUGHT,
+};
 use rext4_disk::disk::checksum::{crc32c_table, Crc32c};
 use std::ops::Range;
 
@@ -48,6 +50,25 @@ fn model_runs(range: &Range<u32>, bits: &[bool]) -> Vec<Range<u32>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_first_run_that_is_clear_in_all(
+        first in bytes(),
+        second in bytes(),
+        scattered in prop::collection::vec(0u32..2200, 0..200),
+        range in range(),
+        len in prop_oneof![1..=4u32, 1..=LONGEST_SOUGHT],
+    ) {
+        let mut second = second;
+        for bit in scattered {
+            BitmapMut::new(&mut second).fill(bit..bit + 1, true);
+        }
+        let maps = [&first, &second].map(|bytes| Bitmap::new(bytes));
+        let used: Vec<bool> = bits(&first).iter().zip(bits(&second)).map(|(one, two)| *one || two).collect();
+        let runs = model_runs(&range, &used);
+        let expected = runs.iter().find(|run| run.end - run.start >= len).map(|run| run.start);
+        prop_assert_eq!(first_clear_in_all(maps.into_iter(), range, len), expected);
+    }
 
     #[test]
     fn checksums_of_flipped_bits(mut bytes in bytes(), range in range()) {
