@@ -219,6 +219,13 @@ void rext4_shim_iomap_read_folio(struct folio *folio,
 void rext4_shim_iomap_readahead(struct readahead_control *request,
 				const struct iomap_ops *ops);
 /*
+ * The folio that iomap writes to, locked. While direct I/O is under way
+ * (`private` is a bool then): EAGAIN if it has more than what is written, and
+ * the bool says so.
+ */
+struct folio *rext4_shim_iomap_get_folio(struct iomap_iter *iter, loff_t pos,
+					 unsigned int len);
+/*
  * What iomap_end has to do: if the mapping was reserved for a write that ended
  * early, gives back what no dirty folio covers, by way of punch.
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for the completion of I/O: of writeback, and of direct writes together. */
+/* Shims for the completion of I/O: of writeback, and of direct writes together; and for what has to wait for it. */
 #include <linux/blkdev.h>
 #include <linux/fs.h>
 #include <linux/iomap.h>
@@ -179,6 +179,23 @@ void rext4_shim_complete_later(struct inode *inode, struct work_struct *work,
 {
 	INIT_WORK(work, complete);
 	queue_work(rext4_shim_dio_workers(inode), work);
+}
+
+struct folio *rext4_shim_iomap_get_folio(struct iomap_iter *iter, loff_t pos,
+					 unsigned int len)
+{
+	struct folio *folio = iomap_get_folio(iter, pos, len);
+	bool *has_more = iter->private;
+
+	if (!has_more || IS_ERR(folio) || inode_dio_finished(iter->inode))
+		return folio;
+	if (folio_pos(folio) >= pos &&
+	    folio_pos(folio) + folio_size(folio) <= pos + len)
+		return folio;
+	*has_more = true;
+	folio_unlock(folio);
+	folio_put(folio);
+	return ERR_PTR(-EAGAIN);
 }
 
 void rext4_shim_invalidate_after_write(struct inode *inode, loff_t start,

@@ -72,7 +72,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         size::clear_to_block_end(inode, &lock, request.position())
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
-    let written = request.write_buffered(memory, &lock)?;
+    let written = write_folios(request, memory, &lock)?;
     drop(lock);
     request.sync(written)
 }
@@ -107,6 +107,33 @@ fn wait_for_direct_writes(
         }
     }
     Ok(())
+}
+
+/// Writes to the page cache. A folio is dropped as a whole, and that is what is done when a direct write to a part of it
+/// is complete. So another part of it is not changed before: what was read there before the direct write would stay, and
+/// hide what that has written.
+fn write_folios(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: &ExclusiveLock<'_, Rext4>,
+) -> Result<usize> {
+    let inode = request.inode();
+    if !inode.has_direct_io(lock) {
+        return request.write_buffered(memory, lock, None);
+    }
+    let mut has_more = false;
+    let written = request.write_buffered(memory, lock, Some(&mut has_more));
+    if !has_more || request.is_nowait() {
+        return written;
+    }
+    // No direct write begins as long as the lock is held.
+    drop(Alone::new(inode, lock));
+    let before = written.unwrap_or(0);
+    match request.write_buffered(memory, lock, None) {
+        Ok(more) => Ok(before + more),
+        Err(_) if before > 0 => Ok(before),
+        Err(error) => Err(error),
+    }
 }
 
 /// The most bytes that are set aside at once: about as much as writeback takes in one go.

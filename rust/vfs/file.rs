@@ -293,19 +293,25 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
 
     /// Writes through the page cache. The inode's lock is held exclusively. The file grows if the
     /// write goes beyond its end.
+    ///
+    /// With `has_more`, if direct I/O is under way: it ends where a folio has more than what is written, and
+    /// says so there. If that is at the beginning it is `EAGAIN`.
     pub fn write_buffered(
         &mut self,
         memory: &mut IovIter<'_>,
         _lock: &ExclusiveLock<'_, T>,
+        has_more: Option<&mut bool>,
     ) -> Result<usize> {
-        // SAFETY: by the type invariant; the tables are static.
+        let has_more = has_more.map_or(ptr::null_mut(), ptr::from_mut);
+        // SAFETY: by the type invariant; the tables are static, and the callback of `WRITE_OPS` alone
+        // looks at the truth value, during the call.
         count(unsafe {
             bindings::iomap_file_buffered_write(
                 self.raw,
                 memory.as_ptr(),
                 &iomap::Table::<T>::WRITE,
                 &iomap::Table::<T>::WRITE_OPS,
-                ptr::null_mut(),
+                has_more.cast(),
             )
         })
     }

@@ -119,7 +119,7 @@ impl<T: FileSystem> Table<T> {
 
     /// What iomap asks while it writes to the page cache.
     pub(super) const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
-        get_folio: None,
+        get_folio: Some(bindings::rext4_shim_iomap_get_folio),
         put_folio: None,
         iomap_valid: Some(Self::is_valid),
         read_folio_range: None,

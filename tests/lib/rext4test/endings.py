@@ -8,18 +8,20 @@ comes out, besides what is said in races.py.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from typing import Callable
 
-from .base import check, exit_status, run, wait_until
+from .base import check, exit_status, fails_with, run, wait_until, want
 from .control import COMMIT_ONLY, FLUSH, NOW, shut_down
 from .filesystem import Filesystem
 from .manifest import fiemap
-from .mapper import Mapped, broken, linear, need, sectors
+from .mapper import SECTOR, Mapped, broken, linear, need, sectors
 from .populate import fallocate
 from .races import SIZE, Kind, Race, Stage, settled, umount_soon
+from .slow import journal_places
 
 #: A race of writers of a kind, with this seed, of so many writes.
 Ending = Callable[[Kind, int, int], int]
@@ -127,6 +129,47 @@ def errors(kind: Kind, seed: int, count: int) -> int:
     return race.steps
 
 
+def lost_journal(kind: Kind, seed: int, count: int) -> int:
+    """The device fails where the journal is, and nowhere else: nothing is changed any more, which is said; all that
+    was acknowledged can be read until it is unmounted, and what was durable is there after a recovery."""
+    need("linear")
+    stage = Stage("-b", _BLOCKS[seed // 3 % 2])
+    disk = stage.filesystem.device
+    places = [(start * SECTOR, (end - start) * SECTOR) for start, end in journal_places(stage.filesystem)]
+    whole = linear(disk, 0, sectors(disk))
+    with Mapped("bad", whole) as device:
+        filesystem = Filesystem(device.path)
+        with filesystem.mounted(stage.options) as top:
+            race = Race(top, kind, seed, count)
+            (top / "file").write_bytes(b"synced")
+            writer = race.writer("--passes 1000 --until-error")
+            with open(race.file, "rb", buffering=0) as file:
+                wait_until("the first write", race.begun)
+                for _ in range(race.dice.randrange(1, 4)):
+                    time.sleep(race.dice.random() / 20)
+                    with race.history.syncing():
+                        os.fsync(file.fileno())
+                device.load(*broken(disk, *places), quick=race.dice.randrange(2) == 0)
+                if seed % 2:
+                    # Else the journal's own timer finds out, or whoever needs room in it.
+                    with fails_with("fsync", errno.EIO, errno.EROFS):
+                        while True:
+                            os.fsync(file.fileno())
+            check(writer.finish()["errors"] > 0, "no write failed")
+            with fails_with("create", errno.EROFS, errno.EIO):
+                (top / "new").touch()
+            check("emergency_ro" in filesystem.mount_options(), "/proc/mounts does not say that it was stopped")
+            want((top / "file").read_bytes(), b"synced", "another file")
+            race.judge()
+            settled(filesystem)
+        device.load(whole)
+    race.death = "--crash"
+    with stage.filesystem.mounted(stage.options):
+        race.judge()
+    stage.judge([race])
+    return 1
+
+
 def full_disk(kind: Kind, seed: int, count: int) -> int:
     """Space comes and goes. Who found none wrote nothing, or the beginning."""
     stage = Stage("-m", "0", size="24M")
@@ -180,5 +223,5 @@ def full_journal(kind: Kind, seed: int, count: int) -> int:
 
 ENDINGS: dict[str, Ending] = {
     function.__name__: function
-    for function in (unmount, remount, shutdown, errors, full_disk, full_journal)
+    for function in (unmount, remount, shutdown, errors, lost_journal, full_disk, full_journal)
 }

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import Iterator
 
+from .base import run
 from .filesystem import Filesystem
 from .mapper import Mapped, linear, need, sectors
 from .slow import journal_places, slowly
@@ -40,6 +41,12 @@ class Held(Mapped):
     def hold(self, *but: tuple[int, int]) -> None:
         """No data comes to the device from now on, but to these sectors: starts and ends."""
         self.load(*slowly(self._disk, sorted([*self._journal, *but]), _NEVER))
+
+    def held_back(self) -> int:
+        """How many writes to it are held back now."""
+        parts = [line.split() for line in run("dmsetup", "status", self.name).splitlines()]
+        # Where it begins, its length, its kind, and how many reads, writes and flushes.
+        return sum(int(part[4]) for part in parts if part[2] == "delay")
 
     def let_go(self) -> None:
         """What was held back is written, and all that comes."""

@@ -7,6 +7,7 @@ The docstring of each says what comes out, besides what is said in races.py.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Callable
 
 from . import tool
 from .base import SCRATCH, check, wait_until, want
-from .control import opened
+from .control import move_extents, opened
 from .manifest import fiemap
 from .populate import COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 from .races import SIZE, Race, space, want_space
@@ -125,6 +126,21 @@ def insert(race: Race) -> None:
                 os.truncate(file.fileno(), 2 * SIZE)
 
         race.against(step)
+
+
+def exchange(race: Race) -> None:
+    """Its blocks are exchanged for those of another file, which changes nothing that can be read."""
+    with open(race.file, "r+b", buffering=0) as file, open(race.top / f"donor-{race.number}", "w+b", buffering=0) as donor:
+        fallocate(donor.fileno(), 0, 0, SIZE)
+
+        def step() -> None:
+            first = race.dice.randrange(SIZE // race.block)
+            blocks = race.dice.randrange(1, SIZE // race.block - first + 1)
+            number, _ = move_extents(file.fileno(), donor.fileno(), first, first, blocks)
+            check(number in (0, errno.ENODATA), f"exchanging blocks: {os.strerror(number)}")
+
+        race.against(step)
+    (race.top / f"donor-{race.number}").unlink()
 
 
 def fsync(race: Race) -> None:
@@ -318,7 +334,7 @@ def memory(race: Race) -> None:
 #: All of them.
 OPPONENTS: dict[str, Callable[[Race], None]] = {
     function.__name__: function for function in (
-        mixture, truncate, punch, zero, preallocate, collapse, insert, fsync, sync, syncfs, freeze, read_buffered, read_direct,
+        mixture, truncate, punch, zero, preallocate, collapse, insert, exchange, fsync, sync, syncfs, freeze, read_buffered, read_direct,
         read_mapped, readahead, write_buffered, write_mapped, map_extents, unlink, close, unlink_and_close,
         exit_process, memory,
     )

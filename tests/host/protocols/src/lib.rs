@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`claims`] | `rust/dio/claim.rs`, the code itself, over loom's locks |
+//! | [`extent_cache`] | `rust/extent` and its cache, the code itself, with the locks around it |
 //! | [`io_end`] | the life of an `IoEnd` from `get_block` to `end_io`, a model of `fs/direct-io.c` and of `rust/vfs/direct_io.rs` |
 //! | [`page_cache`] | the end of a write with a claim beside who uses the page cache |
 //! | [`staged`] | who gives blocks to a hole, and that it is done once |
@@ -40,6 +41,7 @@ macro_rules! model {
 #[path = "../../../../rust/dio/claim.rs"]
 mod claim;
 pub mod claims;
+pub mod extent_cache;
 pub mod io_end;
 pub mod page_cache;
 pub mod staged;
@@ -62,6 +64,7 @@ pub static TRIED: AtomicU64 = AtomicU64::new(0);
 pub fn all() -> Vec<Model> {
     let mut all: Vec<Model> = [
         claims::MODELS,
+        extent_cache::MODELS,
         io_end::MODELS,
         page_cache::MODELS,
         staged::MODELS,
