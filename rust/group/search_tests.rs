@@ -23,7 +23,7 @@ fn expected(is_free: &dyn Fn(u32) -> bool, goal: u32, wanted: u32) -> Option<Ran
     if goal > 0 && is_free(goal) {
         return Some(run(goal));
     }
-    (goal..BITS).chain(0..goal).find(is_long).map(run)
+    Iterator::chain(goal..BITS, 0..goal).find(is_long).map(run)
 }
 
 #[kunit_tests(rext4_group_search)]
