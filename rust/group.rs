@@ -54,6 +54,7 @@ mod search_tests;
 mod space;
 mod space_map;
 mod staged;
+mod stripes;
 mod system;
 mod tables;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -68,6 +69,7 @@ pub(crate) use new_groups::NewGroups;
 pub(crate) use new_inode::Siting;
 pub(crate) use space::{ConversionReserve, DelayedReserve, Rights};
 pub(crate) use space_map::{Part, Use};
+pub(crate) use stripes::Stripes;
 pub(crate) use tables::TablePosition;
 pub(crate) use wanted::Wanted;
 
@@ -196,6 +198,8 @@ pub(crate) struct Groups {
     damage: Pin<KBox<Mutex<Option<Corrupt>>>>,
     /// Whether there is any, to be looked at without the lock.
     has_damage: Atomic<bool>,
+    /// The array below: see [`stripes`].
+    stripes: Atomic<u64>,
     /// Freed blocks are discarded before they are used again.
     discard: AtomicBool,
     /// Held by who does that.
@@ -275,6 +279,7 @@ impl Groups {
             shards: new_shards(layout.group_count() as usize)?,
             damage: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
             has_damage: Atomic::new(false),
+            stripes: Atomic::new(0),
             discard: AtomicBool::new(false),
             discarding: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
         })

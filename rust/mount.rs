@@ -48,7 +48,7 @@ use crate::{
         units::InodeNumber,
     },
     error::{FsError, FsResult},
-    group::{locate_before_recovery, Groups, InodeLocation, TablePosition},
+    group::{locate_before_recovery, Groups, InodeLocation, Stripes, TablePosition},
     inode::{self, orphan::Orphans},
     vfs::{
         background::Background,
@@ -218,6 +218,18 @@ impl Filesystem {
             .store(options.wanted_extra_size(&self.layout), Ordering::Relaxed);
         if let Some(groups) = self.groups.as_ref() {
             self.set_discard(groups, options.discard && !self.is_down());
+            self.set_stripes(groups);
+        }
+    }
+
+    /// Has data begin where stripes do, of an array that the options or the super block tell of.
+    fn set_stripes(&self, groups: &Groups) {
+        let stripes = match self.options().stripe {
+            0 => self.primary.with(Stripes::of).ok(),
+            width => Some(Stripes::of_width(width)),
+        };
+        if let Some(stripes) = stripes {
+            groups.set_stripes(stripes);
         }
     }
 

@@ -566,6 +566,16 @@ impl Superblock {
         self.mmp_update_interval.get().max(1)
     }
 
+    /// How many blocks lie on one disk of an array before the next one; 0 if that is not known.
+    pub fn raid_stride(&self) -> u16 {
+        self.raid_stride.get()
+    }
+
+    /// How many blocks an array writes at once, on all its disks; 0 if that is not known.
+    pub fn raid_stripe_width(&self) -> u32 {
+        self.raid_stripe_width.get()
+    }
+
     /// The head of the list of orphans, or `None` if it is empty.
     pub fn last_orphan(&self) -> Option<InodeNumber> {
         let inode = self.last_orphan.get();

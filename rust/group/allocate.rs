@@ -396,6 +396,7 @@ impl Groups {
         let goal = (group == search.group).then_some(search.bit);
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
+        let begins = self.begins(search.wanted, group);
         let may_be_long = self.longest.of(group) >= search.least;
         let (range, longest) = bitmap.with(|bytes| {
             let all = state.free_bits(bytes, end);
@@ -404,6 +405,15 @@ impl Groups {
             });
             if !may_be_long {
                 return (goal.and_then(|goal| bits.at_goal(goal, run)), u32::MAX);
+            }
+            let at_stripe = begins.and_then(|begins| {
+                if goal.is_some_and(|goal| bits.at_goal(goal, 1).is_some()) {
+                    return None;
+                }
+                bits.place_that_begins(goal, (search.wanted.blocks, search.wanted.ahead), begins)
+            });
+            if at_stripe.is_some() {
+                return (at_stripe, u32::MAX);
             }
             let range = bits.place(goal, run);
             let len = range.as_ref().map_or(0, length);

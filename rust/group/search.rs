@@ -180,6 +180,50 @@ impl<'a> FreeBits<'a> {
         is_free.then(|| self.run_from(goal, end))
     }
 
+    /// The first run in `range` of `wanted` bits that begins at one of the bits `first`, `first + unit` and so on.
+    fn run_that_begins(
+        self,
+        range: Range<u32>,
+        wanted: u32,
+        first: u32,
+        unit: u32,
+    ) -> Option<Range<u32>> {
+        let next = |bit: u32| {
+            let steps = bit.saturating_sub(first).div_ceil(unit);
+            first.checked_add(steps.checked_mul(unit)?)
+        };
+        let mut at = next(range.start)?;
+        loop {
+            let end = at.checked_add(wanted).filter(|&end| end <= range.end)?;
+            let free = self.next_free(at..range.end)?;
+            if free != at {
+                at = next(free)?;
+                continue;
+            }
+            let run = self.run_from(at, end);
+            if run.end == end {
+                return Some(run);
+            }
+            at = next(run.end)?;
+        }
+    }
+
+    /// A place for `wanted` blocks that begins at one of the bits `first`, `first + unit` and so on, as near behind `goal`
+    /// as can be, or else before it. It has up to `ahead` more blocks that are free behind these.
+    pub(super) fn place_that_begins(
+        self,
+        goal: Option<u32>,
+        (wanted, ahead): (u32, u32),
+        (first, unit): (u32, u32),
+    ) -> Option<Range<u32>> {
+        let goal = goal.unwrap_or(0).min(self.end);
+        let run = self
+            .run_that_begins(goal..self.end, wanted, first, unit)
+            .or_else(|| self.run_that_begins(0..self.end, wanted, first, unit))?;
+        let end = run.end.saturating_add(ahead).min(self.end);
+        Some(self.run_from(run.start, end))
+    }
+
     /// The best place for `wanted` blocks, with 1 at least, near `goal`.
     ///
     /// At the goal exactly, if that is free, since what lies in one piece is worth more than what

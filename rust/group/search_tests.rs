@@ -23,7 +23,7 @@ fn expected(is_free: &dyn Fn(u32) -> bool, goal: u32, wanted: u32) -> Option<Ran
     if goal > 0 && is_free(goal) {
         return Some(run(goal));
     }
-    (goal..BITS).chain(0..goal).find(is_long).map(run)
+    Iterator::chain(goal..BITS, 0..goal).find(is_long).map(run)
 }
 
 #[kunit_tests(rext4_group_search)]
@@ -90,6 +90,36 @@ mod suite {
             }
         }
         assert!(found > 300);
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_that_begins_at_a_stripe_is_the_first_there_is() -> Result {
+        let mut numbers = Numbers(5);
+        let mut found = 0;
+        for _ in 0..400 {
+            let mut bytes = KVec::from_elem(0u8, BYTES, GFP_KERNEL)?;
+            for _ in 0..numbers.below(40) {
+                let at = numbers.below(BITS);
+                BitmapMut::new(&mut bytes).fill(at..BITS.min(at + 1 + numbers.below(20)), true);
+            }
+            let bits = FreeBits::new(Bitmap::new(&bytes), [None; 3], BITS);
+            let unit = 2 + numbers.below(60);
+            let (first, goal) = (numbers.below(unit), numbers.below(BITS));
+            let (wanted, ahead) = (unit + numbers.below(40), numbers.below(30));
+            let is_free = |bit: u32| bit < BITS && !Bitmap::new(&bytes).is_set(bit);
+            let is_place =
+                |start: &u32| start % unit == first && (*start..*start + wanted).all(is_free);
+            let expected = Iterator::chain(goal..BITS, 0..BITS).find(is_place);
+            let place = bits.place_that_begins(Some(goal), (wanted, ahead), (first, unit));
+            assert_eq!(place.as_ref().map(|run| run.start), expected);
+            if let Some(run) = place {
+                found += 1;
+                let end = (run.start..run.start + wanted + ahead).find(|&bit| !is_free(bit));
+                assert_eq!(run.end, end.unwrap_or(run.start + wanted + ahead));
+            }
+        }
+        assert!(found > 50);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 //! What somebody wants who allocates blocks.
 
+use super::stripes::Phase;
 use crate::disk::units::{InodeNumber, PhysicalBlock};
 
 /// What somebody wants.
@@ -17,6 +18,8 @@ pub(crate) struct Wanted {
     pub(super) ahead: u32,
     /// Whether a block map has to name them.
     pub(super) mapped: bool,
+    /// Where it should begin, if not at the goal.
+    pub(super) phase: Option<Phase>,
 }
 
 impl Wanted {
@@ -28,6 +31,7 @@ impl Wanted {
             owner: None,
             ahead: 0,
             mapped: false,
+            phase: None,
         }
     }
 

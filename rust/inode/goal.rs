@@ -14,6 +14,7 @@ use crate::{
     },
     error::{FsError, FsResult},
     extent::{self, Gap, Hole, Mapping, NodeStore},
+    group::Groups,
     vfs::{buffer::Buffer, inode::Inode},
     Rext4,
 };
@@ -75,16 +76,22 @@ impl Around {
 }
 
 /// Where a block goes best that has this around it. If there is no such place it is where the last
-/// allocation of the file ended.
-pub(super) fn best(inode: &Inode<Rext4>, block: LogicalBlock, around: Around) -> PhysicalBlock {
+/// allocation of the file ended. There are so many blocks.
+pub(super) fn best(
+    inode: &Inode<Rext4>,
+    (block, blocks): (LogicalBlock, u32),
+    around: Around,
+) -> PhysicalBlock {
     let anywhere = inode.data().goal();
-    let layout = &inode.super_block().data().layout;
-    let best = around.best(block, anywhere);
+    let fs = inode.super_block().data();
+    let layout = &fs.layout;
+    let begin = |groups: &Groups| groups.begin_of_stripe(anywhere, blocks);
+    let best = around.best(block, fs.groups().map_or(anywhere, begin));
     best.filter(|place| layout.contains(*place, 1))
         .unwrap_or(anywhere)
 }
 
-/// Where a block in a gap of the tree goes best.
+/// Where so many blocks go best, of which the first one is in this gap of the tree.
 ///
 /// # Errors
 ///
@@ -92,7 +99,7 @@ pub(super) fn best(inode: &Inode<Rext4>, block: LogicalBlock, around: Around) ->
 pub(super) fn in_gap<S: NodeStore<Block = Buffer, Error = FsError>>(
     inode: &Inode<Rext4>,
     tree: &S,
-    block: LogicalBlock,
+    (block, blocks): (LogicalBlock, u32),
     gap: &Gap<Buffer>,
 ) -> FsResult<PhysicalBlock> {
     let hole = gap.hole();
@@ -100,7 +107,7 @@ pub(super) fn in_gap<S: NodeStore<Block = Buffer, Error = FsError>>(
         Some(placed) => Around::Placed(placed),
         None => in_tree(tree, &hole, gap.before())?,
     };
-    Ok(best(inode, block, around))
+    Ok(best(inode, (block, blocks), around))
 }
 
 /// What a tree has around a hole in which nothing is staged.

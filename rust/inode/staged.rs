@@ -237,13 +237,14 @@ pub(crate) fn stage(
     else {
         return Ok(None);
     };
-    let goal = goal::best(inode, block, around);
+    let goal = goal::best(inode, (block, len), around);
     let groups = inode.super_block().data().groups()?;
     // Who may have less than this is told so by those who allocate at once.
     let Ok(quota) = Reserved::exactly(inode, len) else {
         return Ok(None);
     };
-    let wanted = Wanted::new(goal, len).for_file(number(inode), 0);
+    let wanted = groups.by_stripes(Wanted::new(goal, len), block);
+    let wanted = wanted.for_file(number(inode), 0);
     let Some(run) = groups.stage(journal, wanted, &rights(inode))? else {
         return Ok(None);
     };

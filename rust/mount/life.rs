@@ -577,6 +577,7 @@ fn load_groups(sb: &SuperBlock<Rext4>) -> FsResult {
         }
     }
     fs.set_discard(&groups, fs.options().discard);
+    fs.set_stripes(&groups);
     if !fs.groups.populate(groups) {
         return Err(FsError::Kernel(code::EBUSY));
     }

@@ -78,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) want_extra_isize: Option<u32>,
     /// `usrquota`, `grpquota`, `prjquota`: which limits are heeded from the mount on.
     pub(crate) quota_limits: QuotaLimits,
+    /// `stripe=`: how many blocks an array writes at once; 0 for what the super block says.
+    pub(crate) stripe: u32,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
@@ -143,7 +145,6 @@ const WITHOUT_MEANING: &[&str] = &[
     "no_prefetch_block_bitmaps",
     "mb_optimize_scan",
     "inode_readahead_blks",
-    "stripe",
     "max_batch_time",
     "min_batch_time",
     "journal_ioprio",
@@ -232,6 +233,7 @@ impl Options {
         init_itable: Some(INIT_ITABLE),
         want_extra_isize: None,
         quota_limits: QuotaLimits::NONE,
+        stripe: 0,
         reserved_uid: 0,
         reserved_gid: 0,
     };
@@ -382,6 +384,7 @@ impl Options {
             ("grpquota", None) => self.quota_limits.group = true,
             ("prjquota", None) => self.quota_limits.project = true,
             ("noquota", None) => self.quota_limits = QuotaLimits::NONE,
+            ("stripe", value) => self.stripe = number(value)?,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
             ("debug" | "nodebug", None) => {}
@@ -465,6 +468,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
             "debug_want_extra_isize",
             options.want_extra_isize.unwrap_or(0),
         ),
+        ("stripe", options.stripe),
         ("resuid", options.reserved_uid),
         ("resgid", options.reserved_gid),
     ];
