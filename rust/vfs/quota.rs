@@ -305,8 +305,10 @@ impl<T: FileSystem> Table<T> {
     /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn next_id(sb: *mut bindings::super_block, id: *mut bindings::kqid) -> i32 {
         from_result(|| {
-            // SAFETY: the kernel passes a super block of ours, and an ID of a kind that is in use.
-            let file = unsafe { Self::file(sb, (*id).type_ as i32) }?;
+            // SAFETY: the kernel passes a super block of ours, and an ID.
+            let file = unsafe { Self::file(sb, (*id).type_ as i32) };
+            // Anybody may ask for a kind that is not in use.
+            let file = file.map_err(|_| code::ESRCH)?;
             // SAFETY: as above.
             to_result(unsafe { bindings::rext4_shim_dquot_get_next_id(sb, id) })
                 .map_err(|e| T::search_has_failed(file, e))?;
