@@ -64,13 +64,16 @@ fn expect_changes(journal: &Journal) -> FsResult {
     Ok(())
 }
 
-/// Makes all blocks of a file written ones. It is locked, and nobody can write to it.
-fn prepare(file: &Inode<Rext4>, _lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+/// Makes all blocks of a file written ones. No direct I/O on it is outstanding, and nobody can write to it.
+fn prepare(file: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
     if !file.data().kind().has_blocks() {
         return Err(FsError::unsupported());
     }
-    file.data().appends.wait(_lock)?;
+    file.data().appends.wait(lock)?;
+    let _page_cache = file.lock_page_cache();
     file.write_back(0, i64::MAX)?;
+    // What was cached there is not to stay when blocks go.
+    file.drop_page_cache(lock, 0, i64::MAX);
     truncate::beyond_end(file)?;
     let size = file.super_block().data().layout.block_size();
     let blocks = size.blocks_for(u64::try_from(file.size()).unwrap_or(0));
