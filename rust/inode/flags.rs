@@ -268,8 +268,11 @@ fn merged(own: InodeFlags, changed: InodeFlags) -> InodeFlags {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has none, or the file system has no extents; see [`set`].
+/// `EINVAL` if it has none, or the file system has no extents; `EPERM` for a quota file; see [`set`].
 pub(crate) fn migrate(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    if inode.is_exempt_from_quotas() {
+        return Err(FsError::Kernel(code::EPERM));
+    }
     inode.initialize_quotas()?;
     block_map::to_extents(inode, lock)
 }
