@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`options`] | the mount options |
+//! | [`quota_files`] | those that name quota files |
 //! | [`life`] | mount, freeze, sync, unmount |
 //! | [`journal`] | what changes are made through |
 //! | [`remount`] | other options, read-only or writable |
@@ -33,6 +34,7 @@ pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod primary;
 mod protection;
+mod quota_files;
 mod remount;
 mod sysfs;
 mod tables;
@@ -75,6 +77,7 @@ use kernel::{
 use options::{OnDamage, Options};
 use primary::Primary;
 use protection::Protection;
+use quota_files::QuotaFiles;
 
 /// What of a file system a directory's hashes depend on.
 #[derive(Clone, Copy)]
@@ -134,6 +137,9 @@ pub(crate) struct Filesystem {
     descriptor_checksum: GroupDescChecksum,
     #[pin]
     options: SpinLock<Options>,
+    /// Those that name quota files.
+    #[pin]
+    quota_files: Mutex<QuotaFiles>,
     /// The same as in `options`, for the read path.
     dioread_nolock: AtomicBool,
     /// What inodes should have for fields behind the first 128 bytes.

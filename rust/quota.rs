@@ -20,19 +20,22 @@
 //! A claim, a charge and what is freed write the quota files within the transaction of the caller, under
 //! the tree's lock or that of attributes: see `Documentation/locking.md`.
 //!
-//! Without the feature `quota` this costs the look at a bit.
+//! All of this goes on whether anything is counted or not, since `quotaon` may come at any time and find files
+//! that have something reserved. Where nothing is counted it costs a spin lock of the inode.
 
 mod files;
 mod life;
+mod named;
 
 pub(crate) use life::{
     begin, can_be_kept, change_limits, resume, say_why_not, suspend, with_quotas,
 };
+pub(crate) use named::counting_orphans;
 
 use crate::{
     disk::features::Feature,
     error::FsResult,
-    vfs::{inode::Inode, new_inode::Unnumbered},
+    vfs::{inode::Inode, new_inode::Unnumbered, super_block::SuperBlock},
     Rext4,
 };
 use core::{mem, sync::atomic::Ordering};
@@ -43,20 +46,20 @@ use core::{mem, sync::atomic::Ordering};
 /// Entries are made before, in a transaction of their own.
 pub(crate) const CREDITS: u32 = 9;
 
-/// Whether anything is counted in the file system.
-pub(crate) fn are_kept(inode: &Inode<Rext4>) -> bool {
-    inode.super_block().data().features.has(Feature::QUOTA)
+/// Whether quotas are kept in hidden files, and so at any time.
+pub(crate) fn are_hidden(sb: &SuperBlock<Rext4>) -> bool {
+    sb.data().features.has(Feature::QUOTA)
 }
 
-/// Whether more can be had than what is needed, without taking it from others of the same owner.
+/// Whether an owner may have a limit, so that nobody is to have more than what is needed.
 pub(crate) fn heeds_limits(inode: &Inode<Rext4>) -> bool {
-    are_kept(inode) && inode.super_block().heeds_limits()
+    inode.super_block().heeds_limits()
 }
 
 /// Whether the owner of an inode, its group or its project has next to nothing left.
 pub(crate) fn is_used_up(inode: &Inode<Rext4>) -> bool {
     // A block, and what has to be allocated beside it.
-    are_kept(inode) && Reserved::exactly(inode, 4).is_err()
+    heeds_limits(inode) && Reserved::exactly(inode, 4).is_err()
 }
 
 fn bytes(inode: &Inode<Rext4>, blocks: u32) -> u64 {
@@ -78,21 +81,12 @@ pub(crate) enum Limits {
 ///
 /// `EDQUOT` if limits are heeded; nothing has changed then.
 pub(crate) fn charge(inode: &Inode<Rext4>, blocks: u32, limits: Limits) -> FsResult {
-    if are_kept(inode) {
-        inode.charge_space(bytes(inode, blocks), limits == Limits::Ignored)?;
-    } else {
-        inode.add_bytes(bytes(inode, blocks));
-    }
-    Ok(())
+    Ok(inode.charge_space(bytes(inode, blocks), limits == Limits::Ignored)?)
 }
 
 /// Takes blocks from the space of an inode, within the transaction of the caller.
 pub(crate) fn free(inode: &Inode<Rext4>, blocks: u32) {
-    if are_kept(inode) {
-        inode.free_space(bytes(inode, blocks));
-    } else {
-        inode.sub_bytes(bytes(inode, blocks));
-    }
+    inode.free_space(bytes(inode, blocks));
 }
 
 /// Blocks that an inode may have. Dropping it gives back what was not claimed.
@@ -108,9 +102,7 @@ impl<'a> Reserved<'a> {
     ///
     /// `EDQUOT`.
     pub(crate) fn exactly(inode: &'a Inode<Rext4>, blocks: u32) -> FsResult<Self> {
-        if are_kept(inode) {
-            inode.reserve_space(bytes(inode, blocks))?;
-        }
+        inode.reserve_space(bytes(inode, blocks))?;
         Ok(Self { inode, blocks })
     }
 
@@ -156,11 +148,7 @@ impl<'a> Reserved<'a> {
     pub(crate) fn claim(&mut self, blocks: u32) {
         let blocks = blocks.min(self.blocks);
         self.blocks -= blocks;
-        if are_kept(self.inode) {
-            self.inode.claim_space(bytes(self.inode, blocks));
-        } else {
-            self.inode.add_bytes(bytes(self.inode, blocks));
-        }
+        self.inode.claim_space(bytes(self.inode, blocks));
     }
 
     /// Leaves so many of them reserved, which somebody notes, and gives back the rest.
@@ -176,7 +164,7 @@ impl<'a> Reserved<'a> {
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        if self.blocks > 0 && are_kept(self.inode) {
+        if self.blocks > 0 {
             self.inode.unreserve_space(bytes(self.inode, self.blocks));
         }
     }

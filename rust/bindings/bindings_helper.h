@@ -9,6 +9,7 @@
 #include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/quotaops.h>
 #include <linux/xattr.h>
 #include <linux/writeback.h>
 #include <linux/uio.h>

@@ -111,11 +111,14 @@ int rext4_shim_quota_resume(struct super_block *sb)
 #ifdef CONFIG_QUOTA
 
 void rext4_shim_quota_offer(struct super_block *sb,
-			    const struct dquot_operations *operations)
+			    const struct dquot_operations *operations,
+			    const struct quotactl_ops *control)
 {
 	sb->dq_op = operations;
-	sb->s_qcop = &dquot_quotactl_sysfile_ops;
+	sb->s_qcop = control ? control : &dquot_quotactl_sysfile_ops;
 	sb->s_quota_types = QTYPE_MASK_USR | QTYPE_MASK_GRP | QTYPE_MASK_PRJ;
+	/* Each change is written at once, so none is kept in a list. */
+	sb_dqopt(sb)->flags |= DQUOT_NOLIST_DIRTY;
 }
 
 int rext4_shim_quota_load(struct inode *file, int kind, bool limits)
@@ -124,17 +127,26 @@ int rext4_shim_quota_load(struct inode *file, int kind, bool limits)
 
 	if (limits)
 		flags |= DQUOT_LIMITS_ENABLED;
-	/* Each change is written at once, so none is kept in a list. */
-	sb_dqopt(file->i_sb)->flags |=
-		DQUOT_QUOTA_SYS_FILE | DQUOT_NOLIST_DIRTY;
+	sb_dqopt(file->i_sb)->flags |= DQUOT_QUOTA_SYS_FILE;
 	file->i_flags |= S_NOQUOTA;
 	return dquot_load_quota_inode(file, kind, QFMT_VFS_V1, flags);
 }
 
-int rext4_shim_quota_off(struct super_block *sb)
+int rext4_shim_quota_load_named(struct inode *file, int kind, int format)
 {
-	return dquot_disable(sb, -1,
-			     DQUOT_USAGE_ENABLED | DQUOT_LIMITS_ENABLED);
+	return dquot_load_quota_inode(file, kind, format, DQUOT_USAGE_ENABLED |
+				      DQUOT_LIMITS_ENABLED);
+}
+
+int rext4_shim_quota_on(struct super_block *sb, int kind, int format,
+			const struct path *path)
+{
+	return dquot_quota_on(sb, kind, format, path);
+}
+
+int rext4_shim_quota_off(struct super_block *sb, int kind)
+{
+	return dquot_quota_off(sb, kind);
 }
 
 int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded)
@@ -309,7 +321,8 @@ int rext4_shim_quota_statfs(struct super_block *sb, u32 project,
 #else /* !CONFIG_QUOTA: file systems with the feature are not written to. */
 
 void rext4_shim_quota_offer(struct super_block *sb,
-			    const struct dquot_operations *operations)
+			    const struct dquot_operations *operations,
+			    const struct quotactl_ops *control)
 {
 }
 
@@ -318,7 +331,18 @@ int rext4_shim_quota_load(struct inode *file, int kind, bool limits)
 	return -EOPNOTSUPP;
 }
 
-int rext4_shim_quota_off(struct super_block *sb)
+int rext4_shim_quota_load_named(struct inode *file, int kind, int format)
+{
+	return -EOPNOTSUPP;
+}
+
+int rext4_shim_quota_on(struct super_block *sb, int kind, int format,
+			const struct path *path)
+{
+	return -EOPNOTSUPP;
+}
+
+int rext4_shim_quota_off(struct super_block *sb, int kind)
 {
 	return 0;
 }
@@ -438,7 +462,15 @@ void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 	inode_set_ctime_current(inode);
 }
 
-void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem)
+/* Not lockdep_set_subclass(), which gives the class another name. */
+void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem, bool inner)
 {
-	lockdep_set_subclass(sem, SINGLE_DEPTH_NESTING);
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	struct lockdep_map *map = &sem->dep_map;
+
+	lockdep_init_map_type(map, map->name, map->key,
+			      inner ? SINGLE_DEPTH_NESTING : 0,
+			      map->wait_type_inner, map->wait_type_outer,
+			      map->lock_type);
+#endif
 }

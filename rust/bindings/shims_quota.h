@@ -11,10 +11,17 @@
 #include <linux/rwsem.h>
 #include <linux/statfs.h>
 
-/* Has the super block offer quotas that are kept in files without names. */
+/*
+ * Has the super block offer quotas; without `control`, those that are kept in
+ * files without names.
+ */
 void rext4_shim_quota_offer(struct super_block *sb,
-			    const struct dquot_operations *operations);
+			    const struct dquot_operations *operations,
+			    const struct quotactl_ops *control);
 int rext4_shim_quota_load(struct inode *file, int kind, bool limits);
+int rext4_shim_quota_load_named(struct inode *file, int kind, int format);
+int rext4_shim_quota_on(struct super_block *sb, int kind, int format,
+			const struct path *path);
 bool rext4_shim_quota_loaded(struct super_block *sb);
 bool rext4_shim_quota_kind_loaded(struct super_block *sb, int kind);
 bool rext4_shim_quota_kind_has_limits(struct super_block *sb, int kind);
@@ -23,7 +30,7 @@ int rext4_shim_quota_heed(struct super_block *sb, int kind, bool heeded);
 bool rext4_shim_quota_suspended(struct super_block *sb);
 int rext4_shim_quota_suspend(struct super_block *sb);
 int rext4_shim_quota_resume(struct super_block *sb);
-int rext4_shim_quota_off(struct super_block *sb);
+int rext4_shim_quota_off(struct super_block *sb, int kind);
 struct inode *rext4_shim_quota_file(struct super_block *sb, int kind);
 
 int rext4_shim_dquot_commit(struct dquot *dquot);
@@ -76,8 +83,8 @@ bool rext4_shim_is_frozen(struct super_block *sb);
 void rext4_shim_set_owner_of(struct mnt_idmap *idmap, struct inode *inode,
 			     struct iattr *change);
 
-/* The lock is taken while another of its class is held. */
-void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem);
+/* The lock is taken while another of its class is held; or not any more. */
+void rext4_shim_rwsem_is_inner(struct rw_semaphore *sem, bool inner);
 
 /* Has what is free be no more than what a project may still have. */
 int rext4_shim_quota_statfs(struct super_block *sb, u32 project,

@@ -138,6 +138,10 @@ fn check_files(file: &Inode<Rext4>, donor: &Inode<Rext4>) -> FsResult {
     if file.is_swap_file() || donor.is_swap_file() {
         return refuse(code::ETXTBSY);
     }
+    // It may have been opened before it became one.
+    if file.is_exempt_from_quotas() || donor.is_exempt_from_quotas() {
+        return Err(FsError::unsupported());
+    }
     if file.size() == 0 || donor.size() == 0 {
         return refuse(code::EINVAL);
     }

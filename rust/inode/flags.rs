@@ -17,7 +17,6 @@ use crate::{
     error::{FsError, FsResult},
     journal::{credits, sync_point::Change},
     mount::Filesystem,
-    quota,
     vfs::{
         fileattr::{FileAttributes, FlagOperations},
         inode::{ExclusiveLock, Inode},
@@ -141,6 +140,10 @@ fn attributes(inode: &Inode<Rext4>) -> FsResult<FileAttributes> {
 /// Sets flags and project in one transaction; how the inode's blocks are mapped, in another one after that.
 fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttributes) -> FsResult {
     let old = inode.data().flags();
+    if inode.is_exempt_from_quotas() {
+        // One of the quota files, which nobody else changes.
+        return Err(FsError::Kernel(code::EPERM));
+    }
     // What is seen and can't be set is passed over, since `chattr` gives back what it was shown.
     let new = InodeFlags(wanted.flags & CHANGEABLE);
     let kind = FileType::of_mode(inode.mode());
@@ -177,9 +180,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     let handle = if old_project == wanted.project {
         journal.start(own)?
     } else {
-        if quota::are_kept(inode) {
-            transfer = Some(Transfer::to_project(inode, lock, wanted.project)?);
-        }
+        transfer = Some(Transfer::to_project(inode, lock, wanted.project)?);
         // Inodes of old have no room for it.
         room::start(inode, journal, own)?
     };
@@ -192,13 +193,12 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         }
         transfer.carry_out()?;
     }
-    let stays = !CHANGEABLE | InodeFlags::EXTENTS;
-    let stored = InodeFlags(old.0 & stays | new.0 & !stays);
+    let stored = merged(old, new);
     let has_room = store::edit(inode, &handle, |raw| {
         let has_room = old_project == wanted.project || raw.set_project(wanted.project);
         if has_room {
             // Not what the inode's number of blocks is counted in.
-            raw.set_flags(InodeFlags(raw.flags().0 & stays | stored.0 & !stays));
+            raw.set_flags(merged(raw.flags(), stored));
         }
         has_room
     })?;
@@ -209,8 +209,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         .data()
         .project
         .store(wanted.project, Ordering::Relaxed);
-    inode.data().flags.store(stored.0, Ordering::Relaxed);
-    inode.set_vfs_flags(lock, super::load::vfs_flags(stored));
+    set_in_memory(inode, lock, stored);
     inode.note_change();
     finish(inode, handle)?;
     match changed & InodeFlags::EXTENTS {
@@ -220,12 +219,60 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     }
 }
 
+/// Sets the flags of an inode in memory alone.
+pub(crate) fn set_in_memory(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    flags: InodeFlags,
+) {
+    inode.data().flags.store(flags.0, Ordering::Relaxed);
+    inode.set_vfs_flags(lock, super::load::vfs_flags(flags));
+}
+
+/// Stores an inode with the flags that it has in memory.
+///
+/// # Errors
+///
+/// Those of the journal.
+pub(crate) fn store_in_memory(inode: &Inode<Rext4>, _lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    let sb = inode.super_block();
+    let handle = sb.data().writing(sb)?.start(Credits::new(credits::INODE))?;
+    let flags = inode.data().flags();
+    store::edit(inode, &handle, |raw| {
+        raw.set_flags(merged(raw.flags(), flags));
+    })?;
+    finish(inode, handle)
+}
+
+/// Takes back what was set in memory alone.
+///
+/// # Errors
+///
+/// Those of reading the inode.
+pub(crate) fn restore(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    let stored = super::with_raw(inode, |bytes| {
+        format::Inode::from_bytes(bytes).map(|raw| raw.flags())
+    })?;
+    let stored = stored.map_err(|e| FsError::Corrupt(e.into()))?;
+    set_in_memory(inode, lock, merged(inode.data().flags(), stored));
+    Ok(())
+}
+
+/// The flags `own`, but for those that users can change, which are as in `changed`.
+fn merged(own: InodeFlags, changed: InodeFlags) -> InodeFlags {
+    let stays = !CHANGEABLE | InodeFlags::EXTENTS;
+    InodeFlags(own.0 & stays | changed.0 & !stays)
+}
+
 /// Gives a file with a block map extents.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has none, or the file system has no extents; see [`set`].
+/// `EINVAL` if it has none, or the file system has no extents; `EPERM` for a quota file; see [`set`].
 pub(crate) fn migrate(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    if inode.is_exempt_from_quotas() {
+        return Err(FsError::Kernel(code::EPERM));
+    }
     inode.initialize_quotas()?;
     block_map::to_extents(inode, lock)
 }

@@ -6,9 +6,16 @@
 //!
 //! Options come before it is known what is to be mounted, so they are kept as they were said.
 
-use super::options::{DataMode, Options};
+use super::{
+    options::{DataMode, Options},
+    quota_files::{AskedFiles, QuotaFiles},
+};
 use crate::{
-    disk::{features::Features, superblock::Superblock},
+    disk::{
+        features::{Feature, Features},
+        superblock::Superblock,
+    },
+    error::FsResult,
     vfs::{
         fs_context::{MountOptions, Refused},
         namespace::NewGroup,
@@ -21,9 +28,48 @@ use kernel::{prelude::*, str::BStr};
 /// What was asked for.
 pub(crate) struct Asked {
     /// At a remount, on top of what is in force; else on top of what holds by itself.
-    pub(crate) options: Options,
+    pub(super) wish: Wish,
     /// Word by word, each with a zero byte behind it.
     words: KVec<u8>,
+}
+
+/// Options, one taken after the other.
+pub(super) struct Wish {
+    /// Those that are short.
+    pub(super) options: Options,
+    /// Those that are names.
+    pub(super) files: AskedFiles,
+}
+
+impl Wish {
+    /// On top of these options, with nothing asked for yet.
+    fn over(options: Options) -> Self {
+        Self {
+            options,
+            files: AskedFiles::NOTHING,
+        }
+    }
+
+    /// Takes one option.
+    fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+        match self.files.parse(key, value) {
+            Some(taken) => taken,
+            None => self.options.parse(key, value),
+        }
+    }
+
+    /// Takes words like `key` and `key=value` with a separator between them.
+    fn parse_words(&mut self, words: &[u8], separator: u8) -> core::result::Result<(), Refused> {
+        let words = core::str::from_utf8(words).map_err(|_| Refused::Unknown)?;
+        let words = words.split(char::from(separator));
+        for word in words.filter(|word| !word.is_empty()) {
+            match word.split_once('=') {
+                Some((key, value)) => self.parse(key, Some(value))?,
+                None => self.parse(word, None)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Bits of `s_default_mount_opts`, `Documentation/filesystems/ext4/super.rst`.
@@ -61,7 +107,7 @@ impl Defaults {
         }
     }
 
-    fn options(&self, sb: &NewSuperBlock<'_, Rext4>) -> Options {
+    fn wish(&self, sb: &NewSuperBlock<'_, Rext4>) -> Wish {
         use default_bit as bit;
         let mut options = Options::DEFAULT;
         let has = |bit| self.bits & bit != 0;
@@ -82,11 +128,11 @@ impl Defaults {
         }
         let words = self.words.split(|&byte| byte == 0).next();
         let words = words.unwrap_or_default();
-        let mut own = options;
+        let mut own = Wish::over(options);
         let is_known = own.parse_words(words, b',').is_ok();
-        if is_known && own.misfit(self.features).is_none() {
+        if is_known && own.options.misfit(self.features).is_none() {
             // Nobody asks for it at this mount.
-            own.of_journal = None;
+            own.options.of_journal = None;
             return own;
         }
         pr_warn!(
@@ -95,7 +141,7 @@ impl Defaults {
             sb.id(),
             BStr::from_bytes(words)
         );
-        options
+        Wish::over(options)
     }
 }
 
@@ -115,37 +161,39 @@ impl Asked {
     ///
     /// # Errors
     ///
-    /// None: each word was taken before.
+    /// `EINVAL`, with a message: those about quota files do not go together.
     pub(super) fn over(
         &self,
         sb: &NewSuperBlock<'_, Rext4>,
         defaults: &Defaults,
-    ) -> Result<Options> {
-        let mut options = defaults.options(sb);
-        options
-            .parse_words(&self.words, 0)
+    ) -> FsResult<(Options, QuotaFiles)> {
+        let mut wish = defaults.wish(sb);
+        wish.parse_words(&self.words, 0)
             .map_err(|_| kernel::error::code::EINVAL)?;
-        Ok(options)
+        let Wish { mut options, files } = wish;
+        let hidden = defaults.features.has(Feature::QUOTA);
+        let files = files.settle(&QuotaFiles::NONE, &mut options, (hidden, false), sb.id())?;
+        Ok((options, files))
     }
 }
 
 impl MountOptions<Rext4> for Asked {
     fn defaults() -> Self {
         Self {
-            options: Options::DEFAULT,
+            wish: Wish::over(Options::DEFAULT),
             words: KVec::new(),
         }
     }
 
     fn in_force(sb: &SuperBlock<Rext4>) -> Self {
         Self {
-            options: sb.data().options(),
+            wish: Wish::over(sb.data().options()),
             words: KVec::new(),
         }
     }
 
     fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
-        self.options.parse(key, value)?;
+        self.wish.parse(key, value)?;
         let mut add = |text: &str| self.words.extend_from_slice(text.as_bytes(), GFP_KERNEL);
         add(key)
             .and_then(|()| value.map_or(Ok(()), |_| add("=")))

@@ -119,7 +119,7 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         log.clear_error()?;
     }
     let journal = Journal::from(log);
-    if fs.features.has(Feature::QUOTA) {
+    if fs.features.has(Feature::QUOTA) || fs.options().quota {
         journal.set_spare_credits(quota::CREDITS);
     }
     fs.commit_work.attach(&journal, sb);

@@ -203,7 +203,7 @@ impl FileSystem for Rext4 {
     }
 
     fn reconfigure(sb: &SuperBlock<Self>, asked: &Asked, read_only: bool) -> Result {
-        remount::remount(sb, &asked.options, read_only)
+        remount::remount(sb, &asked.wish, read_only)
     }
 
     fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
@@ -308,7 +308,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
         );
     }
     let defaults = primary.with(Defaults::of)?;
-    let options = asked.over(sb, &defaults)?;
+    let (options, quota_files) = asked.over(sb, &defaults)?;
     options.check(sb.id(), &layout, superblock.features)?;
     let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
     if let Some(option) = options
@@ -345,9 +345,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     if options.acl {
         sb.enable_posix_acl();
     }
-    if superblock.features.has(Feature::QUOTA) {
-        sb.offer_quotas();
-    }
+    sb.offer_quotas(superblock.features.has(Feature::QUOTA));
     let word = |at: usize| {
         let bytes = superblock
             .uuid
@@ -381,6 +379,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             was_clean: AtomicBool::new(false),
             descriptor_checksum: superblock.descriptor_checksum,
             options <- new_spinlock!(options, "rext4_options"),
+            quota_files <- new_mutex!(quota_files, "rext4_quota_files"),
             dioread_nolock: AtomicBool::new(nolock),
             wanted_extra_size: AtomicU32::new(extra_size),
             default_on_damage: superblock.on_damage,
@@ -672,6 +671,18 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
         fs.orphans.note_uncut();
         return Ok(());
     }
+    if found.is_empty() {
+        return Ok(());
+    }
+    quota::counting_orphans(sb, || {
+        finish(sb, found);
+        Ok(())
+    })
+}
+
+/// Finishes orphans, as far as that can be done.
+fn finish(sb: &SuperBlock<Rext4>, found: KVVec<InodeNumber>) {
+    let fs = sb.data();
     let mut finished = Finished::default();
     for orphan in found {
         // What is stopped by one of them can be mounted all the same, to be looked at.
@@ -698,7 +709,6 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
             finished.truncated
         );
     }
-    Ok(())
 }
 
 impl Filesystem {

@@ -76,10 +76,13 @@ pub(crate) struct Options {
     /// `debug_want_extra_isize=`: what inodes should have for fields behind the first 128 bytes, if not
     /// what the super block asks for. Not zero.
     pub(crate) want_extra_isize: Option<u32>,
-    /// `usrquota`, `grpquota`, `prjquota`: which limits are heeded from the mount on.
+    /// `usrquota`, `grpquota`, `prjquota`: which limits are heeded from the mount on, where quotas are kept in hidden
+    /// files. Elsewhere they tell `quotaon` what to do.
     pub(crate) quota_limits: QuotaLimits,
     /// `stripe=`: how many blocks an array writes at once; 0 for what the super block says.
     pub(crate) stripe: u32,
+    /// Whether there was any option of quotas, without which `quotaon` can't turn on any.
+    pub(crate) quota: bool,
     /// `resuid=`: who may use the reserved blocks, besides root.
     pub(crate) reserved_uid: u32,
     /// `resgid=`.
@@ -155,11 +158,6 @@ const WITHOUT_MEANING: &[&str] = &[
     "nowarn_on_error",
 ];
 
-/// Why quotas in files that have names can't be had.
-const IN_VISIBLE_FILES: &CStr =
-    c"quotas are kept in hidden files alone: \"tune2fs -O quota\" makes them, and usrquota, grpquota and \
-      prjquota have their limits heeded";
-
 /// Options of C ext4 that can't be had, and why.
 const REFUSED: &[(&str, &CStr)] = &[
     ("dax", c"DAX is not supported"),
@@ -178,9 +176,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         "sb",
         c"only the primary super block can be used; e2fsck restores it from a copy",
     ),
-    ("usrjquota", IN_VISIBLE_FILES),
-    ("grpjquota", IN_VISIBLE_FILES),
-    ("jqfmt", IN_VISIBLE_FILES),
     ("test_dummy_encryption", c"encryption is not supported"),
     ("inlinecrypt", c"encryption is not supported"),
     (
@@ -234,6 +229,7 @@ impl Options {
         want_extra_isize: None,
         quota_limits: QuotaLimits::NONE,
         stripe: 0,
+        quota: false,
         reserved_uid: 0,
         reserved_gid: 0,
     };
@@ -268,34 +264,8 @@ impl Options {
 
     /// Why options can't be had with these features; `None` if they can.
     pub(super) fn misfit(&self, features: Features) -> Option<&'static CStr> {
-        let limits = self.quota_limits;
-        if limits != QuotaLimits::NONE && !features.has(Feature::QUOTA) {
-            Some(
-                c"usrquota, grpquota and prjquota are for a file system with the feature quota, which \
-                  \"tune2fs -O quota\" gives it",
-            )
-        } else if limits.project && !features.has(Feature::PROJECT) {
-            Some(c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it")
-        } else {
-            None
-        }
-    }
-
-    /// Takes words like `key` and `key=value` with a separator between them.
-    pub(super) fn parse_words(
-        &mut self,
-        words: &[u8],
-        separator: u8,
-    ) -> core::result::Result<(), Refused> {
-        let words = core::str::from_utf8(words).map_err(|_| Refused::Unknown)?;
-        let words = words.split(char::from(separator));
-        for word in words.filter(|word| !word.is_empty()) {
-            match word.split_once('=') {
-                Some((key, value)) => self.parse(key, Some(value))?,
-                None => self.parse(word, None)?,
-            }
-        }
-        Ok(())
+        let no_projects = self.quota_limits.project && !features.has(Feature::PROJECT);
+        no_projects.then_some(c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it")
     }
 
     fn set_data(&mut self, mode: DataMode) {
@@ -380,10 +350,22 @@ impl Options {
                 self.want_extra_isize = Some(size & !3);
             }
             // As in C ext4.
-            ("quota" | "usrquota", None) => self.quota_limits.user = true,
-            ("grpquota", None) => self.quota_limits.group = true,
-            ("prjquota", None) => self.quota_limits.project = true,
-            ("noquota", None) => self.quota_limits = QuotaLimits::NONE,
+            ("quota" | "usrquota", None) => {
+                self.quota_limits.user = true;
+                self.quota = true;
+            }
+            ("grpquota", None) => {
+                self.quota_limits.group = true;
+                self.quota = true;
+            }
+            ("prjquota", None) => {
+                self.quota_limits.project = true;
+                self.quota = true;
+            }
+            ("noquota", None) => {
+                self.quota_limits = QuotaLimits::NONE;
+                self.quota = false;
+            }
             ("stripe", value) => self.stripe = number(value)?,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
@@ -475,6 +457,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     for (name, value) in numbers.iter().filter(|(_, value)| *value != 0) {
         seq_print!(seq, ",{}={}", *name, *value);
     }
+    sb.data().quota_files.lock().show(seq);
 }
 
 /// Shows the counters: what `/proc/self/mountstats` has behind the mount's line.

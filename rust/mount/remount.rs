@@ -3,9 +3,11 @@
 //! Other options for a mounted file system, and the changes between read-only and writable.
 
 use super::{
+    asked::Wish,
     journal,
     life::{begin_writing, warn_of_discard},
     options::Options,
+    quota_files::QuotaFiles,
 };
 use crate::{
     disk::features::Feature,
@@ -22,18 +24,24 @@ use kernel::{error::code, prelude::*};
 ///
 /// For an option that can't be changed, and where the file system can't become writable. Then all is as
 /// it was.
-pub(super) fn remount(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Result {
+pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> Result {
     let fs = sb.data();
+    let mut options = wish.options;
     // It must not write once the mount is read-only, and goes on with the new options.
     fs.background.stop();
     let failed = |e| fs.errno_at(sb, None, "remount", e);
-    let result = may_reconfigure(sb, options, read_only)
+    let result = may_reconfigure(sb, &options, read_only)
+        .and_then(|()| settle_quota_files(sb, wish, &mut options))
         .map_err(failed)
-        .and_then(|()| match sb.is_read_only() && !read_only {
-            true => fs.protect(sb),
-            false => Ok(()),
+        .and_then(|files| match sb.is_read_only() && !read_only {
+            true => fs.protect(sb).map(|()| files),
+            false => Ok(files),
         })
-        .and_then(|()| reconfigure(sb, options, read_only).map_err(failed));
+        .and_then(|files| {
+            reconfigure(sb, &options, read_only).map_err(failed)?;
+            *fs.quota_files.lock() = files;
+            Ok(())
+        });
     // If it is to be read-only and that has failed, the VFS may insist on it.
     if !read_only && (result.is_ok() || !sb.is_read_only()) {
         fs.restart_zeroing(sb);
@@ -43,6 +51,17 @@ pub(super) fn remount(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool
         fs.unprotect(sb);
     }
     result
+}
+
+/// Which quota files have names from now on.
+fn settle_quota_files(
+    sb: &SuperBlock<Rext4>,
+    wish: &Wish,
+    options: &mut Options,
+) -> FsResult<QuotaFiles> {
+    let state = (quota::are_hidden(sb), sb.has_quotas_loaded());
+    let now = sb.data().quota_files.lock();
+    wish.files.settle(&now, options, state, sb.id())
 }
 
 /// Whether a remount with these options can be tried.
@@ -61,7 +80,15 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
         return Err(FsError::Kernel(code::EINVAL));
     }
     options.check(sb.id(), &fs.layout, fs.features)?;
-    if !sb.is_read_only() && options.quota_limits.lacks(old.quota_limits) {
+    if !quota::are_hidden(sb) {
+        if old.quota && !options.quota && sb.has_quotas_loaded() {
+            pr_err!(
+                "({}): error: noquota can't be had while quotas are turned on, which \"quotaoff\" ends\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EINVAL));
+        }
+    } else if !sb.is_read_only() && options.quota_limits.lacks(old.quota_limits) {
         pr_err!(
             "({}): error: noquota can't be had by a remount; \"quotaoff\" has limits not heeded any more\n",
             sb.id()
@@ -128,6 +155,9 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     fs.set_options(*options);
     if let Some(journal) = fs.journal.get() {
         journal.configure(journal::settings(options));
+        if options.quota {
+            journal.set_spare_credits(quota::CREDITS);
+        }
     }
     Ok(())
 }

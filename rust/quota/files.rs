@@ -2,9 +2,10 @@
 
 //! The quota files, which are metadata: they are read and written past the page cache, through the journal.
 
+use super::named;
 use crate::{
     dir,
-    disk::{inode::InodeFlags, units::LogicalBlock},
+    disk::{features::Feature, inode::InodeFlags, units::LogicalBlock},
     error::{euclean, FsError, FsResult},
     extent,
     inode::{self, store, tree::ReadTree, DataKind},
@@ -14,6 +15,7 @@ use crate::{
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
         quota::{Change, QuotaOperations},
+        super_block::SuperBlock,
     },
     xattr::room,
     Rext4,
@@ -44,9 +46,9 @@ impl QuotaOperations for Rext4 {
             }
             let needed = match change {
                 Change::Write => Credits::new(1),
-                Change::Acquire => acquire(file)?,
+                // The block may be a hole if somebody else has made the file.
+                Change::Acquire | Change::Info => acquire(file)?,
                 Change::Release => Credits::new(CHANGED_BLOCKS + credits::INODE),
-                Change::Info => Credits::new(1 + credits::INODE),
             };
             let journal = fs.journal.get().ok_or(FsError::Kernel(code::EROFS))?;
             let handle = journal.start(needed)?;
@@ -91,13 +93,31 @@ impl QuotaOperations for Rext4 {
         change_owner(inode, change).map_err(|e| Filesystem::errno(inode, "change the owner", e))
     }
 
-    fn project_of(inode: &Inode<Self>) -> u32 {
-        inode.data().project.load(Ordering::Relaxed)
+    fn project_of(inode: &Inode<Self>) -> Option<u32> {
+        let has_projects = inode.super_block().data().features.has(Feature::PROJECT);
+        has_projects.then(|| inode.data().project.load(Ordering::Relaxed))
     }
 
     fn project_below(inode: &Inode<Self>) -> Option<u32> {
         let inherits = inode.data().flags().has(InodeFlags::PROJECT_INHERIT);
-        (inherits && super::are_kept(inode)).then(|| Self::project_of(inode))
+        Self::project_of(inode).filter(|_| inherits)
+    }
+
+    fn may_turn_quotas_on(sb: &SuperBlock<Self>) -> bool {
+        !super::are_hidden(sb) && sb.data().options().quota
+    }
+
+    fn take_quota_file(file: &Inode<Self>) -> Result {
+        named::take(file).map_err(|e| Filesystem::errno(file, "take a quota file", e))
+    }
+
+    fn note_quota_file(file: &Inode<Self>) -> Result {
+        named::note(file).map_err(|e| Filesystem::errno(file, "note a quota file", e))
+    }
+
+    fn give_quota_file_back(file: &Inode<Self>, was_noted: bool) -> Result {
+        named::give_back(file, was_noted)
+            .map_err(|e| Filesystem::errno(file, "give a quota file back", e))
     }
 }
 

@@ -40,7 +40,13 @@ pub(crate) fn say_why_not(id: &CStr) {
 /// Damage in a quota file, or no such file; `ESRCH` if the kernel does not have the format.
 pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     let fs = sb.data();
-    if !fs.features.has(Feature::QUOTA) {
+    if !super::are_hidden(sb) {
+        if resume(sb).is_err() {
+            pr_warn!(
+                "({}): warning: quotas that were turned on can't be counted any more\n",
+                sb.id()
+            );
+        }
         return Ok(());
     }
     resume(sb)?;
@@ -83,6 +89,10 @@ pub(crate) fn change_limits(
     old: QuotaLimits,
     new: QuotaLimits,
 ) -> FsResult {
+    if !super::are_hidden(sb) {
+        // There, all is heeded that is counted.
+        return Ok(());
+    }
     for kind in Kind::ALL {
         let wanted = new.has(kind);
         let is_change = old.has(kind) != wanted && sb.heeds_limits_of(kind) != wanted;
@@ -94,7 +104,7 @@ pub(crate) fn change_limits(
     Ok(())
 }
 
-fn name(kind: Kind) -> &'static str {
+pub(super) fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "user",
         Kind::Group => "group",
@@ -118,7 +128,7 @@ fn load(sb: &SuperBlock<Rext4>, kind: Kind, number: InodeNumber, limits: bool) -
         return Err(FsError::Kernel(euclean()));
     }
     // The quota code writes to it with the locks of other inodes held.
-    file.data().tree.set_inner();
+    file.data().tree.set_inner(true);
     Ok(sb.load_quota(kind, &file, limits)?)
 }
 

@@ -2,9 +2,10 @@
 
 //! Quotas: how much space and how many inodes belong to a user, a group or a project, and may.
 //!
-//! The kernel's own code counts, compares with the limits, and keeps the numbers in files whose format it
-//! knows (`fs/quota`, `QFMT_VFS_V1`). The file system says what belongs to an inode, and reads and
-//! writes these files. They have no name, and are not counted themselves.
+//! The kernel's own code counts, compares with the limits, and keeps the numbers in files whose formats it
+//! knows (`fs/quota`). The file system says what belongs to an inode, and reads and writes these files. They
+//! are not counted themselves. Either they have no name, and are loaded at mount, or they are ordinary files that
+//! `quotaon` makes quota files until `quotaoff` ([`control`]).
 //!
 //! ```text
 //!   Inode::initialize_quotas ── who is it counted to ───▶ struct dquot ◀── limits (quotactl)
@@ -22,16 +23,18 @@
 //!
 //! C headers: `include/linux/quota.h`, `include/linux/quotaops.h`
 
+mod control;
+
 use super::{
     inode::{ExclusiveLock, Inode},
-    super_block::{FileSystem, NewSuperBlock, SuperBlock},
+    super_block::{FileSystem, SuperBlock},
 };
 use crate::bindings;
 use core::{
     cell::Cell,
     marker::PhantomData,
     mem::{self, MaybeUninit},
-    ptr, slice,
+    slice,
 };
 use kernel::{
     error::{code, from_result, to_result},
@@ -123,8 +126,31 @@ pub trait QuotaOperations: Sized {
     where
         Self: FileSystem;
 
-    /// The project of an inode, which may not be on disk yet. Does not sleep.
-    fn project_of(inode: &Inode<Self>) -> u32
+    /// The project of an inode, which may not be on disk yet; `None` if the file system has none. Does not
+    /// sleep.
+    fn project_of(inode: &Inode<Self>) -> Option<u32>
+    where
+        Self: FileSystem;
+
+    /// Whether files with names can become quota files: a mount option says so.
+    fn may_turn_quotas_on(sb: &SuperBlock<Self>) -> bool
+    where
+        Self: FileSystem;
+
+    /// Keeps a regular file, which is not locked, from all others, since it is going to be read and written past
+    /// its page cache, with the locks of other inodes held.
+    fn take_quota_file(file: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// The file that was taken is a quota file now: says so to who looks at it, also after a crash.
+    fn note_quota_file(file: &Inode<Self>) -> Result
+    where
+        Self: FileSystem;
+
+    /// A file is no quota file any more, or has not become one after it was taken: it was not noted. If it has a
+    /// name, it is given back to those who use it as a file.
+    fn give_quota_file_back(file: &Inode<Self>, was_noted: bool) -> Result
     where
         Self: FileSystem;
 
@@ -279,8 +305,10 @@ impl<T: FileSystem> Table<T> {
     /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn next_id(sb: *mut bindings::super_block, id: *mut bindings::kqid) -> i32 {
         from_result(|| {
-            // SAFETY: the kernel passes a super block of ours, and an ID of a kind that is in use.
-            let file = unsafe { Self::file(sb, (*id).type_ as i32) }?;
+            // SAFETY: the kernel passes a super block of ours, and an ID.
+            let file = unsafe { Self::file(sb, (*id).type_ as i32) };
+            // Anybody may ask for a kind that is not in use.
+            let file = file.map_err(|_| code::ESRCH)?;
             // SAFETY: as above.
             to_result(unsafe { bindings::rext4_shim_dquot_get_next_id(sb, id) })
                 .map_err(|e| T::search_has_failed(file, e))?;
@@ -303,9 +331,15 @@ impl<T: FileSystem> Table<T> {
         inode: *mut bindings::inode,
         project: *mut bindings::kprojid_t,
     ) -> i32 {
-        // SAFETY: the kernel passes an inode of ours, and a place for the number.
-        unsafe { (*project).val = T::project_of(Inode::from_raw(inode)) };
-        0
+        from_result(|| {
+            // SAFETY: the kernel passes an inode of ours.
+            let own = T::project_of(unsafe { Inode::from_raw(inode) });
+            // It is counted to none then.
+            let own = own.ok_or(crate::error::eopnotsupp())?;
+            // SAFETY: the kernel passes a place for the number.
+            unsafe { (*project).val = own };
+            Ok(0)
+        })
     }
 
     /// `get_dquots` of the `super_operations`.
@@ -374,16 +408,6 @@ impl<T: FileSystem> Table<T> {
     }
 }
 
-impl<T: FileSystem> NewSuperBlock<'_, T> {
-    /// Has `quotactl` reach the quotas of this file system, once they are [loaded](SuperBlock::load_quota).
-    pub fn offer_quotas(&self) {
-        // SAFETY: nobody else has the super block yet; the table is static.
-        unsafe {
-            bindings::rext4_shim_quota_offer(self.as_ptr(), ptr::from_ref(&Table::<T>::OPERATIONS));
-        }
-    }
-}
-
 /// All of these are called while the super block is mounted, remounted or shut down, with `s_umount` held
 /// for writing.
 impl<T: FileSystem> SuperBlock<T> {
@@ -425,12 +449,6 @@ impl<T: FileSystem> SuperBlock<T> {
     pub fn resume_quotas(&self) -> Result {
         // SAFETY: the super block is valid.
         to_result(unsafe { bindings::rext4_shim_quota_resume(self.as_ptr()) })
-    }
-
-    /// Ends it all, and gives the files up.
-    pub fn end_quotas(&self) {
-        // SAFETY: the super block is valid. Fails for arguments that are not these.
-        unsafe { bindings::rext4_shim_quota_off(self.as_ptr()) };
     }
 
     /// Whether limits of a kind that is loaded are heeded.

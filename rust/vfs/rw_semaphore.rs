@@ -50,10 +50,10 @@ impl<T> RwSemaphore<T> {
     }
 
     /// From now on it is taken by those who have another one of its class, and never the other way
-    /// round. Nobody has it.
-    pub fn set_inner(&self) {
+    /// round; or, if not `inner`, it is as all others again. Nobody has it.
+    pub fn set_inner(&self, inner: bool) {
         // SAFETY: by the type invariant the semaphore is initialised.
-        unsafe { bindings::rext4_shim_rwsem_is_inner(self.sem.get()) };
+        unsafe { bindings::rext4_shim_rwsem_is_inner(self.sem.get(), inner) };
     }
 
     /// Takes the lock for reading; sleeps.

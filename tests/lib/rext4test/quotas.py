@@ -100,6 +100,34 @@ def heed(device: str, kind: int, on: bool) -> None:
     _call(_ON if on else _OFF, kind, device, 4, None)
 
 
+#: Formats of quota files.
+OLD, V0, V1 = 1, 2, 4
+_MAGIC = (0xD9C01F11, 0xD9C01927, 0xD9C03F14)
+
+
+def turn_on(device: str, kind: int, file: Path, form: int = V1) -> None:
+    """Have what belongs to IDs counted in a file that has a name."""
+    _call(_ON, kind, device, form, ctypes.create_string_buffer(str(file).encode()))
+
+
+def turn_off(device: str, kind: int) -> None:
+    """End that."""
+    _call(_OFF, kind, device, 0, None)
+
+
+def format_of(device: str, kind: int) -> int:
+    """The format of the quota file that is used."""
+    answer = ctypes.create_string_buffer(4)
+    _call(_GETFMT, kind, device, 0, answer)
+    return struct.unpack("I", answer.raw[:4])[0]
+
+
+def empty_file(kind: int, form: int = V1) -> bytes:
+    """A quota file in which nothing is counted yet: what it says of itself, and the root of its tree."""
+    head = struct.pack("<8I", _MAGIC[kind], int(form == V1), 604800, 604800, 0, 2, 0, 0)
+    return head.ljust(2048, b"\0")
+
+
 def fsck(filesystem: Filesystem) -> None:
     """e2fsck has to find nothing to mend, and counts the same as the quota files say."""
     status, output = exit_status("e2fsck", "-fn", filesystem.device)
