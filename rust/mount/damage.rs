@@ -113,8 +113,10 @@ impl Filesystem {
         let fs = sb.data();
         let number = Some(crate::inode::number(inode));
         match error {
-            // Where nothing is written any more it was told before why.
-            FsError::Kernel(errno) if errno != euclean() && !fs.is_stopped() => {
+            // Where nothing is written any more it was told before why, or somebody wanted it so.
+            FsError::Kernel(errno)
+                if errno != euclean() && errno != code::EROFS && !fs.is_stopped() =>
+            {
                 fs.damaged(
                     sb,
                     number,
