@@ -26,7 +26,7 @@ mod files;
 mod life;
 
 pub(crate) use life::{
-    begin, can_be_kept, change_limits, resume, say_why_not, suspend, with_quotas,
+    begin, can_be_kept, change_limits, resume_or_end, say_why_not, suspend, with_quotas,
 };
 
 use crate::{

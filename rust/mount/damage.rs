@@ -194,6 +194,17 @@ impl Filesystem {
         self.apply(sb, policy, Some(&error_record(None, "journal", Code::Io)));
     }
 
+    /// What follows if what is changed can't be counted any more.
+    pub(crate) fn quotas_are_lost(&self, sb: &SuperBlock<Rext4>, why: FsError) {
+        self.damaged(
+            sb,
+            None,
+            "count quotas",
+            fmt!("{}", why),
+            (Code::Io, code::EIO),
+        );
+    }
+
     /// What follows from the block of the protection against other mounts, if it can't be read or
     /// written.
     pub(super) fn not_updated(&self, sb: &SuperBlock<Rext4>, why: Error) {

@@ -157,8 +157,7 @@ fn stay_writable(sb: &SuperBlock<Rext4>) {
         // The last that was tried may have been to say that it is not in use.
         fs.write_in_use_again(sb, "remount");
         journal.allow_handles();
-        // What is changed has to be counted.
-        let _ = quota::resume(sb);
+        quota::resume_or_end(sb);
     }
 }
 

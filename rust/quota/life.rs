@@ -131,11 +131,20 @@ pub(crate) fn suspend(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Goes on with it, if it was suspended.
-pub(crate) fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
+fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
     if sb.has_quotas_suspended() {
         sb.resume_quotas()?;
     }
     Ok(())
+}
+
+/// Goes on with it as far as that is possible, where what is changed has to go on all the same. If it is not, the
+/// quota files are left for e2fsck to mend, which is told so.
+pub(crate) fn resume_or_end(sb: &SuperBlock<Rext4>) {
+    if let Err(e) = resume(sb) {
+        sb.data().quotas_are_lost(sb, e);
+        sb.end_quotas();
+    }
 }
 
 /// Stops counting, for good.
