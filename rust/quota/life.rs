@@ -108,7 +108,10 @@ fn load(sb: &SuperBlock<Rext4>, kind: Kind, number: InodeNumber, limits: bool) -
     let is_plausible = match kind {
         Kind::User => number == InodeNumber::USER_QUOTA,
         Kind::Group => number == InodeNumber::GROUP_QUOTA,
-        Kind::Project => number.0 >= fs.layout.first_inode().0,
+        // Of the other hidden files, this alone has a number of that kind.
+        Kind::Project => {
+            number.0 >= fs.layout.first_inode().0 && fs.orphan_file_inode()? != Some(number)
+        }
     };
     if !is_plausible {
         return Err(FsError::Kernel(euclean()));
