@@ -344,6 +344,12 @@ impl Filesystem {
         self.primary.with(|superblock| superblock.quota_inodes())
     }
 
+    /// The inode of the orphan file.
+    pub(crate) fn orphan_file_inode(&self) -> FsResult<Option<InodeNumber>> {
+        self.primary
+            .with(|superblock| superblock.orphan_file_inode())
+    }
+
     /// Where an inode lies.
     pub(crate) fn locate_inode(
         &self,

@@ -137,7 +137,10 @@ fn depth(dir: &Inode<Rext4>) -> FsResult<u16> {
 
 /// Writes an inode whose links or times have changed. Needs credits for one block.
 fn store(inode: &Inode<Rext4>, handle: &Handle<'_>) -> FsResult {
-    room::make_within(inode, handle)?;
+    if let Err(e) = room::make_within(inode, handle) {
+        // By now names have changed, and what they stand for must not be given up.
+        Filesystem::errno(inode, "make room in an inode", e);
+    }
     let root = inode.data().tree.read();
     store::store(inode, handle, &root)?;
     // Of a directory, what is in it is data.

@@ -28,7 +28,7 @@ mod life;
 mod named;
 
 pub(crate) use life::{
-    begin, can_be_kept, change_limits, resume, say_why_not, suspend, with_quotas,
+    begin, can_be_kept, change_limits, resume_or_end, say_why_not, suspend, with_quotas,
 };
 pub(crate) use named::counting_orphans;
 

@@ -181,6 +181,14 @@ int rext4_shim_dquot_release(struct dquot *dquot)
 	return dquot_release(dquot);
 }
 
+void rext4_shim_dquot_forget(struct dquot *dquot)
+{
+	mutex_lock(&dquot->dq_lock);
+	if (!dquot_is_busy(dquot))
+		clear_bit(DQ_ACTIVE_B, &dquot->dq_flags);
+	mutex_unlock(&dquot->dq_lock);
+}
+
 void rext4_shim_dquot_mark_dirty(struct dquot *dquot)
 {
 	dquot_mark_dquot_dirty(dquot);
@@ -370,6 +378,10 @@ int rext4_shim_dquot_acquire(struct dquot *dquot)
 int rext4_shim_dquot_release(struct dquot *dquot)
 {
 	return -EOPNOTSUPP;
+}
+
+void rext4_shim_dquot_forget(struct dquot *dquot)
+{
 }
 
 void rext4_shim_dquot_mark_dirty(struct dquot *dquot)

@@ -36,6 +36,8 @@ struct inode *rext4_shim_quota_file(struct super_block *sb, int kind);
 int rext4_shim_dquot_commit(struct dquot *dquot);
 int rext4_shim_dquot_acquire(struct dquot *dquot);
 int rext4_shim_dquot_release(struct dquot *dquot);
+/* The same without a change of the file. */
+void rext4_shim_dquot_forget(struct dquot *dquot);
 void rext4_shim_dquot_mark_dirty(struct dquot *dquot);
 int rext4_shim_dquot_commit_info(struct super_block *sb, int kind);
 struct dquot *rext4_shim_dquot_alloc(struct super_block *sb, int kind);

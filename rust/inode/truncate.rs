@@ -17,6 +17,7 @@ use crate::{
     extent::{self, Hole, Mapping, Progress},
     group::{ConversionReserve, Rights},
     journal::{credits, sync_point::Change},
+    mount::Filesystem,
     vfs::{
         inode::Inode,
         jbd2::{Credits, Journal, Tid},
@@ -290,7 +291,11 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     let sb = inode.super_block();
     let fs = sb.data();
     super::check_supported(inode)?;
-    inode.initialize_quotas()?;
+    if let Err(e) = inode.initialize_quotas() {
+        // It is freed all the same, but not counted: the quota files are for e2fsck to mend.
+        fs.writing(sb)?;
+        Filesystem::errno_of_metadata(inode, "count what is deleted", e.into());
+    }
     if inode.data().kind() == DataKind::Extents {
         if is_empty(inode)? {
             // Most often so of files that are made and removed: no transaction for nothing.
@@ -331,7 +336,7 @@ pub(crate) fn evict(inode: &Inode<Rext4>) {
         return;
     }
     if let Err(e) = dropped.and_then(|()| delete(inode)) {
-        let e = crate::mount::Filesystem::errno(inode, "delete an inode without links", e);
+        let e = Filesystem::errno(inode, "delete an inode without links", e);
         pr_warn!(
             "({}): warning: inode {} stays an orphan: error {}\n",
             sb.id(),

@@ -113,8 +113,10 @@ impl Filesystem {
         let fs = sb.data();
         let number = Some(crate::inode::number(inode));
         match error {
-            // Where nothing is written any more it was told before why.
-            FsError::Kernel(errno) if errno != euclean() && !fs.is_stopped() => {
+            // Where nothing is written any more it was told before why, or somebody wanted it so.
+            FsError::Kernel(errno)
+                if errno != euclean() && errno != code::EROFS && !fs.is_stopped() =>
+            {
                 fs.damaged(
                     sb,
                     number,
@@ -190,6 +192,17 @@ impl Filesystem {
             policy => policy,
         };
         self.apply(sb, policy, Some(&error_record(None, "journal", Code::Io)));
+    }
+
+    /// What follows if what is changed can't be counted any more.
+    pub(crate) fn quotas_are_lost(&self, sb: &SuperBlock<Rext4>, why: FsError) {
+        self.damaged(
+            sb,
+            None,
+            "count quotas",
+            fmt!("{}", why),
+            (Code::Io, code::EIO),
+        );
     }
 
     /// What follows from the block of the protection against other mounts, if it can't be read or

@@ -160,10 +160,18 @@ pub(super) fn settings(options: &Options) -> Settings {
 }
 
 /// The runs of blocks that the journal lies in.
-pub(super) fn runs(inode: &Inode<Rext4>) -> FsResult<KVec<SystemRun>> {
-    let mut runs = KVec::new();
-    let size = inode.super_block().data().layout.block_size();
+///
+/// # Errors
+///
+/// `EUCLEAN` if it has more blocks than the file system: a block map can lead to the same ones again and again.
+pub(super) fn runs(inode: &Inode<Rext4>) -> FsResult<KVVec<SystemRun>> {
+    let mut runs = KVVec::new();
+    let layout = &inode.super_block().data().layout;
+    let size = layout.block_size();
     let blocks = size.blocks_for(u64::try_from(inode.size()).unwrap_or(0));
+    if blocks > layout.blocks_count() {
+        return Err(FsError::Kernel(euclean()));
+    }
     // Checked when the inode was loaded.
     let end = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
     let mut at = LogicalBlock(0);

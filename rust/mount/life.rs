@@ -155,17 +155,8 @@ impl FileSystem for Rext4 {
         if !writes() {
             return Ok(());
         }
-        if let Err(e) = fs.write_in_use(false) {
-            let e = fs.errno_at(sb, None, "thaw", e);
-            pr_err!(
-                "({}): error: can't write the super block: {}\n",
-                sb.id(),
-                e.to_errno()
-            );
-            // An error would leave it frozen, for ever if the next thaw fails too. Nothing may
-            // be written that would need recovery, though.
-            fs.stop(sb, code::EIO);
-        }
+        // An error would leave it frozen, for ever if the next thaw fails too.
+        fs.write_in_use_again(sb, "thaw");
         Ok(())
     }
 
@@ -736,6 +727,19 @@ impl Filesystem {
                 superblock.set_feature(Feature::ORPHAN_PRESENT, true);
             }
         })
+    }
+
+    /// Says once more that it is in use. If that can't be said, nothing may be written that would need recovery.
+    pub(super) fn write_in_use_again(&self, sb: &SuperBlock<Rext4>, what: &'static str) {
+        if let Err(e) = self.write_in_use(false) {
+            let e = self.errno_at(sb, None, what, e);
+            pr_err!(
+                "({}): error: can't write the super block: {}\n",
+                sb.id(),
+                e.to_errno()
+            );
+            self.stop(sb, code::EIO);
+        }
     }
 
     /// Ends what [`begin_writing`] has begun, as the file system becomes read-only again: what it was found to

@@ -141,10 +141,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
     let fs = sb.data();
     let old = fs.options();
     match (sb.is_read_only(), read_only) {
-        (false, true) => become_read_only(sb).inspect_err(|_| {
-            // It stays writable, and what is changed has to be counted.
-            let _ = quota::resume(sb);
-        })?,
+        (false, true) => become_read_only(sb).inspect_err(|_| stay_writable(sb))?,
         (true, false) => become_writable(sb, options)?,
         _ => {}
     }
@@ -172,12 +169,26 @@ fn become_read_only(sb: &SuperBlock<Rext4>) -> FsResult {
         return Ok(());
     }
     if let Some(journal) = fs.journal_for_writing(sb)? {
-        // The VFS has seen to it that nobody writes any more.
+        // The VFS has seen to it that nobody writes any more, unless it is forced (sysrq). It makes the super block
+        // read-only after this, and until then nothing may need recovery again.
+        journal.refuse_handles()?;
         fs.end_writing(journal)?;
         // All is committed now. Also waits for what is being discarded.
         fs.discard_committed(sb);
     }
     Ok(())
+}
+
+/// It could not become read-only, and goes on.
+fn stay_writable(sb: &SuperBlock<Rext4>) {
+    let fs = sb.data();
+    // Else nothing is written any more.
+    if let Ok(journal) = fs.writing(sb) {
+        // The last that was tried may have been to say that it is not in use.
+        fs.write_in_use_again(sb, "remount");
+        journal.allow_handles();
+        quota::resume_or_end(sb);
+    }
 }
 
 /// From read-only to writable. If that fails, it is left as it was found: the end of a read-only mount says
@@ -187,12 +198,18 @@ fn become_writable(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
     if fs.journal.get().is_none() {
         journal::set(sb, false)?;
     }
-    sb.while_writable(|| {
+    let journal = fs.journal.get().ok_or(FsError::Kernel(code::EROFS))?;
+    journal.allow_handles();
+    let begun = sb.while_writable(|| {
         begin_writing(sb, options).inspect_err(|_| {
             let _ = quota::suspend(sb);
             if let Err(e) = fs.writing(sb).and_then(|journal| fs.end_writing(journal)) {
                 pr_err!("({}): error: can't write the super block: {}\n", sb.id(), e);
             }
         })
-    })
+    });
+    if begun.is_err() {
+        journal.refuse_handles()?;
+    }
+    begun
 }

@@ -118,7 +118,10 @@ fn load(sb: &SuperBlock<Rext4>, kind: Kind, number: InodeNumber, limits: bool) -
     let is_plausible = match kind {
         Kind::User => number == InodeNumber::USER_QUOTA,
         Kind::Group => number == InodeNumber::GROUP_QUOTA,
-        Kind::Project => number.0 >= fs.layout.first_inode().0,
+        // Of the other hidden files, this alone has a number of that kind.
+        Kind::Project => {
+            number.0 >= fs.layout.first_inode().0 && fs.orphan_file_inode()? != Some(number)
+        }
     };
     if !is_plausible {
         return Err(FsError::Kernel(euclean()));
@@ -141,11 +144,20 @@ pub(crate) fn suspend(sb: &SuperBlock<Rext4>) -> FsResult {
 }
 
 /// Goes on with it, if it was suspended.
-pub(crate) fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
+fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
     if sb.has_quotas_suspended() {
         sb.resume_quotas()?;
     }
     Ok(())
+}
+
+/// Goes on with it as far as that is possible, where what is changed has to go on all the same. If it is not, the
+/// quota files are left for e2fsck to mend, which is told so.
+pub(crate) fn resume_or_end(sb: &SuperBlock<Rext4>) {
+    if let Err(e) = resume(sb) {
+        sb.data().quotas_are_lost(sb, e);
+        sb.end_quotas();
+    }
 }
 
 /// Stops counting, for good.

@@ -494,8 +494,12 @@ impl<T: FileSystem> Table<T> {
             // SAFETY: the VFS passes a file of an inode of ours, which knows its inode by now.
             let open = unsafe { OpenFile::<T>::from_raw(file) };
             T::open(&open)?;
-            if open.is_for_writing() {
-                open.inode().initialize_quotas()?;
+            let inode = open.inode();
+            if open.is_for_writing() && inode.needs_quotas() {
+                // The VFS lets files be opened while the file system is frozen, and this may write.
+                inode
+                    .super_block()
+                    .while_not_frozen(|| inode.initialize_quotas())?;
             }
             // SAFETY: the VFS passes the file that is being opened.
             unsafe { bindings::rext4_shim_file_can_odirect(file) };

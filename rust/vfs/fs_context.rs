@@ -149,10 +149,17 @@ impl<T: FileSystem> Table<T> {
                 // SAFETY: the super block is valid.
                 to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
             }
-            // SAFETY: the options are ours, and the flags are those asked for.
-            let (options, flags) =
-                unsafe { (&*(*fc).fs_private.cast::<T::Options>(), (*fc).sb_flags) };
-            T::reconfigure(sb, options, flags & bindings::REXT4_SB_RDONLY != 0)?;
+            // SAFETY: the options are ours, and the flags are those asked for, of which some may not be.
+            let (options, flags, asked) = unsafe {
+                let options = &*(*fc).fs_private.cast::<T::Options>();
+                (options, (*fc).sb_flags, (*fc).sb_flags_mask)
+            };
+            // After `fspick` the flags say nothing of what was not asked for, and that stays as it is.
+            let read_only = match asked & bindings::REXT4_SB_RDONLY {
+                0 => sb.is_read_only(),
+                _ => flags & bindings::REXT4_SB_RDONLY != 0,
+            };
+            T::reconfigure(sb, options, read_only)?;
             Ok(0)
         })
     }

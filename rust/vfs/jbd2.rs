@@ -27,6 +27,7 @@
 //! - a journal can't be destroyed while a handle borrows it.
 
 mod epochs;
+mod gate;
 mod handle;
 mod in_place;
 mod late;
@@ -43,6 +44,7 @@ use super::block_device::BlockDevice;
 use crate::bindings;
 use core::sync::atomic::Ordering;
 use epochs::Ended;
+use gate::Gate;
 use in_place::InPlace;
 use kernel::{
     error::{code, Error, Result},
@@ -306,6 +308,30 @@ impl Journal {
             Self::Log(log) => log.start_commit(),
             // To write it takes a while, which who waits for it has.
             Self::InPlace(in_place) => Some(in_place.latest()),
+        }
+    }
+
+    /// Lets no handle be started from now on, until they are [let](Self::allow_handles) again: those who want one get
+    /// `EROFS`. Those that there are go on, and can be [waited for](Self::lock_updates).
+    ///
+    /// # Errors
+    ///
+    /// `EDEADLK` if the calling thread has a handle.
+    pub(crate) fn refuse_handles(&self) -> Result {
+        Self::must_not_have_handle()?;
+        self.gate().set_closed(true);
+        Ok(())
+    }
+
+    /// Ends what [`Self::refuse_handles`] began.
+    pub(crate) fn allow_handles(&self) {
+        self.gate().set_closed(false);
+    }
+
+    fn gate(&self) -> &Gate {
+        match self {
+            Self::Log(log) => &log.gate,
+            Self::InPlace(in_place) => in_place.gate(),
         }
     }
 

@@ -249,9 +249,15 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: the kernel passes a dquot of ours.
             let sb = unsafe { (*dquot).dq_sb };
-            // It is done by a worker of the kernel's, whom no freeze waits for.
+            // It is done by a worker of the kernel's, whom no freeze waits for, and who must not wait for its end:
+            // others wait for him with the super block's lock (`Q_SYNC`), which ends it. So an entry that says
+            // nothing stays in the file then, which does no harm.
             // SAFETY: the super block is valid.
-            let started = unsafe { bindings::rext4_shim_start_internal_write(sb) };
+            if !unsafe { bindings::rext4_shim_try_internal_write(sb) } {
+                // SAFETY: the kernel passes a dquot that is to be released.
+                unsafe { bindings::rext4_shim_dquot_forget(dquot) };
+                return Ok(0);
+            }
             let is_released = Cell::new(false);
             let release = || {
                 is_released.set(true);
@@ -266,10 +272,8 @@ impl<T: FileSystem> Table<T> {
                 // Else the kernel would try it again and again. It can't be written.
                 let _ = release();
             }
-            if started {
-                // SAFETY: it was started above.
-                unsafe { bindings::rext4_shim_end_internal_write(sb) };
-            }
+            // SAFETY: it was started above.
+            unsafe { bindings::rext4_shim_end_internal_write(sb) };
             result?;
             Ok(0)
         })

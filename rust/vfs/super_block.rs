@@ -192,6 +192,19 @@ impl<T: FileSystem> SuperBlock<T> {
         Ok(result)
     }
 
+    /// Does something that may write, and keeps the file system from being frozen meanwhile; waits for the end of a
+    /// freeze. With nothing held but the freeze protection of writers, or with a handle.
+    pub fn while_not_frozen<R>(&self, action: impl FnOnce() -> R) -> R {
+        // SAFETY: the super block is valid.
+        let started = unsafe { bindings::rext4_shim_start_internal_write(self.as_ptr()) };
+        let result = action();
+        if started {
+            // SAFETY: it was started above.
+            unsafe { bindings::rext4_shim_end_internal_write(self.as_ptr()) };
+        }
+        result
+    }
+
     /// Does something that has to be written while a remount makes the super block writable, before
     /// the VFS lets others write; or while a read-only mount is made, before anybody can have it.
     pub fn while_writable<R>(&self, action: impl FnOnce() -> R) -> R {

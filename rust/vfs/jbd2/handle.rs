@@ -63,12 +63,14 @@ impl Journal {
     /// # Errors
     ///
     /// `ENOSPC` if the journal is too small for that many credits at all, `EROFS` if it was given
-    /// up, `ENOMEM`.
+    /// up or [refuses](Self::refuse_handles) handles, `ENOMEM`.
     pub(crate) fn start(&self, credits: Credits) -> Result<Handle<'_>> {
-        let part = match self {
-            Self::Log(log) => Part::Log(log.start(credits)?),
-            Self::InPlace(in_place) => Part::InPlace(in_place.start()?),
-        };
+        let part = self.gate().pass(|| {
+            Ok(match self {
+                Self::Log(log) => Part::Log(log.start(credits)?),
+                Self::InPlace(in_place) => Part::InPlace(in_place.start()?),
+            })
+        })?;
         Ok(Handle {
             part,
             journal: self,

@@ -15,6 +15,7 @@
 
 use super::{
     epochs::{self, Ended, Epochs, Share},
+    gate::Gate,
     Settings, Tid,
 };
 use crate::{
@@ -36,6 +37,9 @@ use kernel::{error::code, prelude::*};
 pub(crate) struct InPlace {
     #[pin]
     epochs: Epochs,
+    /// What its handles come through.
+    #[pin]
+    gate: Gate,
     device: NonNull<bindings::block_device>,
     /// What errors of writing the device had before.
     errors_before: u32,
@@ -64,6 +68,7 @@ impl InPlace {
         KBox::pin_init(
             pin_init!(Self {
                 epochs <- Epochs::new(),
+                gate <- Gate::new(),
                 device,
                 errors_before,
                 barriers: AtomicBool::new(true),
@@ -76,6 +81,10 @@ impl InPlace {
     pub(super) fn device(&self) -> &BlockDevice {
         // SAFETY: by the invariant it is open.
         unsafe { BlockDevice::from_raw(self.device.as_ptr()) }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(super) fn configure(&self, settings: Settings) {

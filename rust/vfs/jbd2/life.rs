@@ -2,7 +2,7 @@
 
 //! The life of a journal: found, recovered, set up, destroyed.
 
-use super::{Journal, Log};
+use super::{gate::Gate, Journal, Log};
 use crate::{
     bindings,
     vfs::{inode::Inode, super_block::FileSystem},
@@ -10,7 +10,7 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{
@@ -36,6 +36,7 @@ impl UnloadedJournal {
     ///   the caller owns. Its `a_ops->bmap` must work.
     /// - The journal must be dropped before the super block's device is closed.
     pub(crate) unsafe fn from_inode(inode: NonNull<bindings::inode>) -> Result<Self> {
+        let gate = KBox::pin_init(Gate::new(), GFP_KERNEL)?;
         // SAFETY: the caller gives a valid inode.
         let journal = from_err_ptr(unsafe { bindings::jbd2_journal_init_inode(inode.as_ptr()) })?;
         // INVARIANT: it was just made, for us.
@@ -44,6 +45,7 @@ impl UnloadedJournal {
                 Self(Log {
                     journal,
                     spare: AtomicU32::new(0),
+                    gate,
                 })
             })
             .ok_or(EINVAL)
@@ -224,7 +226,10 @@ impl Log {
     pub(super) fn destroy(self) -> Result {
         let journal = ManuallyDrop::new(self);
         // SAFETY: the journal is valid and owned. No handle borrows it, and it is not used again.
-        to_result(unsafe { bindings::jbd2_journal_destroy(journal.as_ptr()) })
+        let result = to_result(unsafe { bindings::jbd2_journal_destroy(journal.as_ptr()) });
+        // SAFETY: it is not dropped elsewhere, nor used again.
+        drop(unsafe { ptr::read(&journal.gate) });
+        result
     }
 }
 

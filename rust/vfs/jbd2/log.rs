@@ -3,13 +3,16 @@
 //! The journal of jbd2, `journal_t`. What is called here where a commit is waited for is called
 //! without a handle, which [`Journal`](super::Journal) sees to.
 
-use super::{Tid, Wipe};
+use super::{gate::Gate, Tid, Wipe};
 use crate::{bindings, vfs::block_device::BlockDevice};
 use core::{
     ptr::NonNull,
     sync::atomic::{fence, AtomicU32, Ordering},
 };
-use kernel::error::{to_result, Error, Result};
+use kernel::{
+    error::{to_result, Error},
+    prelude::*,
+};
 
 /// A journal of jbd2.
 ///
@@ -23,6 +26,8 @@ pub(crate) struct Log {
     pub(super) journal: NonNull<bindings::journal_t>,
     /// Credits that each handle has beyond those that it was started with.
     pub(super) spare: AtomicU32,
+    /// What its handles come through.
+    pub(super) gate: Pin<KBox<Gate>>,
 }
 
 // SAFETY: a journal belongs to no thread.

@@ -57,6 +57,11 @@ def get_as_xfs(device: str, kind: int, number: int) -> None:
     _call(_XGETQUOTA, kind, device, number, ctypes.create_string_buffer(112))
 
 
+def sync_quotas(device: str, kind: int) -> None:
+    """Have all entries written, which does not wait for the end of a freeze."""
+    _call(_SYNC, kind, device, 0, None)
+
+
 def next_after(device: str, kind: int, number: int) -> int:
     """The first ID from this one on that has an entry."""
     return _ask(_GETNEXT, kind, device, number)[9]
