@@ -48,7 +48,7 @@ impl<T: DirectIo> Table<T> {
 
     /// # Safety
     ///
-    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write`](fn@write).
+    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write_and_wait`].
     unsafe extern "C" fn begin(
         inode: *mut bindings::inode,
         offset: i64,
@@ -96,7 +96,7 @@ impl<T: DirectIo> Table<T> {
 
     /// # Safety
     ///
-    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write`](fn@write).
+    /// Called by the kernel alone, with what it passes to this callback, for a request of [`write_and_wait`].
     unsafe extern "C" fn end_io(
         kiocb: *mut bindings::kiocb,
         bytes: isize,
