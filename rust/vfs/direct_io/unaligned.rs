@@ -26,6 +26,10 @@ use kernel::{
 
 /// A write under way.
 struct Writing<'a, T: DirectIo> {
+    /// Where it begins, in bytes.
+    start: i64,
+    /// There was no block for a part of it.
+    lacks_blocks: bool,
     /// What it takes along to its end.
     io_end: Option<KBox<T::IoEnd>>,
     /// The inode's lock if it goes beyond the end of the file.
@@ -66,6 +70,11 @@ impl<T: DirectIo> Table<T> {
                 let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
                 &mut *(*iter).private.cast::<Writing<'_, T>>()
             };
+            // Memory can end within a block: it is unmapped meanwhile, or a device's. iomap goes on behind it with
+            // nothing, and would clear the block once more, over what is on its way there.
+            if offset != writing.start && offset & ((1 << bits) - 1) != 0 {
+                return Err(super::must_go_through_cache());
+            }
             let (offset, len) = (offset as u64, len as u64);
             let first = offset >> bits;
             let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
@@ -77,7 +86,10 @@ impl<T: DirectIo> Table<T> {
                     (len, Place::Unwritten(block << bits))
                 }
                 // iomap ends the request here with what it has.
-                WriteMapping::End => return Err(super::must_go_through_cache()),
+                WriteMapping::End => {
+                    writing.lacks_blocks = true;
+                    return Err(super::must_go_through_cache());
+                }
             };
             Ok(Mapping {
                 offset: first << bits,
@@ -139,8 +151,8 @@ impl<T: DirectIo> Table<T> {
 ///
 /// # Errors
 ///
-/// `EINVAL` if a write beyond the end comes with a shared lock; [`super::must_go_through_cache`]; `ENOMEM`; else what
-/// [`DirectIo`] or the device says.
+/// `EINVAL` if a write beyond the end comes with a shared lock; [`super::must_go_through_cache`]; `ENOMEM`; `EFAULT`; else
+/// what [`DirectIo`] or the device says. No bytes are written if there is no block for the first.
 pub(crate) fn write_and_wait<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,
@@ -154,6 +166,8 @@ pub(crate) fn write_and_wait<T: DirectIo>(
         _ => None,
     };
     let mut writing = Writing {
+        start: request.position(),
+        lacks_blocks: false,
         io_end: None,
         growing,
         claim,
@@ -164,7 +178,7 @@ pub(crate) fn write_and_wait<T: DirectIo>(
     // SAFETY: request and memory are valid during the call, which waits for all that it has begun: nobody has
     // `own` after it. The field of the request is the file system's to use, and iomap's if the device is to be
     // polled, which is not for one who waits. The tables are static.
-    count(unsafe {
+    let written = count(unsafe {
         (*kiocb).ki_flags &= !bindings::REXT4_IOCB_HIPRI;
         (*kiocb).private = own.cast::<u8>().wrapping_add(MARK).cast();
         let result = bindings::iomap_dio_rw(
@@ -178,5 +192,10 @@ pub(crate) fn write_and_wait<T: DirectIo>(
         );
         (*kiocb).private = ptr::null_mut();
         result
-    })
+    })?;
+    if written == 0 && !writing.lacks_blocks {
+        // iomap forgets that when it has cleared the rest of a block.
+        return Err(code::EFAULT);
+    }
+    Ok(written)
 }
