@@ -123,7 +123,8 @@ fn write_folios(
     }
     let mut has_more = false;
     let written = request.write_buffered(memory, lock, Some(&mut has_more));
-    if !has_more || request.is_nowait() {
+    if !has_more || request.is_nowait() || memory.len() == 0 {
+        // It may have gone on after it had said so.
         return written;
     }
     // No direct write begins as long as the lock is held.
