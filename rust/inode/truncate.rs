@@ -4,7 +4,7 @@
 //! that has no links.
 
 use super::{
-    block_map, delayed, map, number, orphan, store,
+    block_map, delayed, map, number, orphan, size, store,
     tree::{ReadTree, WriteTree},
     window, DataKind,
 };
@@ -202,6 +202,10 @@ pub(super) fn note_uncut(inode: &Inode<Rext4>) {
 pub(crate) fn finish_cut(inode: &Inode<Rext4>) -> FsResult {
     if !inode.data().is_uncut() {
         return Ok(());
+    }
+    if inode.data().disk_size() > inode.size() || !inode.data().is_orphan() {
+        // Not even the size could be stored.
+        size::store_size(inode, inode.size(), Some(orphan::Room::new()?))?;
     }
     cut(inode)?;
     release_orphan(inode)
