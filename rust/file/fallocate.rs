@@ -59,6 +59,10 @@ pub(crate) fn fallocate(
         write_zeroes::check_supported(inode)?;
     }
     let lock = inode.lock();
+    if inode.is_immutable() {
+        // The VFS has asked without the lock; it may be a quota file by now.
+        return Err(FsError::Kernel(code::EPERM));
+    }
     if inode.data().kind() == DataKind::BlockMap && mode != FallocateMode::PunchHole {
         // A block map can't tell that blocks are not written yet. The times change, as with C ext4.
         file.modified()?;
