@@ -396,8 +396,10 @@ impl Groups {
         let goal = (group == search.group).then_some(search.bit);
         let windows = state.windows.as_ref().filter(|_| search.heed_windows);
         let run = search.wanted.run();
+        let longest = self.longest.of(group);
+        let may_be_long = longest >= search.least;
         let begins = self.begins(search.wanted, group);
-        let may_be_long = self.longest.of(group) >= search.least;
+        let begins = begins.filter(|_| longest >= search.wanted.blocks);
         let (range, longest) = bitmap.with(|bytes| {
             let all = state.free_bits(bytes, end);
             let bits = windows.map_or(all, |windows| {

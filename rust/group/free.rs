@@ -59,7 +59,7 @@ impl Groups {
         })
     }
 
-    /// Whether [`Self::free`] finds what it has to read, and keeps it in memory. Damage is for [`Self::free`] to tell.
+    /// Whether [`Self::free`] finds what it has to read. Damage is for [`Self::free`] to tell.
     ///
     /// # Errors
     ///
