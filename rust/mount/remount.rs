@@ -38,9 +38,13 @@ pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> R
             false => Ok(files),
         })
         .and_then(|files| {
-            reconfigure(sb, &options, read_only).map_err(failed)?;
-            *fs.quota_files.lock() = files;
-            Ok(())
+            // Orphans that are finished when it becomes writable are counted there.
+            let old = core::mem::replace(&mut *fs.quota_files.lock(), files);
+            let done = reconfigure(sb, &options, read_only).map_err(failed);
+            if done.is_err() {
+                *fs.quota_files.lock() = old;
+            }
+            done
         });
     // If it is to be read-only and that has failed, the VFS may insist on it.
     if !read_only && (result.is_ok() || !sb.is_read_only()) {

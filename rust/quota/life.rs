@@ -16,7 +16,7 @@ use crate::{
     },
     Rext4,
 };
-use kernel::prelude::*;
+use kernel::{error::code, prelude::*};
 
 /// Whether a file system with these features can be written to: what is changed has to be counted.
 pub(crate) fn can_be_kept(features: Features) -> bool {
@@ -49,7 +49,8 @@ pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
         }
         return Ok(());
     }
-    resume(sb)?;
+    // Those that can't be resumed are loaded anew.
+    let _ = resume(sb);
     let numbers = fs.quota_inodes()?;
     let limits = options.quota_limits;
     for (kind, number) in Kind::ALL.into_iter().zip(numbers) {
@@ -65,7 +66,7 @@ pub(crate) fn begin(sb: &SuperBlock<Rext4>, options: &Options) -> FsResult {
                 number.0,
                 fs.errno_at(sb, Some(number), "load a quota file", e).to_errno(),
                 // What `find_quota_format` says, in the kernel.
-                if e.is(kernel::error::code::ESRCH) {
+                if e.is(code::ESRCH) {
                     ", but the kernel has no module quota_v2"
                 } else {
                     ""
@@ -145,8 +146,15 @@ pub(crate) fn suspend(sb: &SuperBlock<Rext4>) -> FsResult {
 
 /// Goes on with it, if it was suspended.
 fn resume(sb: &SuperBlock<Rext4>) -> FsResult {
-    if sb.has_quotas_suspended() {
-        sb.resume_quotas()?;
+    if !sb.has_quotas_suspended() {
+        return Ok(());
+    }
+    let had = Kind::ALL.map(|kind| sb.has_quota_loaded(kind));
+    // It tells of the last kind alone.
+    let last = sb.resume_quotas();
+    let mut all = Kind::ALL.into_iter().zip(had);
+    if all.any(|(kind, had)| had && !sb.has_quota_loaded(kind)) {
+        return Err(last.err().unwrap_or(code::EIO).into());
     }
     Ok(())
 }

@@ -95,6 +95,8 @@ fn prepare(file: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
 /// Says on disk that a file is a quota file.
 pub(super) fn note(file: &Inode<Rext4>) -> FsResult {
     let lock = file.lock();
+    // Somebody may have changed them until the quota code had it.
+    flags::set_in_memory(file, &lock, file.data().flags().with(KEPT));
     flags::store_in_memory(file, &lock)
 }
 
@@ -140,9 +142,14 @@ pub(crate) fn counting_orphans(
     action: impl FnOnce() -> FsResult,
 ) -> FsResult {
     let fs = sb.data();
+    let kinds = [Kind::User, Kind::Group];
+    let names = [
+        fs.named_quota_file(kinds[0])?,
+        fs.named_quota_file(kinds[1])?,
+    ];
     let mut files = [const { None }; 2];
-    for (kind, file) in [Kind::User, Kind::Group].into_iter().zip(&mut files) {
-        let Some((name, format)) = fs.named_quota_file(kind)? else {
+    for ((kind, name), file) in kinds.into_iter().zip(names).zip(&mut files) {
+        let Some((name, format)) = name else {
             continue;
         };
         match load(sb, kind, &name, format) {
@@ -158,13 +165,15 @@ pub(crate) fn counting_orphans(
     let result = action();
     let mut was_any = false;
     for (kind, file) in files.iter().flatten() {
-        sb.disable_quota(*kind)?;
+        // It is off, whatever it says.
+        let _ = sb.disable_quota(*kind);
         file.data().tree.set_inner(false);
         was_any = true;
     }
-    if was_any {
-        empty_journal(fs.writing(sb)?)?;
+    if let (true, Ok(journal)) = (was_any, fs.writing(sb)) {
+        empty_journal(journal)?;
     }
+    // What an orphan has stopped writes nothing any more, and can be mounted all the same.
     result
 }
 
@@ -179,6 +188,10 @@ fn load(
     expect_changes(journal)?;
     let root = inode::get(sb, InodeNumber::ROOT)?;
     let file = dir::lookup(&root, name)?.ok_or(FsError::Kernel(code::ENOENT))?;
+    if file.is_exempt_from_quotas() {
+        // It is that of another kind.
+        return Err(FsError::Kernel(code::EBUSY));
+    }
     let lock = file.lock();
     prepare(&file, &lock)?;
     drop(lock);
