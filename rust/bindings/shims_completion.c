@@ -189,6 +189,9 @@ struct folio *rext4_shim_iomap_get_folio(struct iomap_iter *iter, loff_t pos,
 
 	if (!has_more || IS_ERR(folio) || inode_dio_finished(iter->inode))
 		return folio;
+	/* Of one block, for which the caller has waited as it has to. */
+	if (folio_size(folio) <= i_blocksize(iter->inode))
+		return folio;
 	if (folio_pos(folio) >= pos &&
 	    folio_pos(folio) + folio_size(folio) <= pos + len)
 		return folio;
