@@ -50,6 +50,7 @@ pub(crate) use unaligned::write_and_wait;
 use super::{
     file::{count, IovIter, Kiocb},
     inode::{ExclusiveLock, Inode, SharedLock},
+    iomap::{Mapping, Place},
     super_block::FileSystem,
     writeback::IoendWorkers,
 };
@@ -590,4 +591,25 @@ pub(crate) fn is_deferred() -> bool {
 pub(crate) fn may_use_reserved(uid: u32, gid: u32) -> bool {
     // SAFETY: looks at the current task alone.
     unsafe { bindings::rext4_shim_may_use_reserved(uid, gid) }
+}
+
+/// What iomap is told of a range of bytes, where `find` knows of blocks: it gets the first one and how many are wanted,
+/// and says how many there are in a row and where, in bytes of the device; with the bits of a block's size.
+fn map_blocks<T: DirectIo>(
+    inode: &Inode<T>,
+    (offset, len): (u64, u64),
+    find: impl FnOnce(u64, u32, u8) -> Result<(u32, Place)>,
+) -> Result<Mapping> {
+    // SAFETY: the inode is valid.
+    let bits = unsafe { (*inode.as_ptr()).i_blkbits };
+    let first = offset >> bits;
+    let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
+    let most = blocks.clamp(1, MOST_BLOCKS.into()) as u32;
+    let (len, place) = find(first, most, bits)?;
+    Ok(Mapping {
+        offset: first << bits,
+        len: u64::from(len) << bits,
+        place,
+        version: 0,
+    })
 }

@@ -7,13 +7,13 @@
 //!
 //! C source: `fs/iomap/direct-io.c`
 
-use super::{count, DirectIo, ReadMapping, MOST_BLOCKS};
+use super::{count, map_blocks, DirectIo, ReadMapping};
 use crate::{
     bindings,
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
-        iomap::{answer, begin_alone, Mapping, Place},
+        iomap::{answer, begin_alone, Place},
     },
 };
 use core::{marker::PhantomData, ptr};
@@ -37,25 +37,15 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let find = |inode: &Inode<T>| {
-            // SAFETY: the inode is valid.
-            let bits = unsafe { (*inode.as_ptr()).i_blkbits };
-            let (offset, len) = (offset as u64, len as u64);
-            let first = offset >> bits;
-            let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
-            let most = blocks.clamp(1, MOST_BLOCKS.into()) as u32;
-            let (len, place) = match T::map_read(inode, first, most)? {
-                ReadMapping::At { block, len } => (len, Place::Written(block << bits)),
-                // The caller has seen to it that all is written.
-                ReadMapping::Zeros { .. } if flags & bindings::REXT4_IOMAP_WRITE != 0 => {
-                    return Err(EIO)
-                }
-                ReadMapping::Zeros { len } => (len, Place::Hole),
-            };
-            Ok(Mapping {
-                offset: first << bits,
-                len: u64::from(len) << bits,
-                place,
-                version: 0,
+            map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
+                Ok(match T::map_read(inode, first, most)? {
+                    ReadMapping::At { block, len } => (len, Place::Written(block << bits)),
+                    // The caller has seen to it that all is written.
+                    ReadMapping::Zeros { .. } if flags & bindings::REXT4_IOMAP_WRITE != 0 => {
+                        return Err(EIO)
+                    }
+                    ReadMapping::Zeros { len } => (len, Place::Hole),
+                })
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.

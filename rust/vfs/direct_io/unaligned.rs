@@ -9,13 +9,13 @@
 //!
 //! C source: `fs/iomap/direct-io.c`
 
-use super::{count, DirectIo, HeldLock, WriteMapping, MARK, MOST_BLOCKS};
+use super::{count, map_blocks, DirectIo, HeldLock, WriteMapping, MARK};
 use crate::{
     bindings,
     vfs::{
         file::{IovIter, Kiocb},
         inode::{ExclusiveLock, Inode},
-        iomap::{answer, begin_alone, Mapping, Place},
+        iomap::{answer, begin_alone, Place},
     },
 };
 use core::{marker::PhantomData, ptr};
@@ -62,40 +62,34 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let find = |inode: &Inode<T>| {
-            // SAFETY: the inode is valid.
-            let bits = unsafe { (*inode.as_ptr()).i_blkbits };
             // SAFETY: iomap has it filled in a part of its own of what goes through the range, with what
             // `write` has passed: that is valid during the request, and only one callback at a time has it.
             let writing = unsafe {
                 let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
                 &mut *(*iter).private.cast::<Writing<'_, T>>()
             };
-            // Memory can end within a block: it is unmapped meanwhile, or a device's. iomap goes on behind it with
-            // nothing, and would clear the block once more, over what is on its way there.
-            if offset != writing.start && offset & ((1 << bits) - 1) != 0 {
-                return Err(super::must_go_through_cache());
-            }
-            let (offset, len) = (offset as u64, len as u64);
-            let first = offset >> bits;
-            let blocks = (offset.saturating_add(len).saturating_sub(1) >> bits) - first + 1;
-            let most = blocks.clamp(1, MOST_BLOCKS.into()) as u32;
-            let (len, place) = match T::map_write(inode, first, most, &mut writing.io_end)? {
-                WriteMapping::Written { block, len } => (len, Place::Written(block << bits)),
-                WriteMapping::Unwritten { block, len } => {
-                    debug_assert!(writing.io_end.is_some());
-                    (len, Place::Unwritten(block << bits))
-                }
-                // iomap ends the request here with what it has.
-                WriteMapping::End => {
-                    writing.lacks_blocks = true;
+            map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
+                // Memory can end within a block: it is unmapped meanwhile, or a device's. iomap goes on behind it with
+                // nothing, and would clear the block once more, over what is on its way there.
+                if offset != writing.start && offset & ((1 << bits) - 1) != 0 {
                     return Err(super::must_go_through_cache());
                 }
-            };
-            Ok(Mapping {
-                offset: first << bits,
-                len: u64::from(len) << bits,
-                place,
-                version: 0,
+                Ok(
+                    match T::map_write(inode, first, most, &mut writing.io_end)? {
+                        WriteMapping::Written { block, len } => {
+                            (len, Place::Written(block << bits))
+                        }
+                        WriteMapping::Unwritten { block, len } => {
+                            debug_assert!(writing.io_end.is_some());
+                            (len, Place::Unwritten(block << bits))
+                        }
+                        // iomap ends the request here with what it has.
+                        WriteMapping::End => {
+                            writing.lacks_blocks = true;
+                            return Err(super::must_go_through_cache());
+                        }
+                    },
+                )
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.
