@@ -17,15 +17,12 @@ use crate::{
     inode::{
         allocate, check_supported, convert, delayed,
         map::{self, Found},
-        size, store, truncate, Alone, DataKind,
+        size, truncate, Alone, DataKind,
     },
-    journal::{credits, sync_point::Change},
-    memory::insist,
     vfs::{
         file::{FallocateMode, OpenFile},
         inode::{ExclusiveLock, Inode},
         iomap,
-        jbd2::Credits,
     },
     Rext4,
 };
@@ -238,14 +235,8 @@ fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsRe
     size::before_growing(inode, end)?;
     size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
-    let journal = sb.data().writing(sb)?;
+    sb.data().writing(sb)?;
     // Waits for writeback, whose completion needs a handle: so it comes before ours.
     inode.truncate_page_cache(lock, end);
-    let handle = insist(|| journal.start(Credits::new(credits::INODE)))?;
-    let root = inode.data().tree.write();
-    inode.data().set_disk_size(end);
-    store::store(inode, &handle, &root)?;
-    inode.data().sync_point.note(&handle, Change::Data);
-    drop(root);
-    Ok(handle.stop()?)
+    size::store_size(inode, end, None)
 }

@@ -105,7 +105,7 @@ pub(crate) fn set_size(
 }
 
 /// Stores a new size, and with `room` also that recovery has to cut the file there.
-pub(super) fn store_size(inode: &Inode<Rext4>, new: i64, room: Option<orphan::Room>) -> FsResult {
+pub(crate) fn store_size(inode: &Inode<Rext4>, new: i64, room: Option<orphan::Room>) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let handle = insist(|| journal.start(Credits::new(credits::INODE + credits::ORPHAN)))?;
