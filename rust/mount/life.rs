@@ -665,10 +665,7 @@ fn finish_orphans(sb: &SuperBlock<Rext4>) -> FsResult {
     if found.is_empty() {
         return Ok(());
     }
-    quota::counting_orphans(sb, || {
-        finish(sb, found);
-        Ok(())
-    })
+    quota::counting_orphans(sb, || finish(sb, found))
 }
 
 /// Finishes orphans, as far as that can be done.

@@ -136,11 +136,8 @@ fn empty_journal(journal: &Journal) -> FsResult {
 ///
 /// # Errors
 ///
-/// Those of `action`. What can't be counted is not, with a message.
-pub(crate) fn counting_orphans(
-    sb: &SuperBlock<Rext4>,
-    action: impl FnOnce() -> FsResult,
-) -> FsResult {
+/// Those of the journal. What can't be counted is not, with a message.
+pub(crate) fn counting_orphans(sb: &SuperBlock<Rext4>, action: impl FnOnce()) -> FsResult {
     let fs = sb.data();
     let kinds = [Kind::User, Kind::Group];
     let names = [
@@ -162,7 +159,7 @@ pub(crate) fn counting_orphans(
             ),
         }
     }
-    let result = action();
+    action();
     let mut was_any = false;
     for (kind, file) in files.iter().flatten() {
         // It is off, whatever it says.
@@ -174,7 +171,7 @@ pub(crate) fn counting_orphans(
         empty_journal(journal)?;
     }
     // What an orphan has stopped writes nothing any more, and can be mounted all the same.
-    result
+    Ok(())
 }
 
 /// Begins to count in a file of this name in the root directory.
