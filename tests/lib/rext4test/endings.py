@@ -81,10 +81,7 @@ def shutdown(kind: Kind, seed: int, count: int) -> int:
         writer = race.writer("--passes 1000 --until-error")
         with open(race.file, "rb", buffering=0) as file:
             wait_until("the first write", race.begun)
-            for _ in range(race.dice.randrange(1, 6)):
-                time.sleep(race.dice.random() / 20)
-                with race.history.syncing():
-                    os.fsync(file.fileno())
+            race.fsync_some(file.fileno(), 5)
         time.sleep(race.dice.random() / 20)
         shut_down(top, (NOW, COMMIT_ONLY, FLUSH)[seed % 3])
         check(writer.finish()["errors"] > 0, "no write failed")
@@ -145,10 +142,7 @@ def lost_journal(kind: Kind, seed: int, count: int) -> int:
             writer = race.writer("--passes 1000 --until-error")
             with open(race.file, "rb", buffering=0) as file:
                 wait_until("the first write", race.begun)
-                for _ in range(race.dice.randrange(1, 4)):
-                    time.sleep(race.dice.random() / 20)
-                    with race.history.syncing():
-                        os.fsync(file.fileno())
+                race.fsync_some(file.fileno(), 3)
                 device.load(*broken(disk, *places), quick=race.dice.randrange(2) == 0)
                 if seed % 2:
                     # Else the journal's own timer finds out, or whoever needs room in it.

@@ -125,6 +125,13 @@ class Race:
         """Whether the last writer has had something acknowledged."""
         return self._logs[-1].exists() and self._logs[-1].stat().st_size > 0
 
+    def fsync_some(self, file: int, most: int) -> None:
+        """A few times, with pauses."""
+        for _ in range(self.dice.randrange(1, most + 1)):
+            time.sleep(self.dice.random() / 20)
+            with self.history.syncing():
+                os.fsync(file)
+
     def beside(self, step: Callable[[], object], *writers: tool.Background) -> list[dict]:
         """Do it again and again until the writers have ended; what they say."""
         while any(writer.running() for writer in writers):
