@@ -312,10 +312,11 @@ def memory(race: Race) -> None:
     try:
         (group / "memory.max").write_text("4M", encoding="ascii")
         log = SCRATCH / f"neighbour-{race.number}.log"
+        # They are born there: what they do before they are moved could be all that they do.
+        (group / "cgroup.procs").write_text("0", encoding="ascii")
         writers = [race.writer(),
                    tool.Background("write", f"--buffered --sizes 64k --length 8m --log {log}", neighbour)]
-        for writer in writers:
-            (group / "cgroup.procs").write_text(str(writer.process_id), encoding="ascii")
+        (_CGROUP / "cgroup.procs").write_text("0", encoding="ascii")
 
         # Inodes and what the file system has in memory of them have to go, too.
         race.beside(lambda: Path("/proc/sys/vm/drop_caches").write_text("2\n", encoding="ascii"), *writers)
