@@ -300,8 +300,15 @@ fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) 
             grown = end.max(grown);
             continue;
         }
+        // What lies behind the new end stays unwritten: who has cut the file waits for this, and stores the size
+        // after it. A crash in between must leave nothing written behind the size on disk.
+        let first = block(bytes.start >> size.bits());
+        let behind = block(size.blocks_for(u64::try_from(end).unwrap_or(0)));
+        if behind <= first {
+            continue;
+        }
         parts.add(Part {
-            range: block(bytes.start >> size.bits())..block(size.blocks_for(bytes.end)),
+            range: first..behind,
             end,
             staged: None,
             reserve: &mut range.completion.reserve,

@@ -4,22 +4,27 @@
 from __future__ import annotations
 
 import re
+from typing import Sequence
 
 from .base import check
 from .filesystem import Filesystem
 from .mapper import SECTOR, linear, sectors
 
 
-def slowly(device: str, quick: list[tuple[int, int]], delay: int) -> list[str]:
+def slowly(device: str, quick: list[tuple[int, int]], delay: int,
+           others: Sequence[tuple[int, int, int]] = ()) -> list[str]:
     """A table for a device whose writes take so many ms, but for those to some sectors (starts and ends, in order),
-    such as the journal's."""
+    such as the journal's. `others` have delays of their own."""
+    def slow(start: int, end: int, delay: int) -> str:
+        place = f"{device} {start}"
+        return f"{start} {end - start} delay {place} 0 {place} {delay} {place} 0"
+
     table, at = [], 0
-    for start, end in [*quick, (sectors(device), 0)]:
+    for start, end, own in sorted([*((*place, 0) for place in quick), *others, (sectors(device), 0, 0)]):
         if at < start:
-            place = f"{device} {at}"
-            table.append(f"{at} {start - at} delay {place} 0 {place} {delay} {place} 0")
+            table.append(slow(at, start, delay))
         if start < end:
-            table.append(linear(device, start, end - start, start))
+            table.append(slow(start, end, own) if own else linear(device, start, end - start, start))
         at = end
     return table
 
