@@ -74,8 +74,11 @@ pub(crate) fn fallocate(
     ) {
         return shift::shift(file, &lock, mode, offset, len);
     }
-    if !keep_size && end > inode.size() {
+    let grows = !keep_size && end > inode.size();
+    if grows {
         inode.check_new_size(&lock, end)?;
+    }
+    if grows || mode == FallocateMode::WriteZeroes {
         size::write_new_data(inode, inode.size());
     }
     file.modified()?;
@@ -107,7 +110,7 @@ pub(crate) fn fallocate(
                 if end > inode.size() {
                     grow(inode, &lock, end)?;
                 }
-                write_zeroes::write_zeroes(inode, range.whole_blocks(), reserve)?;
+                write_zeroes::write_zeroes(inode, range.whole_blocks(), end, reserve)?;
             }
             drop(page_cache);
         }

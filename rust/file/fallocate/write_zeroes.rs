@@ -29,14 +29,15 @@ pub(super) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
     Ok(())
 }
 
-/// Writes zeros to all unwritten blocks in a range, and makes them written. None is a hole, and the
-/// file reaches to the end of the range at least.
+/// Writes zeros to all unwritten blocks in a range, which ends at byte `end` at most, and makes them written. None is
+/// a hole, and the file reaches to the end of the range at least.
 ///
 /// The inode's lock and that of the page cache are held exclusively, nothing is in the page cache,
 /// and no direct I/O is outstanding: nobody else writes to the blocks.
 pub(super) fn write_zeroes(
     inode: &Inode<Rext4>,
     range: Range<LogicalBlock>,
+    end: i64,
     kept: Option<ConversionReserve>,
 ) -> FsResult {
     let sb = inode.super_block();
@@ -59,8 +60,8 @@ pub(super) fn write_zeroes(
         Some(kept) => kept,
         None => fs.groups()?.reserve_conversion(fs.writing(sb)?, 0)?,
     };
-    // The size is right already.
-    convert::convert(inode, range, &mut kept, 0)
+    // The size on disk may be behind that of the file still.
+    convert::convert(inode, range, &mut kept, end.min(inode.size()))
 }
 
 fn zero(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
