@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{edquot, FsError, FsResult},
     file::buffered,
-    inode::{convert, size},
+    inode::{convert, size, truncate},
     mount::Filesystem,
     quota,
     vfs::{
@@ -84,6 +84,8 @@ fn write_new(
     }
     let mut appends = false;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
+        truncate::finish_cut(inode, exclusive)
+            .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
         appends = is_in_sectors && claim.is_some() && can_append(request, exclusive, bytes);
         if !appends {
             // How far it goes beyond the end is known when they are complete.
@@ -99,12 +101,13 @@ fn write_new(
     // Memory that is not there is found out before anything is done.
     memory.fault_in(memory.len())?;
     request.modified()?;
-    if grows(request, bytes) {
-        size::before_growing(inode, request.end_of(bytes))
-            .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-        size::write_new_data(inode, inode.size());
-    } else {
-        size_to_disk(request, bytes)?;
+    match &lock {
+        HeldLock::Exclusive(exclusive) if grows(request, bytes) => {
+            size::before_growing(inode, exclusive, request.end_of(bytes))
+                .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+            size::write_new_data(inode, inode.size());
+        }
+        _ => size_to_disk(request, bytes)?,
     }
     let end = inode.size();
     let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);

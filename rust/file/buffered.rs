@@ -65,7 +65,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     if request.end_of(bytes) > inode.size() {
-        size::before_growing(inode, request.end_of(bytes))
+        size::before_growing(inode, &lock, request.end_of(bytes))
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     if request.position() > inode.size() {

@@ -67,7 +67,7 @@ pub(crate) fn fallocate(
     }
     inode.data().appends.wait(&lock)?;
     // Before anything is allocated behind the end, which would be cut off too.
-    truncate::finish_cut(inode)?;
+    truncate::finish_cut(inode, &lock)?;
     if matches!(
         mode,
         FallocateMode::CollapseRange | FallocateMode::InsertRange
@@ -235,7 +235,7 @@ fn clear_edges(
 
 /// Sets a larger size, over blocks that read as zeros.
 fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
-    size::before_growing(inode, end)?;
+    size::before_growing(inode, lock, end)?;
     size::clear_to_block_end(inode, lock, end)?;
     let sb = inode.super_block();
     sb.data().writing(sb)?;

@@ -27,10 +27,12 @@ use kernel::{error::code, page::PAGE_SIZE};
 
 /// What comes before a file gets longer, up to `end` bytes: what was to be cut off before goes, and the super
 /// block says that there are files of 2 GiB and more, if this is going to be one.
-///
-/// The inode's lock is held exclusively.
-pub(crate) fn before_growing(inode: &Inode<Rext4>, end: i64) -> FsResult {
-    truncate::finish_cut(inode)?;
+pub(crate) fn before_growing(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    end: i64,
+) -> FsResult {
+    truncate::finish_cut(inode, lock)?;
     let sb = inode.super_block();
     let fs = sb.data();
     let feature = Feature::LARGE_FILE;
@@ -65,7 +67,7 @@ pub(crate) fn set_size(
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        before_growing(inode, new)?;
+        before_growing(inode, lock, new)?;
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {

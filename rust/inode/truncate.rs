@@ -6,7 +6,7 @@
 use super::{
     block_map, delayed, map, number, orphan, size, store,
     tree::{ReadTree, WriteTree},
-    window, DataKind,
+    window, Alone, DataKind,
 };
 use crate::{
     disk::{
@@ -19,7 +19,7 @@ use crate::{
     journal::{credits, sync_point::Change},
     mount::Filesystem,
     vfs::{
-        inode::Inode,
+        inode::{ExclusiveLock, Inode},
         jbd2::{Credits, Journal, Tid},
         super_block::SuperBlock,
     },
@@ -198,16 +198,18 @@ pub(super) fn note_uncut(inode: &Inode<Rext4>) {
 /// Does again what [`cut`] has failed to do, before a file gets longer: behind its end there may be data that it had
 /// before.
 ///
-/// The inode's lock is held exclusively.
-pub(crate) fn finish_cut(inode: &Inode<Rext4>) -> FsResult {
+/// Waits for direct I/O: a read may be on its way to what goes, and be told of the end of the file only then.
+pub(crate) fn finish_cut(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
     if !inode.data().is_uncut() {
         return Ok(());
     }
+    let alone = Alone::new(inode, lock);
     if inode.data().disk_size() > inode.size() || !inode.data().is_orphan() {
         // Not even the size could be stored.
         size::store_size(inode, inode.size(), Some(orphan::Room::new()?))?;
     }
     cut(inode)?;
+    drop(alone);
     release_orphan(inode)
 }
 
@@ -255,11 +257,13 @@ pub(crate) fn finish_orphan(
     }
     finished.truncated += 1;
     inode.initialize_quotas()?;
+    // After a remount somebody may have read the file before, or be reading it.
+    let lock = inode.lock();
+    let alone = Alone::new(&inode, &lock);
     cut(&inode)?;
     clear_tail(&inode)?;
-    // After a remount somebody may have read the file before.
-    let lock = inode.lock();
     inode.truncate_page_cache(&lock, inode.size());
+    drop(alone);
     drop(lock);
     release_orphan(&inode)
 }

@@ -64,7 +64,7 @@ pub(super) fn shift(
         let new = old.checked_add(len).filter(|&new| new <= max_bytes(inode));
         let new = new.ok_or(FsError::Kernel(code::EFBIG))?;
         inode.check_new_size(lock, new)?;
-        size::before_growing(inode, new)?;
+        size::before_growing(inode, lock, new)?;
         new
     };
     file.modified()?;
