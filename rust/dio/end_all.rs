@@ -59,6 +59,11 @@ pub(super) fn end_appends(
             all_whole &= lost.is_ok();
         }
     }
+    // One that failed may have been converted in part, with a size on disk that covers it: a hole by now.
+    let on_disk = inode.data().disk_size();
+    if on_disk > inode.size() {
+        end_of_file.grow(on_disk);
+    }
     let has_ended = || end_of_file.is_alone();
     if !all_whole && has_ended() {
         ahead::forget(inode);

@@ -178,7 +178,12 @@ pub(crate) fn end_io(
     } else {
         Ok(())
     };
-    if converted.is_ok() && end > inode.size() {
+    // An error may have come after a part was converted, with the size on disk that covers it.
+    let end = match converted {
+        Ok(()) => end,
+        Err(_) => inode.data().disk_size(),
+    };
+    if end > inode.size() {
         size::grow_written(inode, lock, offset, end);
     }
     let given_back = io_end
