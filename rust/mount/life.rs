@@ -115,6 +115,10 @@ impl FileSystem for Rext4 {
         sb.data().is_stopped()
     }
 
+    fn is_down(sb: &SuperBlock<Self>) -> bool {
+        sb.data().is_down()
+    }
+
     fn sync(sb: &SuperBlock<Self>, wait: bool) -> Result {
         let fs = sb.data();
         let sync = || -> FsResult {

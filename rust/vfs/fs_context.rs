@@ -145,7 +145,7 @@ impl<T: FileSystem> Table<T> {
         from_result(|| {
             // SAFETY: at a remount the context's root belongs to a filled super block.
             let sb = unsafe { SuperBlock::<T>::from_raw((*(*fc).root).d_sb) };
-            if !T::is_stopped(sb) {
+            if !T::is_stopped(sb) && !T::is_down(sb) {
                 // SAFETY: the super block is valid.
                 to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })?;
             }

@@ -84,6 +84,9 @@ pub trait FileSystem:
     /// read-only.
     fn is_stopped(sb: &SuperBlock<Self>) -> bool;
 
+    /// Whether nothing can be written any more because somebody wanted it so.
+    fn is_down(sb: &SuperBlock<Self>) -> bool;
+
     /// Writes what is not on disk yet; with `wait` returns after it is there.
     fn sync(sb: &SuperBlock<Self>, wait: bool) -> Result;
 
