@@ -103,7 +103,7 @@ use room::{Has, Room};
 use search::FreeBits;
 use space::Space;
 use staged::Staged;
-use system::tidy;
+pub(crate) use system::tidy;
 use windows::Windows;
 
 /// The number of mutexes that share all groups.

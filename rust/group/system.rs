@@ -40,7 +40,7 @@ impl Groups {
 }
 
 /// Sorts runs of the file system's own blocks, and joins those that touch.
-pub(super) fn tidy(mut runs: KVVec<SystemRun>) -> FsResult<KVVec<SystemRun>> {
+pub(crate) fn tidy(mut runs: KVVec<SystemRun>) -> FsResult<KVVec<SystemRun>> {
     let kept = SystemMap::tidy(&mut runs).map_err(Corrupt::from)?;
     runs.truncate(kept);
     Ok(runs)

@@ -8,6 +8,7 @@ use crate::{
         allocation::SystemRun, features::Feature, superblock::State, units::LogicalBlock, Corrupt,
     },
     error::{eopnotsupp, euclean, FsError, FsResult},
+    group::tidy,
     inode::{
         self,
         map::{self, Found},
@@ -17,6 +18,7 @@ use crate::{
         checksum::crc32c,
         inode::Inode,
         jbd2::{Features, Journal, Settings, UnloadedJournal},
+        readdir::pause,
         super_block::SuperBlock,
     },
     Rext4,
@@ -159,11 +161,15 @@ pub(super) fn settings(options: &Options) -> Settings {
     }
 }
 
+/// Runs that are kept before it is looked whether two of them overlap.
+const UNTIDY: usize = 4096;
+
 /// The runs of blocks that the journal lies in.
 ///
 /// # Errors
 ///
-/// `EUCLEAN` if it has more blocks than the file system: a block map can lead to the same ones again and again.
+/// `EUCLEAN` if it has more blocks than the file system; damage if it has one twice. A block map can lead to the same
+/// ones again and again, and that has to be found before memory is full of them.
 pub(super) fn runs(inode: &Inode<Rext4>) -> FsResult<KVVec<SystemRun>> {
     let mut runs = KVVec::new();
     let layout = &inode.super_block().data().layout;
@@ -175,11 +181,17 @@ pub(super) fn runs(inode: &Inode<Rext4>) -> FsResult<KVVec<SystemRun>> {
     // Checked when the inode was loaded.
     let end = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
     let mut at = LogicalBlock(0);
+    let mut untidy = UNTIDY;
     while at < end {
+        pause()?;
         let len = match map::find(inode, at)? {
             Found::Hole { len } => len,
             Found::Written { start, len } | Found::Unwritten { start, len } => {
                 let count = len;
+                if runs.len() >= untidy {
+                    runs = tidy(runs)?;
+                    untidy = UNTIDY.max(runs.len().saturating_mul(2));
+                }
                 runs.push(
                     SystemRun {
                         first: start,
