@@ -22,6 +22,8 @@ pub(crate) enum FsError {
     Kernel(Error),
     /// What is on the disk can't be right.
     Corrupt(Corrupt),
+    /// The kernel said no in the midst of a change: what was done of it gets to the disk without the rest.
+    Torn(Error),
 }
 
 /// The result of an operation inside the file system.
@@ -91,6 +93,14 @@ impl FsError {
         Self::Kernel(eopnotsupp())
     }
 
+    /// The same error, met in the midst of a change.
+    pub(crate) fn in_the_midst(self) -> Self {
+        match self {
+            Self::Kernel(e) => Self::Torn(e),
+            other => other,
+        }
+    }
+
     /// Whether this is exactly the errno `e`.
     pub(crate) fn is(&self, e: Error) -> bool {
         matches!(self, Self::Kernel(own) if *own == e)
@@ -100,7 +110,7 @@ impl FsError {
 impl fmt::Display for FsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kernel(e) => write!(f, "error {}", e.to_errno()),
+            Self::Kernel(e) | Self::Torn(e) => write!(f, "error {}", e.to_errno()),
             Self::Corrupt(c) => core::fmt::Display::fmt(c, f),
         }
     }

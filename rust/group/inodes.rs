@@ -169,6 +169,19 @@ impl Groups {
         }
     }
 
+    /// The bitmap that [`Self::free_inode`] is going to change: as long as it is held, that reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::check_in_use`].
+    pub(crate) fn hold_inode_bitmap(
+        &self,
+        device: &BlockDevice,
+        inode: InodeNumber,
+    ) -> FsResult<Buffer> {
+        self.bitmap_of(device, inode).map(|(_, _, bitmap)| bitmap)
+    }
+
     /// The place of an inode that was used at some time, its group, locked, and the inode bitmap of that.
     fn bitmap_of(
         &self,

@@ -8,6 +8,7 @@ use crate::{
     error::{FsError, FsResult},
     journal::{credits, sync_point::Change},
     vfs::{
+        buffer::Buffer,
         inode::Inode,
         jbd2::{Credits, Handle},
         stat::Timestamp,
@@ -67,15 +68,29 @@ pub(crate) fn store(inode: &Inode<Rext4>, handle: &Handle<'_>, root: &[u8; ROOT_
     })?
 }
 
+/// The block of the inode table that an inode lies in. As long as it is held, storing the inode reads nothing: who
+/// changes something else first takes it before that, and nothing but the journal can stop him then.
+///
+/// # Errors
+///
+/// `EIO`.
+pub(crate) fn hold(inode: &Inode<Rext4>) -> FsResult<Buffer> {
+    load::own_table_block(inode).map(|(buffer, _)| buffer)
+}
+
 /// Changes single fields of an inode in the inode table, and its checksum. Needs credits for one
 /// block. `change` must not sleep.
+///
+/// # Errors
+///
+/// Those of the journal. [`FsError::Torn`] if the block can't be read, see [`hold`].
 pub(crate) fn edit<R>(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
     change: impl FnOnce(&mut format::Inode<&mut [u8]>) -> R,
 ) -> FsResult<R> {
     let fs = inode.super_block().data();
-    let (buffer, place) = load::own_table_block(inode)?;
+    let (buffer, place) = load::own_table_block(inode).map_err(FsError::in_the_midst)?;
     let seed = seed(inode);
     handle.write(&buffer)?.edit(|block| {
         let mut raw = format::Inode::in_block(block, &fs.layout, place)
@@ -113,7 +128,7 @@ pub(crate) fn edit_next_orphan(
     next: Option<InodeNumber>,
 ) -> FsResult {
     let fs = sb.data();
-    let (buffer, place) = load::table_block(sb, of)?;
+    let (buffer, place) = load::table_block(sb, of).map_err(FsError::in_the_midst)?;
     handle.write(&buffer)?.edit(|block| -> FsResult {
         let mut raw = format::Inode::in_block(block, &fs.layout, place)
             .map_err(|e| FsError::Corrupt(e.into()))?;

@@ -317,6 +317,11 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
         block_map::remove(inode, LogicalBlock(0)..LOGICAL_END)?;
     }
     crate::xattr::release_block(inode)?;
+    // It leaves the list of orphans, and then nothing must be missing to free it.
+    let _held = (
+        store::hold(inode)?,
+        fs.groups()?.hold_inode_bitmap(sb.device(), number(inode))?,
+    );
     let journal = fs.writing(sb)?;
     let handle = journal.start(Credits::new(
         credits::ORPHAN + credits::INODE + credits::FREE_INODE,

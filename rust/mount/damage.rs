@@ -90,11 +90,24 @@ impl Filesystem {
         error: FsError,
     ) -> Error {
         match error {
-            FsError::Kernel(errno) if errno == euclean() => {
+            FsError::Kernel(errno) | FsError::Torn(errno) if errno == euclean() => {
                 self.corrupt(sb, inode, what, fmt!("inconsistent metadata"));
                 errno
             }
             FsError::Kernel(errno) => errno,
+            FsError::Torn(errno) => {
+                // Where nothing is written any more it was told before why, or somebody wanted it so.
+                if errno != code::EROFS && !self.is_stopped() {
+                    self.damaged(
+                        sb,
+                        inode,
+                        what,
+                        fmt!("error {}", errno.to_errno()),
+                        (Code::Io, errno),
+                    );
+                }
+                errno
+            }
             FsError::Corrupt(corrupt) => {
                 self.corrupt(sb, inode, what, fmt!("{}", FsError::Corrupt(corrupt)));
                 euclean()
@@ -109,25 +122,7 @@ impl Filesystem {
         what: &'static str,
         error: FsError,
     ) -> Error {
-        let sb = inode.super_block();
-        let fs = sb.data();
-        let number = Some(crate::inode::number(inode));
-        match error {
-            // Where nothing is written any more it was told before why, or somebody wanted it so.
-            FsError::Kernel(errno)
-                if errno != euclean() && errno != code::EROFS && !fs.is_stopped() =>
-            {
-                fs.damaged(
-                    sb,
-                    number,
-                    what,
-                    fmt!("error {}", errno.to_errno()),
-                    (Code::Io, errno),
-                );
-                errno
-            }
-            error => fs.errno_at(sb, number, what, error),
-        }
+        Self::errno(inode, what, error.in_the_midst())
     }
 
     fn corrupt(

@@ -232,7 +232,7 @@ fn end(sb: &SuperBlock<Rext4>, closed: Result) {
 /// Says why a mount failed, and gives the errno.
 fn mount_errno(sb: &NewSuperBlock<'_, Rext4>, e: FsError) -> Error {
     match e {
-        FsError::Kernel(errno) => errno,
+        FsError::Kernel(errno) | FsError::Torn(errno) => errno,
         // Not a damaged file system, but none of this kind: whoever tries one after the other has
         // to be able to tell.
         FsError::Corrupt(Corrupt::Superblock(SuperblockError::Magic(_))) => {

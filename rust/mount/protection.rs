@@ -165,7 +165,7 @@ impl Held {
         let found = match self.read(device) {
             Ok(found) => found,
             Err(FsError::Corrupt(corrupt)) => return Ok(Some(Err(corrupt))),
-            Err(FsError::Kernel(errno)) => return Err(errno),
+            Err(FsError::Kernel(errno) | FsError::Torn(errno)) => return Err(errno),
         };
         let is_ours =
             found.is_still(&self.ours) || self.tried.is_some_and(|tried| found.is_still(&tried));
@@ -495,7 +495,7 @@ fn cannot_be_had(sb: &SuperBlock<Rext4>, error: FsError) -> Error {
 /// The errno of C ext4.
 fn errno_of(error: FsError) -> Error {
     match error {
-        FsError::Kernel(errno) => errno,
+        FsError::Kernel(errno) | FsError::Torn(errno) => errno,
         FsError::Corrupt(Corrupt::Mmp(MmpError::Place(_))) => code::EINVAL,
         FsError::Corrupt(Corrupt::Mmp(MmpError::Checksum(_))) => {
             Error::from_errno(-(crate::bindings::EBADMSG as i32))

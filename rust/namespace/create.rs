@@ -13,6 +13,7 @@ use crate::{
         self,
         create::{is_short_link, prepare, set_attributes, undo, NewContent},
         orphan::{self, Room},
+        store::hold,
     },
     journal::credits,
     vfs::{
@@ -63,6 +64,7 @@ pub(super) fn create(
         needed = needed.plus(credits::add_block(0));
     }
     let room = Room::new()?;
+    let _held = hold(dir)?;
     let handle = journal.start(needed)?;
     let content = content(wanted, if is_directory { 2 } else { 1 });
     let new = inode::create::create(&handle, dir, unnumbered, &content)?;
@@ -165,6 +167,7 @@ pub(super) fn link(
         return Err(FsError::Kernel(euclean()));
     }
     check_project(dir, inode)?;
+    let _held = (hold(dir)?, hold(inode)?);
     let own = Credits::new(credits::INODE + credits::ORPHAN);
     let handle = journal.start(credits::add_entry(depth(dir)?).plus(own))?;
     dir::insert(dir, &handle, name, inode)?;

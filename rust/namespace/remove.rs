@@ -9,6 +9,7 @@ use crate::{
     inode::{
         self,
         orphan::{self, Room},
+        store::hold,
     },
     journal::credits,
     vfs::{
@@ -44,6 +45,7 @@ pub(super) fn check_removable(inode: &Inode<Rext4>) -> FsResult {
 pub(super) fn unlink(dir: &Directory<'_, Rext4>, name: &[u8], inode: &Inode<Rext4>) -> FsResult {
     check_removable(inode)?;
     let entry = dir::entry(dir, name, inode::number(inode))?;
+    let _held = (hold(dir)?, hold(inode)?);
     let room = Room::new()?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
     dir::remove(dir, &handle, name, &entry)?;
@@ -68,6 +70,7 @@ pub(super) fn remove_directory(
     }
     check_removable(removed)?;
     let entry = dir::entry(dir, name, inode::number(removed))?;
+    let _held = (hold(dir)?, hold(removed)?);
     let room = Room::new()?;
     let handle = journal_of(dir)?.start(Credits::new(REMOVE))?;
     dir::remove(dir, &handle, name, &entry)?;

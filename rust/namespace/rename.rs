@@ -18,9 +18,11 @@ use crate::{
         self,
         create::{set_attributes, undo, NewContent},
         orphan::Room,
+        store::hold,
     },
     journal::credits,
     vfs::{
+        buffer::Buffer,
         inode::Inode,
         jbd2::{Credits, Handle, Journal},
         namespace::{Creation, Rename, RenameKind},
@@ -47,7 +49,7 @@ pub(super) fn rename(rename: &Rename<'_, Rext4>, journal: &Journal) -> FsResult 
     }
 }
 
-/// The entries that are going to change, looked for before anything is.
+/// What is going to change, looked for before anything is.
 struct Entries {
     /// The old name.
     from: Found,
@@ -55,6 +57,8 @@ struct Entries {
     to: Option<Found>,
     /// `..` of the inode that is moved, where it comes to stand for another directory.
     parent: Option<Found>,
+    /// The blocks of the inodes and directories, so that they need not be read any more.
+    _held: ([Buffer; 3], Option<Buffer>),
 }
 
 /// Checks that the names are what the VFS takes them for.
@@ -69,7 +73,13 @@ fn find(rename: &Rename<'_, Rext4>) -> FsResult<Entries> {
         None => None,
     };
     let parent = parent_to_change(rename, rename.inode)?;
-    Ok(Entries { from, to, parent })
+    let held = [hold(&rename.from)?, hold(&rename.to)?, hold(rename.inode)?];
+    Ok(Entries {
+        from,
+        to,
+        parent,
+        _held: (held, rename.target.map(hold).transpose()?),
+    })
 }
 
 /// The entry `..` of an inode, where it has to change.
@@ -217,6 +227,7 @@ fn exchange(rename: &Rename<'_, Rext4>, target: &Inode<Rext4>, journal: &Journal
         from: own,
         to: Some(others),
         parent,
+        _held: _blocks,
     } = find(rename)?
     else {
         return Err(FsError::Kernel(euclean()));

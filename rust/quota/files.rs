@@ -125,6 +125,7 @@ impl QuotaOperations for Rext4 {
 fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
+    let _held = store::hold(inode)?;
     let handle = room::start(inode, journal, Credits::new(credits::INODE))?;
     change()?;
     let root = inode.data().tree.read();
