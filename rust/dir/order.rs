@@ -65,7 +65,7 @@ fn hasher(blocks: &Blocks<'_>, version: HashVersion) -> Hasher {
 fn root_hash(blocks: &Blocks<'_>) -> FsResult<Option<HashVersion>> {
     let version = match blocks.index(ROOT)? {
         Ok(root) => root.with(|bytes| {
-            Root::from_block(bytes, blocks.index_format()).map(|root| root.hash_version)
+            Root::from_checked(bytes, blocks.index_format()).map(|root| root.hash_version)
         }),
         Err(error) => Err(error),
     };

@@ -171,6 +171,26 @@ pub struct Entries<'a>(&'a [IndexEntry]);
 
 impl<'a> Entries<'a> {
     fn parse(block: &'a [u8], offset: usize, format: IndexFormat) -> Result<Self, HtreeError> {
+        let this = Self::parse_sorted(block, offset, format)?;
+        let mut before = 0;
+        for (position, entry) in this.0.iter().enumerate().skip(1) {
+            let hash = entry.hash.get();
+            if hash < before {
+                // Less than the count.
+                let entry = position as u16;
+                return Err(HtreeError::new(HtreeProblem::Order { entry }));
+            }
+            before = hash;
+        }
+        Ok(this)
+    }
+
+    /// The same where they are known to be in order.
+    fn parse_sorted(
+        block: &'a [u8],
+        offset: usize,
+        format: IndexFormat,
+    ) -> Result<Self, HtreeError> {
         let fail = |problem| Err(HtreeError::new(problem));
         let short = HtreeError::new(HtreeProblem::Short);
         let bytes = block.get(offset..).unwrap_or_default();
@@ -197,18 +217,7 @@ impl<'a> Entries<'a> {
         let (entries, _) =
             <[IndexEntry]>::ref_from_prefix_with_elems(bytes, count.into()).map_err(|_| short)?;
 
-        let this = Self(entries);
-        let mut before = 0;
-        for (position, entry) in entries.iter().enumerate().skip(1) {
-            let hash = entry.hash.get();
-            if hash < before {
-                // Less than the count.
-                let entry = position as u16;
-                return fail(HtreeProblem::Order { entry });
-            }
-            before = hash;
-        }
-        Ok(this)
+        Ok(Self(entries))
     }
 
     /// The number of entries, at least 1.
@@ -260,6 +269,23 @@ impl<'a> Root<'a> {
     ///
     /// Any [`HtreeProblem`] but those of the checksum and of cycles.
     pub fn from_block(block: &'a [u8], format: IndexFormat) -> Result<Self, HtreeError> {
+        Self::parse(block, format, Entries::parse)
+    }
+
+    /// The same for a block whose entries are known to be in order, since it was checked before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::from_block`], but [`HtreeProblem::Order`].
+    pub fn from_checked(block: &'a [u8], format: IndexFormat) -> Result<Self, HtreeError> {
+        Self::parse(block, format, Entries::parse_sorted)
+    }
+
+    fn parse(
+        block: &'a [u8],
+        format: IndexFormat,
+        entries: impl FnOnce(&'a [u8], usize, IndexFormat) -> Result<Entries<'a>, HtreeError>,
+    ) -> Result<Self, HtreeError> {
         if !is_root(block) {
             return Err(HtreeError::new(HtreeProblem::NotAnIndex));
         }
@@ -279,7 +305,7 @@ impl<'a> Root<'a> {
         Ok(Self {
             hash_version,
             indirect_levels: info.indirect_levels.into(),
-            entries: Entries::parse(block, ROOT_ENTRIES_OFFSET, format)?,
+            entries: entries(block, ROOT_ENTRIES_OFFSET, format)?,
         })
     }
 }
@@ -294,6 +320,18 @@ pub fn node_entries(block: &[u8], format: IndexFormat) -> Result<Entries<'_>, Ht
         return Err(HtreeError::new(HtreeProblem::NotAnIndex));
     }
     Entries::parse(block, NODE_ENTRIES_OFFSET, format)
+}
+
+/// The same for a block whose entries are known to be in order, since it was checked before.
+///
+/// # Errors
+///
+/// As for [`node_entries`], but [`HtreeProblem::Order`].
+pub fn checked_entries(block: &[u8], format: IndexFormat) -> Result<Entries<'_>, HtreeError> {
+    if !is_node(block) {
+        return Err(HtreeError::new(HtreeProblem::NotAnIndex));
+    }
+    Entries::parse_sorted(block, NODE_ENTRIES_OFFSET, format)
 }
 
 /// The length of the directory entry that seems to be at `offset`.

@@ -4,7 +4,7 @@
 //!
 //! None of them brings the checksum up to date: see [`postpone_checksum`](super::postpone_checksum).
 
-use super::{record_for, DirBlock, DirError, Entry, Header, Tail, HEADER_SIZE, MAX_NAME};
+use super::{record_for, DirBlock, DirError, Entry, Header, Tail, Walk, HEADER_SIZE, MAX_NAME};
 use crate::disk::file_type::FileType;
 use crate::disk::units::InodeNumber;
 use zerocopy::little_endian::{U16, U32};
@@ -28,6 +28,27 @@ struct Room {
     shortened: Option<(usize, usize)>,
 }
 
+impl Room {
+    /// The room up to the end of an entry, if this is the room up to the end of the one before it.
+    fn behind(self, entry: &Entry<'_>) -> Self {
+        match entry.inode {
+            Some(_) => {
+                let used = record_for(entry.name.len());
+                Self {
+                    offset: entry.offset.saturating_add(used),
+                    // The length was checked to be enough for the name.
+                    length: entry.record_length.saturating_sub(used),
+                    shortened: Some((entry.offset, used)),
+                }
+            }
+            None => Self {
+                length: self.length.saturating_add(entry.record_length),
+                ..self
+            },
+        }
+    }
+}
+
 impl DirBlock<'_> {
     /// Whether there is room for an entry with a name of `name` bytes.
     ///
@@ -43,30 +64,31 @@ impl DirBlock<'_> {
     /// There are several in a row where e2fsck has removed names. Each may be too short for a name though
     /// nothing else is in the block.
     fn find_room(&self, wanted: usize) -> Result<Option<Room>, DirError> {
+        let is_full = |header: &Header, _: &[u8]| {
+            let used = record_for(header.name_length.into());
+            let length = usize::from(header.record_length.get());
+            header.inode.get() != 0 && length.saturating_sub(used) < wanted
+        };
         let mut before = Room::default();
-        for entry in self.records() {
-            let entry = entry?;
-            let room = match entry.inode {
-                Some(_) => {
-                    let used = record_for(entry.name.len());
-                    Room {
-                        offset: entry.offset.saturating_add(used),
-                        // The length was checked to be enough for the name.
-                        length: entry.record_length.saturating_sub(used),
-                        shortened: Some((entry.offset, used)),
-                    }
-                }
-                None => Room {
-                    length: before.length.saturating_add(entry.record_length),
-                    ..before
-                },
-            };
+        let mut walk = Walk::default();
+        loop {
+            let known = walk.offset;
+            self.pass(&mut walk, is_full);
+            if walk.offset >= self.entries.len() {
+                return Ok(None);
+            }
+            if let (true, Some(last)) = (walk.offset > known, walk.before) {
+                before = Room::default().behind(&self.entry_at(last)?);
+            }
+            let entry = self.entry_at(walk.offset)?;
+            let room = before.behind(&entry);
             if room.length >= wanted {
                 return Ok(Some(room));
             }
             before = room;
+            walk.before = Some(walk.offset);
+            walk.offset = entry.end();
         }
-        Ok(None)
     }
 }
 
@@ -182,22 +204,21 @@ impl<'a> DirBlockMut<'a> {
     ///
     /// The first thing found wrong in the block, with nothing changed.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, DirError> {
-        let mut previous: Option<(usize, usize)> = None;
-        let mut found = None;
-        for entry in self.as_block().records() {
-            let entry = entry?;
-            if entry.inode.is_some() && entry.name == name {
-                found = Some((entry.offset, entry.record_length));
-                break;
-            }
-            previous = Some((entry.offset, entry.record_length));
-        }
-        let Some((offset, length)) = found else {
+        let block = self.as_block();
+        let mut walk = Walk::default();
+        let Some(Entry {
+            offset,
+            record_length: length,
+            ..
+        }) = block.find_from(&mut walk, name)?
+        else {
             return Ok(false);
         };
+        let before = walk.before.map(|before| block.entry_at(before));
+        let before = before.transpose()?.map(|entry| entry.record_length);
 
         self.write(offset, length, None, b"", 0);
-        if let Some((previous, before)) = previous {
+        if let Some((previous, before)) = walk.before.zip(before) {
             if let Some(header) = self
                 .block
                 .get_mut(offset..)

@@ -6,7 +6,7 @@
 //! the directory are. The directory must not change between two steps: the caller holds its lock.
 
 use super::hash::NameHash;
-use super::{node_entries, HtreeError, HtreeProblem, IndexFormat, Root, MAX_LEVELS};
+use super::{checked_entries, HtreeError, HtreeProblem, IndexFormat, Root, MAX_LEVELS};
 use crate::disk::units::LogicalBlock;
 
 /// A way to read the blocks of one directory.
@@ -14,7 +14,8 @@ pub trait NodeReader {
     /// What can go wrong.
     type Error: From<HtreeError>;
 
-    /// Calls `f` with `block` of the directory, whose checksum was checked if it has one.
+    /// Calls `f` with `block` of the directory, whose checksum was checked if it has one, and whose entries are in
+    /// order.
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl Path {
         target: Target,
     ) -> Result<Self, N::Error> {
         let (found, depth) = reader.with_node(LogicalBlock(0), |block| {
-            let root = Root::from_block(block, format)?;
+            let root = Root::from_checked(block, format)?;
             let found = look_up(LogicalBlock(0), root.entries, target)?;
             Ok::<_, HtreeError>((found, root.indirect_levels + 1))
         })??;
@@ -198,9 +199,9 @@ impl Path {
     ) -> Result<Found, N::Error> {
         let found = reader.with_node(node, |block| {
             let entries = if node == LogicalBlock(0) {
-                Root::from_block(block, self.format)?.entries
+                Root::from_checked(block, self.format)?.entries
             } else {
-                node_entries(block, self.format)?
+                checked_entries(block, self.format)?
             };
             look_up(node, entries, target)
         })??;
