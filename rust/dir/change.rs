@@ -78,7 +78,7 @@ pub(crate) fn remove(
 ) -> FsResult {
     let blocks = Blocks::new(dir)?;
     let removed = blocks.edit_entries(handle, entry.block, &entry.buffer, |block| {
-        block.remove(name)
+        block.remove(name, entry.place)
     })?;
     removed.then_some(()).ok_or(FsError::Kernel(code::ENOENT))
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     disk::{
         directory::DirectoryProblem,
-        dirent::MAX_NAME,
+        dirent::{Walk, MAX_NAME},
         htree::{hash::Hasher, search::Path},
         units::{InodeNumber, LogicalBlock},
     },
@@ -29,6 +29,8 @@ pub(crate) struct Found {
     pub(super) block: LogicalBlock,
     /// The block itself: who has it need not read it again, which could fail.
     pub(super) buffer: Buffer,
+    /// Where in the block.
+    pub(super) place: Walk,
     /// The inode that it stands for.
     pub(super) inode: InodeNumber,
 }
@@ -133,13 +135,14 @@ pub(super) fn find_in(
     name: &[u8],
 ) -> FsResult<Option<Found>> {
     let inode = buffer.with(|bytes| {
-        let entry = blocks.entries_if_linear(block, bytes).find(name)?;
-        Ok(entry.and_then(|entry| entry.inode))
+        let found = blocks.entries_if_linear(block, bytes).find_place(name)?;
+        Ok(found.and_then(|(entry, place)| entry.inode.zip(Some(place))))
     });
     let inode = inode.map_err(|e| corrupt(block, DirectoryProblem::Entries(e)))?;
-    Ok(inode.map(|inode| Found {
+    Ok(inode.map(|(inode, place)| Found {
         block,
         buffer,
+        place,
         inode,
     }))
 }

@@ -314,7 +314,28 @@ impl<'a> DirBlock<'a> {
         self.find_from(&mut Walk::default(), name)
     }
 
-    /// The same from `walk` on, which ends there.
+    /// The same, and the place where it was found, for [`DirBlockMut::remove`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::find`].
+    pub fn find_place(&self, name: &[u8]) -> Result<Option<(Entry<'a>, Walk)>, DirError> {
+        let mut walk = Walk::default();
+        let found = self.find_from(&mut walk, name)?;
+        Ok(found.map(|entry| (entry, walk)))
+    }
+
+    /// Whether an entry begins where `walk` is, and follows on the one that is before it there.
+    fn is_at_an_entry(&self, walk: &Walk) -> bool {
+        match walk.before {
+            None => walk.offset == 0,
+            Some(before) => self
+                .entry_at(before)
+                .is_ok_and(|entry| entry.end() == walk.offset),
+        }
+    }
+
+    /// The same from `walk` on, which is at an entry, and ends there.
     fn find_from(&self, walk: &mut Walk, name: &[u8]) -> Result<Option<Entry<'a>>, DirError> {
         let tail: Option<&[u8; 4]> = name.last_chunk();
         let is_other = |header: &Header, behind: &[u8]| {
@@ -340,9 +361,9 @@ impl<'a> DirBlock<'a> {
     }
 }
 
-/// Where a walk over the entries of a block is.
-#[derive(Default)]
-struct Walk {
+/// Where a walk over the entries of a block is; by default at the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
     /// The entry that comes next, in bytes.
     offset: usize,
     /// The one before it.

@@ -195,17 +195,25 @@ impl<'a> DirBlockMut<'a> {
         Ok(true)
     }
 
-    /// Removes the entry with this name, and says whether there was one.
+    /// Removes the entry with this name, and says whether there was one. It is looked for at `place` first:
+    /// where it was found, if nothing was added or removed since, or at the first entry.
     ///
-    /// Its bytes become zero, and its space the end of the entry before it. The first entry of a
+    /// Header and name become zero, and its space the end of the entry before it. The first entry of a
     /// block becomes an unused one.
     ///
     /// # Errors
     ///
     /// The first thing found wrong in the block, with nothing changed.
-    pub fn remove(&mut self, name: &[u8]) -> Result<bool, DirError> {
+    pub fn remove(&mut self, name: &[u8], place: Walk) -> Result<bool, DirError> {
         let block = self.as_block();
-        let mut walk = Walk::default();
+        let mut walk = place;
+        let is_there = block.is_at_an_entry(&walk)
+            && block
+                .entry_at(walk.offset)
+                .is_ok_and(|entry| entry.inode.is_some() && entry.name == name);
+        if !is_there {
+            walk = Walk::default();
+        }
         let Some(Entry {
             offset,
             record_length: length,
@@ -217,17 +225,22 @@ impl<'a> DirBlockMut<'a> {
         let before = walk.before.map(|before| block.entry_at(before));
         let before = before.transpose()?.map(|entry| entry.record_length);
 
-        self.write(offset, length, None, b"", 0);
-        if let Some((previous, before)) = walk.before.zip(before) {
-            if let Some(header) = self
-                .block
-                .get_mut(offset..)
-                .and_then(|b| b.get_mut(..HEADER_SIZE))
-            {
-                header.fill(0);
+        // What lies behind the name was zero, or was left there by others.
+        let used = record_for(name.len()).min(length);
+        self.write(offset, used, None, b"", 0);
+        match walk.before.zip(before) {
+            None => self.set_length(offset, length),
+            Some((previous, before)) => {
+                if let Some(header) = self
+                    .block
+                    .get_mut(offset..)
+                    .and_then(|b| b.get_mut(..HEADER_SIZE))
+                {
+                    header.fill(0);
+                }
+                // Both lie in the block.
+                self.set_length(previous, before.saturating_add(length));
             }
-            // Both lie in the block.
-            self.set_length(previous, before.saturating_add(length));
         }
         Ok(true)
     }

@@ -3,7 +3,7 @@
 //! Directories and their indexes, compared with what `debugfs` and `e2fsck` say.
 
 use rext4_disk::disk::checksum::{crc32c_table, InodeSeed};
-use rext4_disk::disk::dirent::{self, DirBlockMut};
+use rext4_disk::disk::dirent::{self, DirBlockMut, Walk};
 use rext4_disk::disk::error::Corrupt;
 use rext4_disk::disk::file_type::FileType;
 use rext4_disk::disk::htree::hash::Hasher;
@@ -181,9 +181,9 @@ fn changes() {
         let has_tail = fs.seed().is_some();
         let mut change = DirBlockMut::new(&mut bytes, inodes, has_tail);
         // One name less and one more for the same inode: the number of links stays right.
-        assert!(change.remove(b"a").unwrap());
+        assert!(change.remove(b"a", Walk::default()).unwrap());
         assert!(change.insert(b"a new name", target, kind).unwrap());
-        assert!(change.remove(b"ccc").unwrap());
+        assert!(change.remove(b"ccc", Walk::default()).unwrap());
         assert!(change.insert(b"c", fs.find("few/ccc"), kind).unwrap());
         let inode = fs.inode(number).unwrap();
         let inode = Inode::from_bytes(&inode[..]).unwrap();
