@@ -29,6 +29,18 @@ LIMIT = 6 << 20
 LEAST = 3
 
 
+def fill_up(top: Path) -> None:
+    """Take every free block there is, reserved ones too: this is root."""
+    with open(top / "filler", "wb", buffering=0) as file:
+        for chunk in (1 << 20, 65536, 4096, 1024):
+            try:
+                while True:
+                    file.write(b"\xa5" * chunk)
+            except OSError as error:
+                check(error.errno == errno.ENOSPC, f"filling up: {error}")
+            os.fsync(file.fileno())
+
+
 class Writer:
     """Works until the time is over, and gives something back now and then when it was refused."""
 
