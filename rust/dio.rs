@@ -56,6 +56,7 @@ use crate::{
     },
     Rext4,
 };
+use claim::Waiting;
 use claims::Claim;
 use io_end::IoEnd;
 use kernel::{error::code, prelude::*};
@@ -73,8 +74,8 @@ impl DirectIo for Rext4 {
     type IoEnd = IoEnd;
     type Claim = Claim;
 
-    fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping> {
-        get_block::map_read(inode, block, max)
+    fn map_read(inode: &Inode<Self>, block: u64, max: u32, at_once: bool) -> Result<ReadMapping> {
+        get_block::map_read(inode, block, max, Waiting::unless(at_once))
             .map_err(|e| Filesystem::errno(inode, "direct read", e))
     }
 
@@ -88,9 +89,15 @@ impl DirectIo for Rext4 {
         inode: &Inode<Self>,
         block: u64,
         max: u32,
+        at_once: bool,
         io_end: &mut Option<KBox<IoEnd>>,
     ) -> Result<WriteMapping> {
-        or_end(inode, get_block::map_write(inode, block, max, io_end))
+        let result = if at_once {
+            nowait::map_write(inode, block, max, io_end)
+        } else {
+            get_block::map_write(inode, block, max, io_end)
+        };
+        or_end(inode, result)
     }
 
     fn map_append(

@@ -190,6 +190,17 @@ pub(crate) enum Waiting {
     Forbidden,
 }
 
+impl Waiting {
+    /// Allowed, unless it is forbidden.
+    pub(crate) const fn unless(forbidden: bool) -> Self {
+        if forbidden {
+            Self::Forbidden
+        } else {
+            Self::Allowed
+        }
+    }
+}
+
 /// What a request has claimed. Dropping it gives it back.
 pub(crate) struct Claim<T: Table> {
     table: T,

@@ -155,13 +155,13 @@ pub(super) fn claim(
     waiting: Waiting,
 ) -> FsResult<Option<Claim>> {
     let all = range.blocks();
-    if is_written(inode, &all)? {
+    if is_written(inode, &all, waiting)? {
         return Ok(None);
     }
     let fs = inode.super_block().data();
     let mut claim = None;
     for (blocks, cover) in covered(range) {
-        if blocks != all && is_written(inode, &blocks)? {
+        if blocks != all && is_written(inode, &blocks, waiting)? {
             continue;
         }
         let claim =
@@ -169,7 +169,7 @@ pub(super) fn claim(
         let waited = claim.add(blocks.clone(), cover, waiting, &mut || {
             note_wait(inode, cover);
         })?;
-        if waited && is_written(inode, &blocks)? {
+        if waited && is_written(inode, &blocks, waiting)? {
             // By the one that it waited for: nothing is left to be protected.
             claim.give_back_last();
         }
@@ -210,11 +210,15 @@ fn covered(range: ByteRange) -> impl Iterator<Item = (Range<LogicalBlock>, Cover
     .filter_map(|(blocks, cover)| Some((blocks.filter(|blocks| blocks.start < blocks.end)?, cover)))
 }
 
-/// Whether blocks are all written.
-pub(super) fn is_written(inode: &Inode<Rext4>, blocks: &Range<LogicalBlock>) -> FsResult<bool> {
+/// Whether blocks are all written. If waiting is forbidden, `EAGAIN` where that is not known without.
+pub(super) fn is_written(
+    inode: &Inode<Rext4>,
+    blocks: &Range<LogicalBlock>,
+    waiting: Waiting,
+) -> FsResult<bool> {
     let mut start = blocks.start;
     while start < blocks.end {
-        match map::find(inode, start)? {
+        match map::find_if(inode, start, waiting)? {
             Found::Written { len, .. } => start = LogicalBlock(start.0.saturating_add(len)),
             Found::Unwritten { .. } | Found::Hole { .. } => return Ok(false),
         }

@@ -3,7 +3,7 @@
 //! Where the blocks of a direct read or write are: what the kernel's direct I/O asks for, run by
 //! run, before it submits anything.
 
-use super::{claims::is_written, io_end::IoEnd};
+use super::{claim::Waiting, claims::is_written, io_end::IoEnd};
 use crate::{
     disk::{
         extent::LOGICAL_END,
@@ -24,7 +24,7 @@ use crate::{
 };
 use kernel::{error::code, prelude::*};
 
-fn logical(block: u64) -> FsResult<LogicalBlock> {
+pub(super) fn logical(block: u64) -> FsResult<LogicalBlock> {
     u32::try_from(block)
         .map(LogicalBlock)
         .ok()
@@ -33,11 +33,20 @@ fn logical(block: u64) -> FsResult<LogicalBlock> {
 }
 
 /// Where a block and up to `max - 1` after it are to be read from, or written to if they are written.
-pub(crate) fn map_read(inode: &Inode<Rext4>, block: u64, max: u32) -> FsResult<ReadMapping> {
+///
+/// # Errors
+///
+/// Those of [`map::find`]; if waiting is forbidden, of [`map::find_at_once`].
+pub(crate) fn map_read(
+    inode: &Inode<Rext4>,
+    block: u64,
+    max: u32,
+    waiting: Waiting,
+) -> FsResult<ReadMapping> {
     let Ok(block) = logical(block) else {
         return Ok(ReadMapping::Zeros { len: max });
     };
-    Ok(match map::find(inode, block)? {
+    Ok(match map::find_if(inode, block, waiting)? {
         Found::Written { start, len } => ReadMapping::At {
             block: start.0,
             len: len.min(max),
@@ -72,7 +81,7 @@ pub(crate) fn map_write(
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
     let is_first = io_end.is_none();
-    let io_end = need(io_end, inode, journal)?;
+    let io_end = need(io_end, inode, journal, Waiting::Allowed)?;
     if let Some(run) = io_end.staged() {
         // It was not all that there is to be made written: it becomes a part of the tree like the rest.
         allocate::fill_hole(inode, journal, run.blocks().start, 1, |_| Ok(()))?;
@@ -82,7 +91,7 @@ pub(crate) fn map_write(
     if let (Found::Hole { len }, true) = (found, can_stage) {
         let len = len.min(max);
         let [first, end] = [len, max].map(|len| LogicalBlock(block.0.saturating_add(len)));
-        if is_written(inode, &(first..end))? {
+        if is_written(inode, &(first..end), Waiting::Allowed)? {
             if let Some(start) = stage(inode, journal, block, len, io_end)? {
                 return Ok(WriteMapping::Unwritten {
                     block: start.0,
@@ -121,7 +130,7 @@ pub(crate) fn map_append(
 ) -> FsResult<WriteMapping> {
     let first = logical(block)?;
     let journal = inode.super_block().data().writing(inode.super_block())?;
-    let own = need(io_end, inode, journal)?;
+    let own = need(io_end, inode, journal, Waiting::Allowed)?;
     own.make_room(2)?;
     if let Some((start, len, taken)) = ahead::take(inode, first, max)? {
         own.note_beyond_end(taken);
@@ -157,16 +166,17 @@ pub(crate) fn map_append(
 }
 
 /// What the request takes along, made if it has none yet.
-fn need<'a>(
+pub(super) fn need<'a>(
     io_end: &'a mut Option<KBox<IoEnd>>,
     inode: &Inode<Rext4>,
     journal: &Journal,
+    waiting: Waiting,
 ) -> FsResult<&'a mut IoEnd> {
     Ok(match io_end {
         Some(io_end) => io_end,
         // Waits for others' completions if there are too many, so it comes before anything of this
         // request is allocated or submitted that they could wait for.
-        None => io_end.insert(KBox::new(IoEnd::new(inode, journal)?, GFP_KERNEL)?),
+        None => io_end.insert(KBox::new(IoEnd::new(inode, journal, waiting)?, GFP_KERNEL)?),
     })
 }
 

@@ -6,10 +6,10 @@
 //! yet, travels with the request, and is consumed here. Nothing else refers to it: see
 //! [`crate::vfs::direct_io`].
 
-use super::alignment::ByteRange;
+use super::{alignment::ByteRange, claim::Waiting};
 use crate::{
     disk::units::LogicalBlock,
-    error::FsResult,
+    error::{FsError, FsResult},
     group::ConversionReserve,
     inode::{
         ahead,
@@ -27,7 +27,7 @@ use crate::{
     Rext4,
 };
 use core::ops::Range;
-use kernel::prelude::*;
+use kernel::{error::code, prelude::*};
 
 /// What a write needs when its data is on the device.
 pub(crate) struct IoEnd {
@@ -46,11 +46,20 @@ impl IoEnd {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`, `ERESTARTSYS`: see [`crate::group::Groups::reserve_conversion`].
-    pub(crate) fn new(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<Self> {
+    /// `ENOSPC`, `ERESTARTSYS`: see [`crate::group::Groups::reserve_conversion`]. If waiting is forbidden, `EAGAIN`
+    /// if there is not as much.
+    pub(crate) fn new(inode: &Inode<Rext4>, journal: &Journal, waiting: Waiting) -> FsResult<Self> {
         let groups = inode.super_block().data().groups()?;
+        let nodes = convert::new_nodes(inode);
+        let reserve = match waiting {
+            Waiting::Allowed => groups.reserve_conversion(journal, nodes)?,
+            Waiting::Forbidden => {
+                let reserve = groups.try_reserve_conversion(nodes);
+                reserve.ok_or(FsError::Kernel(code::EAGAIN))?
+            }
+        };
         Ok(Self {
-            reserve: groups.reserve_conversion(journal, convert::new_nodes(inode))?,
+            reserve,
             beyond_end: KVec::new(),
             has_filled: false,
             staged: None,

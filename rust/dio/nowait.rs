@@ -5,12 +5,12 @@
 //!
 //! This is about direct I/O; for writes through the page cache see [`crate::file::buffered`].
 //!
-//! So that nothing is half done then, all that can take long is looked at before anything is
-//! submitted: locks, nodes of the tree that are not in memory, holes (to fill one takes a
-//! transaction), other writes in the same block, the reserve for the conversion. What is left can
-//! take a moment: another who has the tree for writing in between, memory, a place in the device's
-//! queue, for which the kernel's direct I/O always waits.
+//! So that nothing is half done then, all of it is looked at before anything is submitted: locks, nodes of the tree
+//! that are not in memory, holes (to fill one takes a transaction), other writes in the same block, the reserve for
+//! the conversion. What others have changed since then is found when blocks are mapped, and is not waited for
+//! either: it is `EAGAIN` if it is met first of all, and ends the request there if something was mapped before.
 
+use super::{claim::Waiting, get_block, io_end::IoEnd};
 use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
@@ -19,6 +19,7 @@ use crate::{
         map::{self, Found},
     },
     vfs::{
+        direct_io::WriteMapping,
         file::Kiocb,
         inode::{ExclusiveLock, Inode, SharedLock},
     },
@@ -64,6 +65,36 @@ pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> 
         Found::Unwritten { .. } if groups.can_reserve_conversion(nodes) => Ok(()),
         Found::Unwritten { .. } | Found::Hole { .. } => Err(FsError::Kernel(code::EAGAIN)),
     })
+}
+
+/// Where a block and up to `max - 1` after it are to be written to; see [`super::get_block::map_write`].
+///
+/// A request that comes here is not all over written blocks, and takes its reserve before anything is submitted.
+///
+/// # Errors
+///
+/// `EAGAIN` if it would have to wait, or to fill a hole.
+pub(super) fn map_write(
+    inode: &Inode<Rext4>,
+    block: u64,
+    max: u32,
+    io_end: &mut Option<KBox<IoEnd>>,
+) -> FsResult<WriteMapping> {
+    let mapping = match map::find_at_once(inode, get_block::logical(block)?)? {
+        // See `get_block`.
+        Found::Written { start, .. } => WriteMapping::Written {
+            block: start.0,
+            len: 1,
+        },
+        Found::Unwritten { start, len } => WriteMapping::Unwritten {
+            block: start.0,
+            len: len.min(max),
+        },
+        Found::Hole { .. } => return Err(FsError::Kernel(code::EAGAIN)),
+    };
+    let journal = inode.super_block().data().writing(inode.super_block())?;
+    get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
+    Ok(mapping)
 }
 
 fn check(

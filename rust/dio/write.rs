@@ -277,8 +277,6 @@ fn claim(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Option<Claim>> {
         ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
     if request.is_nowait() {
         nowait::check_write(inode, range.blocks())?;
-        claims::claim(inode, range, Waiting::Forbidden)
-    } else {
-        claims::claim(inode, range, Waiting::Allowed)
     }
+    claims::claim(inode, range, Waiting::unless(request.is_nowait()))
 }

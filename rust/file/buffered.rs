@@ -89,11 +89,7 @@ fn wait_for_direct_writes(
     let size = inode.super_block().data().layout.block_size();
     let range =
         ByteRange::new(request.position(), bytes, size).ok_or(FsError::Kernel(code::EFBIG))?;
-    let waiting = if request.is_nowait() {
-        Waiting::Forbidden
-    } else {
-        Waiting::Allowed
-    };
+    let waiting = Waiting::unless(request.is_nowait());
     claims::wait_for_others(inode, range, waiting)?;
     for block in range.partial_blocks().into_iter().flatten() {
         let found = map::bytes(inode, size.byte_of_logical(block), waiting)?;

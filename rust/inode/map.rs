@@ -76,6 +76,18 @@ pub(crate) fn find_at_once(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResul
     look(inode, &tree, block)
 }
 
+/// Looks a block up, without waiting if that is forbidden.
+pub(crate) fn find_if(
+    inode: &Inode<Rext4>,
+    block: LogicalBlock,
+    waiting: Waiting,
+) -> FsResult<Found> {
+    match waiting {
+        Waiting::Allowed => find(inode, block),
+        Waiting::Forbidden => find_at_once(inode, block),
+    }
+}
+
 /// Looks a block up in the tree, checks what was found, and keeps it for the next time.
 fn look(inode: &Inode<Rext4>, tree: &ReadTree<'_>, block: LogicalBlock) -> FsResult<Found> {
     inode

@@ -58,7 +58,7 @@ use crate::bindings;
 use completion::Complete;
 use core::{ops::Range, ptr};
 use kernel::{
-    error::{from_result, Error},
+    error::{code, from_result, Error},
     ffi,
     prelude::*,
     sync::rcu,
@@ -122,8 +122,13 @@ pub trait DirectIo: FileSystem {
     /// task, and dropping it must not sleep.
     type Claim: Send;
 
-    /// Where block `block` of the file and up to `max - 1` after it are.
-    fn map_read(inode: &Inode<Self>, block: u64, max: u32) -> Result<ReadMapping>;
+    /// Where block `block` of the file and up to `max - 1` after it are. For who writes over them too, if they are
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// If it has to be `at_once`, `EAGAIN` in place of waiting for anything.
+    fn map_read(inode: &Inode<Self>, block: u64, max: u32, at_once: bool) -> Result<ReadMapping>;
 
     /// Whether all that it takes to read the bytes of a file up to `end` back is on disk, if they are in written
     /// blocks.
@@ -132,10 +137,15 @@ pub trait DirectIo: FileSystem {
     /// Where block `block` of the file and up to `max - 1` after it are to be written.
     ///
     /// `io_end` is the request's own; it has to be there when `Unwritten` is returned.
+    ///
+    /// # Errors
+    ///
+    /// If it has to be `at_once`, `EAGAIN` in place of waiting for anything.
     fn map_write(
         inode: &Inode<Self>,
         block: u64,
         max: u32,
+        at_once: bool,
         io_end: &mut Option<KBox<Self::IoEnd>>,
     ) -> Result<WriteMapping>;
 
@@ -363,7 +373,7 @@ pub(crate) fn write<T: DirectIo>(
     let grows = request.end_of(asked) > inode.size();
     let growing = match lock {
         HeldLock::Exclusive(lock) if grows => Some(lock),
-        HeldLock::Shared(_) if grows => return Err(kernel::error::code::EINVAL),
+        HeldLock::Shared(_) if grows => return Err(code::EINVAL),
         _ => None,
     };
     let with_others = growing.is_none() && claim.is_some() && request.is_async();
@@ -374,10 +384,11 @@ pub(crate) fn write<T: DirectIo>(
     } else {
         None
     };
-    let get_block: GetBlock = if with_others {
-        get_block::<T>
-    } else {
-        get_block_and_defer::<T>
+    let get_block: GetBlock = match (with_others, request.is_nowait()) {
+        (true, false) => get_block::<T, false>,
+        (true, true) => get_block::<T, true>,
+        (false, false) => get_block_and_defer::<T, false>,
+        (false, true) => get_block_and_defer::<T, true>,
     };
     // SAFETY: it is the request's own inode. A reference to the lock is in there only if the request
     // ends beyond the end of the file, which does not move while its lock is held;
@@ -463,14 +474,14 @@ unsafe fn wanted(inode: *mut bindings::inode, map: *mut bindings::buffer_head) -
 /// # Safety
 ///
 /// Called by the kernel alone, with what it passes to this callback.
-unsafe extern "C" fn get_block_and_defer<T: DirectIo>(
+unsafe extern "C" fn get_block_and_defer<T: DirectIo, const AT_ONCE: bool>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
     create: i32,
 ) -> i32 {
     // SAFETY: as the caller promises.
-    let result = unsafe { get_block::<T>(inode, block, map, create) };
+    let result = unsafe { get_block::<T, AT_ONCE>(inode, block, map, create) };
     // SAFETY: the map is the direct I/O code's own.
     unsafe {
         if !(*map).b_private.is_null() {
@@ -483,16 +494,23 @@ unsafe extern "C" fn get_block_and_defer<T: DirectIo>(
 /// # Safety
 ///
 /// Called by the kernel alone, with what it passes to this callback.
-unsafe extern "C" fn get_block<T: DirectIo>(
+unsafe extern "C" fn get_block<T: DirectIo, const AT_ONCE: bool>(
     inode: *mut bindings::inode,
     block: bindings::sector_t,
     map: *mut bindings::buffer_head,
     _create: i32,
 ) -> i32 {
+    // SAFETY: the map is zeroed before the first call of a request, and the device is set where blocks are mapped
+    // and nowhere else.
+    let is_first = unsafe { (*map).b_bdev.is_null() };
     // SAFETY: as the caller promises.
     unsafe {
         ask::<T>(inode, map, |inode, max, io_end| {
-            T::map_write(inode, block, max, io_end)
+            match T::map_write(inode, block, max, AT_ONCE, io_end) {
+                // What was mapped before is written: the request ends here.
+                Err(e) if AT_ONCE && !is_first && e == code::EAGAIN => Ok(WriteMapping::End),
+                result => result,
+            }
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use core::{marker::PhantomData, ptr};
-use kernel::prelude::*;
+use kernel::{error::code, prelude::*};
 
 /// The `iomap_ops`.
 struct Table<T: DirectIo>(PhantomData<T>);
@@ -36,9 +36,19 @@ impl<T: DirectIo> Table<T> {
         out: *mut bindings::iomap,
         _source: *mut bindings::iomap,
     ) -> i32 {
+        let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
+        // SAFETY: it is what iomap has passed.
+        let is_first = unsafe { is_start(out, offset) };
         let find = |inode: &Inode<T>| {
             map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
-                Ok(match T::map_read(inode, first, most)? {
+                let found = match T::map_read(inode, first, most, at_once) {
+                    // iomap ends the request here, and waits for what it has.
+                    Err(e) if at_once && !is_first && e == code::EAGAIN => {
+                        return Err(must_go_through_cache())
+                    }
+                    found => found?,
+                };
+                Ok(match found {
                     ReadMapping::At { block, len } => (len, Place::Written(block << bits)),
                     // The caller has seen to it that all is written.
                     ReadMapping::Zeros { .. } if flags & bindings::REXT4_IOMAP_WRITE != 0 => {
@@ -57,6 +67,20 @@ impl<T: DirectIo> Table<T> {
             out.flags |= bindings::REXT4_IOMAP_F_DIRTY as u16;
         }
         result
+    }
+}
+
+/// Whether a request of [`transfer`] begins at byte `offset`.
+///
+/// # Safety
+///
+/// `out` is what iomap passes to [`Table::begin`].
+unsafe fn is_start(out: *mut bindings::iomap, offset: i64) -> bool {
+    // SAFETY: iomap has that in a part of its own of what goes through the range, with what `transfer` has passed:
+    // it is valid as long as the range is gone through.
+    unsafe {
+        let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
+        *(*iter).private.cast::<i64>() == offset
     }
 }
 
@@ -91,13 +115,14 @@ pub(crate) fn is_accepted<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<
 /// # Errors
 ///
 /// `EINVAL` if it is not accepted all the same; `ENOMEM`; `EAGAIN` for one that
-/// must not wait; [`must_go_through_cache`]; else what [`DirectIo::map_read`] or the device says.
+/// must not wait, or fewer bytes if it has begun before it would have to; [`must_go_through_cache`]; else what [`DirectIo::map_read`] or the device says.
 pub(crate) fn transfer<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,
 ) -> Result<usize> {
+    let mut start = request.position();
     // SAFETY: request and memory are valid during the call, the request lives until it is completed, and
-    // the table is static.
+    // the table is static. `start` is looked at by its callback alone, which is called during the call.
     count(unsafe {
         bindings::iomap_dio_rw(
             request.as_ptr(),
@@ -105,7 +130,7 @@ pub(crate) fn transfer<T: DirectIo>(
             &Table::<T>::OPS,
             ptr::null(),
             0,
-            ptr::null_mut(),
+            (&raw mut start).cast(),
             0,
         )
     })

@@ -75,7 +75,7 @@ impl<T: DirectIo> Table<T> {
                     return Err(super::must_go_through_cache());
                 }
                 Ok(
-                    match T::map_write(inode, first, most, &mut writing.io_end)? {
+                    match T::map_write(inode, first, most, false, &mut writing.io_end)? {
                         WriteMapping::Written { block, len } => {
                             (len, Place::Written(block << bits))
                         }
