@@ -62,6 +62,7 @@ pub(in crate::inode) fn fill_hole(
     first(&handle)?;
     let mut own = rights(inode);
     let room = Room::new()?;
+    let goal = goal(inode, &blocks, block)?;
     // What they need of tables is set aside for all; for one block it may be there where it is not for more.
     let len = [quota.blocks(), 1]
         .into_iter()
@@ -70,14 +71,16 @@ pub(in crate::inode) fn fill_hole(
             delayed::set_tables_aside(inode, &mut blocks, groups, &own, run)
         })
         .ok_or(FsError::NO_SPACE)?;
-    let goal = goal(inode, &blocks, block)?;
     let at_end = u64::from(block.0) + u64::from(hole) >= LOGICAL_END.0.into();
     let wanted = window::wanted(inode, wanted(goal, len), block, at_end);
-    let chosen = groups.choose(&handle, wanted, own.reborrow());
-    if let Ok(run) = &chosen {
-        window::note(inode, &wanted, run);
-        add(inode, &mut blocks, block, *run, room)?;
-    }
+    let chosen = groups
+        .choose(&handle, wanted, own.reborrow())
+        .and_then(|run| {
+            window::note(inode, &wanted, &run);
+            add(inode, &mut blocks, block, run, room)?;
+            Ok(run)
+        });
+    // What was set aside and is not needed goes back, also after an error.
     delayed::note_pending(inode, &mut blocks);
     let run = chosen?;
     quota.keep_some(run.len);
