@@ -17,10 +17,11 @@ use crate::{
     error::{FsError, FsResult},
     group::ConversionReserve,
     inode::{
-        allocate,
+        ahead, allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
-        map, size, Alone,
+        map::{self, Found},
+        orphan, size, truncate, Alone,
     },
     memory::insist,
     mount::{counters::Count, Filesystem},
@@ -28,6 +29,7 @@ use crate::{
         file::{IovIter, Kiocb},
         inode::{ExclusiveLock, Inode},
         iomap::{self, Mapping, Reason},
+        jbd2::Journal,
         no_fs::NoFs,
         super_block::SuperBlock,
         writeback::{Completed, IoendQueue, IoendWorkers, Writeback, TOGETHER},
@@ -72,9 +74,24 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         size::clear_to_block_end(inode, &lock, request.position())
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
-    let written = write_folios(request, memory, &lock)?;
+    let was_orphan = inode.data().is_orphan();
+    let written = write_folios(request, memory, &lock);
+    if let Err(e) = end_growth(inode, was_orphan) {
+        // What was written is in the file, and stays there. It stays an orphan, and recovery takes what is behind it.
+        let _ = Filesystem::errno(inode, "end a write", e);
+    }
     drop(lock);
-    request.sync(written)
+    request.sync(written?)
+}
+
+/// Frees blocks behind the end of the file that the write has got and did not come to, since its memory was not there
+/// or for want of more. Until then the file is an orphan, so that a crash takes them, too.
+fn end_growth(inode: &Inode<Rext4>, was_orphan: bool) -> FsResult {
+    ahead::end_write(inode)?;
+    if !was_orphan {
+        truncate::release_orphan(inode)?;
+    }
+    Ok(())
 }
 
 /// A direct write that is on its way and fills the rest of a block with zeros must not do that over
@@ -188,14 +205,38 @@ pub(crate) fn map(
             return Err(FsError::Kernel(code::EAGAIN));
         }
         // What is found then is looked up again, so that mapping and version belong together.
-        match allocate::fill_hole(inode, journal, block, wanted, |_| Ok(())) {
+        match fill_hole(inode, journal, block, wanted) {
             // Others' data may have more set aside than it needs.
             Err(e) if e.is(code::ENOSPC) && may_make_room && fs.make_room(sb) => {
                 may_make_room = false;
             }
-            filled => drop(filled?),
+            filled => filled?,
         }
     }
+}
+
+/// Gives blocks to a hole of which so many from `block` on are to be written. What is behind the end of the file is
+/// noted, for [`end_growth`]; the inode's lock is held exclusively if anything is.
+fn fill_hole(
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+    block: LogicalBlock,
+    wanted: u32,
+) -> FsResult {
+    let beyond_end = u64::from(block.0) + u64::from(wanted) > delayed::end_of_file(inode);
+    let mut since = None;
+    let found = allocate::fill_hole(inode, journal, block, wanted, |handle| {
+        if beyond_end {
+            since = handle.tid();
+            orphan::add(inode, handle)?;
+        }
+        Ok(())
+    })?;
+    if let (Some(tid), Found::Unwritten { len, .. }) = (since, found) {
+        // The write came to all that it had before.
+        ahead::replace(inode, block..LogicalBlock(block.0.saturating_add(len)), tid);
+    }
+    Ok(())
 }
 
 /// What an ioend takes along.

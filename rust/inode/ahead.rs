@@ -17,8 +17,12 @@
 //! a part of one run, unwritten. Only a member of the chain takes from them or sets them, with the
 //! inode's lock held exclusively; they are freed with the tree's lock held for writing, by who makes
 //! sure that there is no member left.
+//!
+//! A write through the page cache that gets its blocks at once, and beside which there is no chain, has them here as
+//! well until it ends: it may not come to all of them.
 
 use super::{
+    convert,
     map::{self, Found},
     tree::ReadTree,
     truncate, DataKind,
@@ -125,6 +129,27 @@ pub(crate) fn take(
     let end = LogicalBlock(block.0 + len);
     inode.data().ahead.set(end..left.end);
     Ok(Some((start, len, left.start..end)))
+}
+
+/// The end of a write through the page cache: frees what was allocated for it behind the end of the file and is there
+/// still. The inode's lock is held exclusively, and there is no chain.
+pub(crate) fn end_write(inode: &Inode<Rext4>) -> FsResult {
+    let range = inode.data().ahead.get();
+    let end = end_of_file(inode);
+    if range.end <= end {
+        // All that was allocated is in the file, if anything was.
+        if !range.is_empty() {
+            forget(inode);
+        }
+        return Ok(());
+    }
+    if inode.data().kind() == DataKind::BlockMap {
+        forget(inode);
+        return truncate::remove(inode, range.start.max(end)..range.end, None);
+    }
+    let groups = inode.super_block().data().groups()?;
+    let mut reserve = groups.try_reserve_conversion(convert::new_nodes(inode));
+    give_back(inode, reserve.as_mut(), || true)
 }
 
 /// Leaves them to recovery: the file stays an orphan. For when something failed at the end of a chain.

@@ -343,7 +343,7 @@ pub(super) fn note_allocated(
 }
 
 /// The number of blocks to the end of the file.
-pub(super) fn end_of_file(inode: &Inode<Rext4>) -> u64 {
+pub(crate) fn end_of_file(inode: &Inode<Rext4>) -> u64 {
     let size = inode.super_block().data().layout.block_size();
     size.blocks_for(u64::try_from(inode.size()).unwrap_or(0))
 }
