@@ -116,6 +116,9 @@ pub(crate) struct InodeData {
     /// How many tasks need the blocks of the file to stay as they are, or to have them alone: while
     /// there is one, direct reads take the inode's lock.
     readers_out: AtomicU32,
+    /// Whether a direct write that goes on without the inode's lock was submitted since there was no direct I/O at
+    /// all. Set with that lock held, reset with it held exclusively.
+    direct_writes: AtomicBool,
     /// The ioends of writeback that wait to be completed.
     #[pin]
     pub(crate) ioends: IoendQueue,
@@ -175,6 +178,7 @@ impl InodeData {
             version: AtomicU64::new(0),
             cache <- ExtentCache::new(),
             readers_out: AtomicU32::new(0),
+            direct_writes: AtomicBool::new(false),
             ioends <- IoendQueue::new::<Rext4>(),
             delayed_blocks: AtomicU32::new(0),
             flush_at_close: AtomicBool::new(false),
@@ -319,6 +323,14 @@ impl InodeData {
         self.readers_out.load(Ordering::SeqCst) != 0
     }
 
+    /// Notes that a direct write is going to be submitted that goes on without the inode's lock, which is held.
+    pub(crate) fn note_direct_write(&self) {
+        // Mostly it is not the first one, and others look at what is beside it.
+        if !self.direct_writes.load(Ordering::Relaxed) {
+            self.direct_writes.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the inode is on the list of orphans.
     pub(crate) fn is_orphan(&self) -> bool {
         self.orphan.load(Ordering::Relaxed)
@@ -364,6 +376,7 @@ impl<'a> Alone<'a> {
         inode.data().readers_out.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         inode.wait_for_direct_io(lock);
+        inode.data().direct_writes.store(false, Ordering::Relaxed);
         Self(inode)
     }
 }
@@ -372,6 +385,21 @@ impl Drop for Alone<'_> {
     fn drop(&mut self) {
         self.0.data().readers_out.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Whether direct writes may be under way: not if all direct I/O since there was none is reads. As long as the lock is
+/// held none begins, and one that waits for its own end has the lock.
+///
+/// They are not counted. What would count an asynchronous one down comes too early: iomap says that it is at its end
+/// before it drops cached pages, and nothing after that.
+pub(crate) fn has_direct_writes(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> bool {
+    let noted = &inode.data().direct_writes;
+    if !noted.load(Ordering::Relaxed) {
+        return false;
+    }
+    let may_be = inode.has_direct_io(lock);
+    noted.store(may_be, Ordering::Relaxed);
+    may_be
 }
 
 /// The number of an inode, typed.

@@ -54,6 +54,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     }
     request.modified()?;
     size_to_disk(request, bytes)?;
+    note_async(request);
     // What is to be durable is when this has ended.
     match direct_io::transfer(request, memory) {
         Err(e) if e == direct_io::must_go_through_cache() => {
@@ -130,6 +131,7 @@ fn write_new(
     if !is_in_sectors {
         return write_unaligned(request, memory, lock, claim);
     }
+    note_async(request);
     let result = match (&lock, claim) {
         (HeldLock::Exclusive(exclusive), Some(claim)) if appends => {
             direct_io::append(request, memory, exclusive, claim)
@@ -157,6 +159,13 @@ fn write_unaligned(
             through_the_page_cache(request, memory)
         }
         result => some_of_it(inode, result),
+    }
+}
+
+/// Notes for others that the write is going to be under way, if it does not have the lock to its end.
+fn note_async(request: &Kiocb<'_, Rext4>) {
+    if request.is_async() {
+        request.inode().data().note_direct_write();
     }
 }
 

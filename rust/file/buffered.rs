@@ -17,7 +17,7 @@ use crate::{
     error::{FsError, FsResult},
     group::ConversionReserve,
     inode::{
-        ahead, allocate,
+        self, ahead, allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
         map::{self, Found},
@@ -57,7 +57,7 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     if bytes == 0 {
         return Ok(0);
     }
-    if inode.has_direct_io(&lock) {
+    if inode::has_direct_writes(inode, &lock) {
         wait_for_direct_writes(request, bytes, &lock)
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
@@ -131,7 +131,7 @@ fn write_folios(
     lock: &ExclusiveLock<'_, Rext4>,
 ) -> Result<usize> {
     let inode = request.inode();
-    if !inode.has_direct_io(lock) {
+    if !inode::has_direct_writes(inode, lock) {
         return request.write_buffered(memory, lock, None);
     }
     let mut has_more = false;

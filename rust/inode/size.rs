@@ -9,7 +9,7 @@
 //! then the size is larger. Before either, and before whatever else stores a larger size at once (`fallocate`, a direct write
 //! past the end), data that stays and is behind the end on disk is written: the size that is stored covers it.
 
-use super::{check_supported, delayed, orphan, store, truncate, Alone};
+use super::{check_supported, delayed, has_direct_writes, orphan, store, truncate, Alone};
 use crate::{
     disk::{extent::LOGICAL_END, features::Feature, units::LogicalBlock},
     error::{FsError, FsResult},
@@ -134,13 +134,13 @@ pub(crate) fn write_new_data(inode: &Inode<Rext4>, end: i64) {
 /// Fills the last block of a file behind its end with zeros before the file grows to `new` bytes: what a
 /// mapping has left there must not come to light, nor may it after a crash.
 ///
-/// Waits for direct I/O: what is on its way to that block would be written over with what was there before.
+/// Waits for direct writes: what is on its way to that block would be written over with what was there before.
 pub(crate) fn clear_to_block_end(
     inode: &Inode<Rext4>,
     lock: &ExclusiveLock<'_, Rext4>,
     new: i64,
 ) -> FsResult {
-    if rest_behind_end(inode, new) > 0 {
+    if rest_behind_end(inode, new) > 0 && has_direct_writes(inode, lock) {
         drop(Alone::new(inode, lock));
     }
     clear_behind_end(inode, lock, new)

@@ -9,7 +9,7 @@ from typing import Iterator
 
 from .base import run
 from .filesystem import Filesystem
-from .mapper import Mapped, linear, need, sectors
+from .mapper import SECTOR, Mapped, linear, need, sectors
 from .slow import journal_places, slowly
 
 #: For ever, in ms.
@@ -41,6 +41,13 @@ class Held(Mapped):
     def hold(self, *but: tuple[int, int]) -> None:
         """No data comes to the device from now on, but to these sectors: starts and ends."""
         self.load(*slowly(self._disk, sorted([*self._journal, *but]), _NEVER))
+
+    def hold_reads(self, start: int, length: int) -> None:
+        """Nothing is read from these bytes from now on."""
+        first, count, size = start // SECTOR, length // SECTOR, sectors(self._disk)
+        place = f"{self._disk} {first}"
+        self.load(linear(self._disk, 0, first), f"{first} {count} delay {place} {_NEVER} {place} 0",
+                  linear(self._disk, first + count, size - first - count, first + count))
 
     def held_back(self) -> int:
         """How many writes to it are held back now."""
