@@ -425,6 +425,20 @@ impl Groups {
         Ok(LockedGroup { shard, slot })
     }
 
+    /// The same, if nobody else has it, or one of those that share its lock.
+    fn try_lock(&self, group: GroupNumber) -> FsResult<Option<LockedGroup<'_>>> {
+        let number = group.0 as usize;
+        let slot = number / SHARDS;
+        let shard = self.shards.get(number % SHARDS);
+        let Some(shard) = shard.ok_or(FsError::from(EINVAL))?.try_lock() else {
+            return Ok(None);
+        };
+        if slot >= shard.len() {
+            return Err(FsError::from(EINVAL));
+        }
+        Ok(Some(LockedGroup { shard, slot }))
+    }
+
     /// Gives the group's pinned blocks back that are committed by now.
     fn release_pinned(&self, group: GroupNumber, state: &mut GroupState, journal: &Journal) {
         let Some(pinned) = &mut state.pinned else {

@@ -92,7 +92,7 @@ pub(crate) fn map_write(
         let len = len.min(max);
         let [first, end] = [len, max].map(|len| LogicalBlock(block.0.saturating_add(len)));
         if is_written(inode, &(first..end), Waiting::Allowed)? {
-            if let Some(start) = stage(inode, journal, block, len, io_end)? {
+            if let Some(start) = stage(inode, journal, (block, len), io_end, Waiting::Allowed)? {
                 return Ok(WriteMapping::Unwritten {
                     block: start.0,
                     len,
@@ -182,18 +182,18 @@ pub(super) fn need<'a>(
 
 /// Stages blocks of a hole that are all that is to be made written of a request, if it does not make the file
 /// longer.
-fn stage(
+pub(super) fn stage(
     inode: &Inode<Rext4>,
     journal: &Journal,
-    block: LogicalBlock,
-    len: u32,
+    (block, len): (LogicalBlock, u32),
     io_end: &mut IoEnd,
+    waiting: Waiting,
 ) -> FsResult<Option<PhysicalBlock>> {
     let end = u64::from(block.0) + u64::from(len);
     if end > end_of_file(inode) {
         return Ok(None);
     }
-    let Some(run) = staged::stage(inode, journal, block, len)? else {
+    let Some(run) = staged::stage(inode, journal, block, len, waiting)? else {
         return Ok(None);
     };
     io_end.note_staged(run);
@@ -201,7 +201,7 @@ fn stage(
 }
 
 /// How many blocks the file has up to its end.
-fn end_of_file(inode: &Inode<Rext4>) -> u64 {
+pub(super) fn end_of_file(inode: &Inode<Rext4>) -> u64 {
     let size = inode.super_block().data().layout.block_size();
     size.blocks_for(u64::try_from(inode.size()).unwrap_or(0))
 }

@@ -37,6 +37,8 @@ pub(crate) struct IoEnd {
     beyond_end: KVec<Range<LogicalBlock>>,
     /// Whether a hole was filled for this write.
     has_filled: bool,
+    /// Whether it writes to blocks that are unwritten in the tree, if that is of interest.
+    has_unwritten: bool,
     /// The run that was [staged] for this write. If there is one, nothing else of it is to be made written.
     staged: Option<StagedRun>,
 }
@@ -62,6 +64,7 @@ impl IoEnd {
             reserve,
             beyond_end: KVec::new(),
             has_filled: false,
+            has_unwritten: false,
             staged: None,
         })
     }
@@ -79,6 +82,16 @@ impl IoEnd {
     /// Whether one was.
     pub(super) fn has_filled(&self) -> bool {
         self.has_filled
+    }
+
+    /// Notes that it writes to unwritten blocks, so that nothing can be staged for it any more.
+    pub(super) fn note_unwritten(&mut self) {
+        self.has_unwritten = true;
+    }
+
+    /// Whether blocks can be staged for it.
+    pub(super) fn may_stage(&self) -> bool {
+        !self.has_filled && !self.has_unwritten && self.staged.is_none()
     }
 
     /// Notes what was staged for it: all that it writes to that is not written yet.
@@ -143,8 +156,8 @@ pub(crate) fn end_io(
     let fs = inode.super_block().data();
     let block_size = fs.layout.block_size();
     let written = result.unwrap_or(0);
-    if result.is_err() {
-        // What failed is not converted: it reads as zeros, as before.
+    // What failed is not converted: it reads as zeros, as before. What must not wait is tried again.
+    if result.is_err_and(|e| e != code::EAGAIN) {
         fs.counters.add(Count::FailedWrite, 1);
     }
     let range = ByteRange::new(offset, written, block_size);

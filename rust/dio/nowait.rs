@@ -6,22 +6,24 @@
 //! This is about direct I/O; for writes through the page cache see [`crate::file::buffered`].
 //!
 //! So that nothing is half done then, all of it is looked at before anything is submitted: locks, nodes of the tree
-//! that are not in memory, holes (to fill one takes a transaction), other writes in the same block, the reserve for
+//! that are not in memory, holes that can't be filled in memory alone, other writes in the same block, the reserve for
 //! the conversion. What others have changed since then is found when blocks are mapped, and is not waited for
 //! either: it is `EAGAIN` if it is met first of all, and ends the request there if something was mapped before.
 
-use super::{claim::Waiting, get_block, io_end::IoEnd};
+use super::{claim::Waiting, claims::is_written, get_block, io_end::IoEnd};
 use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
     inode::{
         convert,
         map::{self, Found},
+        DataKind,
     },
     vfs::{
         direct_io::WriteMapping,
         file::Kiocb,
         inode::{ExclusiveLock, Inode, SharedLock},
+        jbd2::Journal,
     },
     Rext4,
 };
@@ -57,13 +59,26 @@ pub(super) fn check_read(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> F
 }
 
 /// Whether blocks can be written without waiting for anything but the device; else `EAGAIN`.
+///
+/// One hole can be filled, if nothing else is to be made written: its blocks are [staged](crate::inode::staged), which
+/// is done in memory.
 pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> FsResult {
     let groups = inode.super_block().data().groups()?;
     let nodes = convert::new_nodes(inode);
-    check(inode, blocks, |found| match found {
-        Found::Written { .. } => Ok(()),
-        Found::Unwritten { .. } if groups.can_reserve_conversion(nodes) => Ok(()),
-        Found::Unwritten { .. } | Found::Hole { .. } => Err(FsError::Kernel(code::EAGAIN)),
+    let can_stage = inode.data().kind() == DataKind::Extents
+        && u64::from(blocks.end.0) <= get_block::end_of_file(inode);
+    let (mut holes, mut unwritten) = (0, 0);
+    check(inode, blocks, |found| {
+        match found {
+            Found::Written { .. } => return Ok(()),
+            Found::Unwritten { .. } => unwritten += 1,
+            Found::Hole { .. } => holes += 1,
+        }
+        let is_possible = holes == 0 || (holes == 1 && unwritten == 0 && can_stage);
+        if is_possible && groups.can_reserve_conversion(nodes) {
+            return Ok(());
+        }
+        Err(FsError::Kernel(code::EAGAIN))
     })
 }
 
@@ -73,14 +88,16 @@ pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> 
 ///
 /// # Errors
 ///
-/// `EAGAIN` if it would have to wait, or to fill a hole.
+/// `EAGAIN` if it would have to wait, or to fill a hole in another way than in memory.
 pub(super) fn map_write(
     inode: &Inode<Rext4>,
     block: u64,
     max: u32,
     io_end: &mut Option<KBox<IoEnd>>,
 ) -> FsResult<WriteMapping> {
-    let mapping = match map::find_at_once(inode, get_block::logical(block)?)? {
+    let block = get_block::logical(block)?;
+    let journal = inode.super_block().data().writing(inode.super_block())?;
+    let mapping = match map::find_at_once(inode, block)? {
         // See `get_block`.
         Found::Written { start, .. } => WriteMapping::Written {
             block: start.0,
@@ -90,11 +107,46 @@ pub(super) fn map_write(
             block: start.0,
             len: len.min(max),
         },
-        Found::Hole { .. } => return Err(FsError::Kernel(code::EAGAIN)),
+        Found::Hole { len } => return stage(inode, journal, (block, len.min(max), max), io_end),
     };
-    let journal = inode.super_block().data().writing(inode.super_block())?;
-    get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
+    let own = get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
+    if matches!(mapping, WriteMapping::Unwritten { .. }) {
+        if own.staged().is_some() {
+            return Err(FsError::Kernel(code::EAGAIN));
+        }
+        own.note_unwritten();
+    }
     Ok(mapping)
+}
+
+/// Stages `len` blocks of a hole, of a request that has `left` blocks left.
+fn stage(
+    inode: &Inode<Rext4>,
+    journal: &Journal,
+    (block, len, left): (LogicalBlock, u32, u32),
+    io_end: &mut Option<KBox<IoEnd>>,
+) -> FsResult<WriteMapping> {
+    let again = Err(FsError::Kernel(code::EAGAIN));
+    let [behind, end] = [len, left].map(|len| LogicalBlock(block.0.saturating_add(len)));
+    let is_first = io_end.is_none();
+    let own = get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
+    if inode.data().kind() == DataKind::Extents
+        && own.may_stage()
+        && is_written(inode, &(behind..end), Waiting::Forbidden)?
+    {
+        if let Some(start) =
+            get_block::stage(inode, journal, (block, len), own, Waiting::Forbidden)?
+        {
+            return Ok(WriteMapping::Unwritten {
+                block: start.0,
+                len,
+            });
+        }
+    }
+    if is_first {
+        *io_end = None;
+    }
+    again
 }
 
 fn check(

@@ -23,6 +23,7 @@ use super::{
     GroupState, Groups,
 };
 use crate::{
+    dio::claim::Waiting,
     disk::{
         block_map::PHYSICAL_END,
         layout::Layout,
@@ -57,7 +58,7 @@ pub(super) enum Taking<'h> {
     /// They are used, on disk.
     Used(&'h Handle<'h>),
     /// They are staged: see [`super::staged`].
-    Staged(&'h Journal),
+    Staged(&'h Journal, Waiting),
     /// The same, however many they are.
     Chosen(&'h Handle<'h>),
 }
@@ -66,7 +67,7 @@ impl Taking<'_> {
     fn journal(&self) -> &Journal {
         match self {
             Self::Used(handle) | Self::Chosen(handle) => handle.journal(),
-            Self::Staged(journal) => journal,
+            Self::Staged(journal, _) => journal,
         }
     }
 }
@@ -194,7 +195,7 @@ impl Groups {
     ///
     /// `None` if there is none without making a bitmap, without waiting for blocks that are being freed, for
     /// damage, without memory, or if a shorter one lies better: [`Self::allocate`] does more for it, and says
-    /// more.
+    /// more. If waiting is forbidden, also if somebody else has a group's lock just then, or its bitmap has to be read.
     ///
     /// # Errors
     ///
@@ -204,13 +205,14 @@ impl Groups {
         journal: &Journal,
         wanted: Wanted,
         rights: &Rights<'_>,
+        waiting: Waiting,
     ) -> FsResult<Option<Run>> {
         // Reclaim could want a group's lock.
         let _no_fs = NoFs::new();
         let Some(claim) = Claim::whole(&self.space, wanted.blocks, rights) else {
             return Ok(None);
         };
-        let found = self.find_exactly(journal, &wanted)?;
+        let found = self.find_exactly(&Taking::Staged(journal, waiting), &wanted)?;
         if found.is_some() {
             claim.end_staged();
         }
@@ -218,14 +220,13 @@ impl Groups {
     }
 
     /// Looks for a run of just the wanted length where that may be, and stages it.
-    fn find_exactly(&self, journal: &Journal, wanted: &Wanted) -> FsResult<Option<Run>> {
-        let taking = Taking::Staged(journal);
+    fn find_exactly(&self, taking: &Taking<'_>, wanted: &Wanted) -> FsResult<Option<Run>> {
         let mut search = Search::new(wanted, &self.layout);
-        let at_goal = self.try_group(&taking, search.group, &mut search)?;
+        let at_goal = self.try_group(taking, search.group, &mut search)?;
         if at_goal.is_some() || search.is_over {
             return Ok(at_goal);
         }
-        self.try_groups(&taking, &mut search, LOOKS_TO_STAGE)
+        self.try_groups(taking, &mut search, LOOKS_TO_STAGE)
     }
 
     /// Leaves nothing to a file in a group any more.
@@ -299,7 +300,16 @@ impl Groups {
         if matches!(search.unusable, Some((bad, _)) if bad == group) {
             return Ok(None);
         }
-        let mut state = self.lock(group)?;
+        let mut state = match taking {
+            Taking::Staged(_, Waiting::Forbidden) => match self.try_lock(group)? {
+                Some(state) => state,
+                None => {
+                    search.is_over |= group == search.group;
+                    return Ok(None);
+                }
+            },
+            _ => self.lock(group)?,
+        };
         if state.bad_blocks {
             return Ok(None);
         }
@@ -320,12 +330,18 @@ impl Groups {
             Taking::Used(handle) | Taking::Chosen(handle) => {
                 self.block_bitmap(handle, group, &summary)
             }
-            // To make one takes a transaction.
-            Taking::Staged(_) if summary.blocks_uninit => {
+            // To make one takes a transaction, to read one a while.
+            Taking::Staged(journal, waiting)
+                if summary.blocks_uninit
+                    || (*waiting == Waiting::Forbidden
+                        && !self.has_block_bitmap(journal.device(), &summary)) =>
+            {
                 search.is_over |= group == search.group;
                 return Ok(None);
             }
-            Taking::Staged(journal) => self.checked_block_bitmap(journal.device(), group, &summary),
+            Taking::Staged(journal, _) => {
+                self.checked_block_bitmap(journal.device(), group, &summary)
+            }
         };
         let bitmap = match bitmap {
             Ok(bitmap) => bitmap,
@@ -348,7 +364,7 @@ impl Groups {
         };
 
         let len = length(&range).min(search.wanted.blocks);
-        if matches!(taking, Taking::Staged(_)) && len < search.wanted.blocks {
+        if matches!(taking, Taking::Staged(..)) && len < search.wanted.blocks {
             // What lies at the goal is better than what is long.
             search.is_over = true;
             return Ok(None);
@@ -366,7 +382,7 @@ impl Groups {
             Taking::Used(handle) => {
                 self.set_blocks(handle, group, &bitmap, taken.clone(), true)?;
             }
-            Taking::Staged(_) | Taking::Chosen(_) => {
+            Taking::Staged(..) | Taking::Chosen(_) => {
                 if matches!(taking, Taking::Chosen(_)) {
                     insist(|| state.make_room_to_stage())?;
                 }

@@ -35,6 +35,12 @@ impl Groups {
         )?)
     }
 
+    /// Whether the block bitmap of a group is in memory.
+    pub(super) fn has_block_bitmap(&self, device: &BlockDevice, summary: &GroupSummary) -> bool {
+        let size = self.layout.block_size().bytes();
+        Buffer::find(device, summary.block_bitmap.0, size).is_some()
+    }
+
     /// The block bitmap of a group, checked. The group is locked.
     ///
     /// Whatever is wrong is found here, so that what comes after can believe the bitmap.

@@ -45,6 +45,7 @@ use super::{
     tree::{ReadTree, WriteTree},
 };
 use crate::{
+    dio::claim::Waiting,
     disk::{
         extent::{Extent, State, ROOT_SIZE},
         units::{LogicalBlock, PhysicalBlock},
@@ -222,6 +223,7 @@ pub(crate) fn stage(
     journal: &Journal,
     block: LogicalBlock,
     len: u32,
+    waiting: Waiting,
 ) -> FsResult<Option<StagedRun>> {
     let Some(end) = block.0.checked_add(len).map(LogicalBlock) else {
         return Ok(None);
@@ -245,7 +247,7 @@ pub(crate) fn stage(
     };
     let wanted = groups.by_stripes(Wanted::new(goal, len), block);
     let wanted = wanted.for_file(number(inode), 0);
-    let Some(run) = groups.stage(journal, wanted, &rights(inode))? else {
+    let Some(run) = groups.stage(journal, wanted, &rights(inode), waiting)? else {
         return Ok(None);
     };
     let own = StagedRun { first: block, run };
