@@ -25,18 +25,25 @@ pub trait Engine {
     fn wait(&mut self) -> io::Result<Vec<Completion>>;
 }
 
-/// Makes the engine of that name for up to `depth` writes at once.
-pub fn new(name: &str, depth: usize) -> Result<Box<dyn Engine>, String> {
+/// As a whole or not at all: one of the flags of a write (`RWF_ATOMIC`).
+pub const ATOMIC: i32 = 0x40;
+
+/// Makes the engine of that name for up to `depth` writes at once, which have these flags.
+pub fn new(name: &str, depth: usize, flags: i32) -> Result<Box<dyn Engine>, String> {
     match name {
-        "sync" => Ok(Box::new(Sync(Vec::new()))),
+        "sync" => Ok(Box::new(Sync {
+            ended: Vec::new(),
+            flags,
+        })),
         "mmap" => Ok(Box::new(Mapped(Vec::new()))),
         "aio" => Ok(Box::new(
-            Aio::new(depth).map_err(|e| format!("io_setup: {e}"))?,
+            Aio::new(depth, flags).map_err(|e| format!("io_setup: {e}"))?,
         )),
         "uring" => Ok(Box::new(Uring {
             ring: io_uring::IoUring::new(depth as u32)
                 .map_err(|e| format!("io_uring_setup: {e}"))?,
             is_registered: false,
+            flags,
         })),
         _ => Err(format!("--engine {name}: sync, aio, uring or mmap")),
     }
@@ -46,25 +53,31 @@ fn result(code: i64) -> io::Result<usize> {
     usize::try_from(code).map_err(|_| io::Error::from_raw_os_error(-code as i32))
 }
 
-/// pwrite, one after the other.
-struct Sync(Vec<Completion>);
+/// pwritev2, one after the other.
+struct Sync {
+    ended: Vec<Completion>,
+    flags: i32,
+}
 
 impl Engine for Sync {
     fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
+        let memory = libc::iovec {
+            iov_base: data.as_ptr().cast_mut().cast(),
+            iov_len: data.len(),
+        };
         // SAFETY: `data` is valid for its length during the call.
-        let code =
-            unsafe { libc::pwrite(fd, data.as_ptr().cast(), data.len(), piece.offset as i64) };
+        let code = unsafe { libc::pwritev2(fd, &memory, 1, piece.offset as i64, self.flags) };
         let ended = if code < 0 {
             Err(io::Error::last_os_error())
         } else {
             Ok(code as usize)
         };
-        self.0.push((slot, ended));
+        self.ended.push((slot, ended));
         Ok(())
     }
 
     fn wait(&mut self) -> io::Result<Vec<Completion>> {
-        Ok(std::mem::take(&mut self.0))
+        Ok(std::mem::take(&mut self.ended))
     }
 }
 
@@ -123,10 +136,11 @@ struct IoEvent {
 struct Aio {
     context: libc::c_ulong,
     events: Vec<IoEvent>,
+    flags: i32,
 }
 
 impl Aio {
-    fn new(depth: usize) -> io::Result<Self> {
+    fn new(depth: usize, flags: i32) -> io::Result<Self> {
         let mut context: libc::c_ulong = 0;
         // SAFETY: `context` is a zeroed aio_context_t to be filled in.
         if unsafe { libc::syscall(libc::SYS_io_setup, depth as libc::c_long, &mut context) } < 0 {
@@ -135,6 +149,7 @@ impl Aio {
         Ok(Aio {
             context,
             events: vec![IoEvent::default(); depth],
+            flags,
         })
     }
 }
@@ -143,6 +158,7 @@ impl Engine for Aio {
     fn submit(&mut self, slot: usize, fd: RawFd, data: &[u8], piece: Piece) -> io::Result<()> {
         let iocb = Iocb {
             data: slot as u64,
+            rw_flags: self.flags as u32,
             opcode: PWRITE,
             fd: fd as u32,
             buffer: data.as_ptr() as u64,
@@ -212,6 +228,7 @@ struct Uring {
     ring: io_uring::IoUring,
     /// Whether the kernel knows the memory of the slots.
     is_registered: bool,
+    flags: i32,
 }
 
 impl Engine for Uring {
@@ -221,10 +238,12 @@ impl Engine for Uring {
         let entry = if self.is_registered {
             io_uring::opcode::WriteFixed::new(target, start, length, slot as u16)
                 .offset(piece.offset)
+                .rw_flags(self.flags)
                 .build()
         } else {
             io_uring::opcode::Write::new(target, start, length)
                 .offset(piece.offset)
+                .rw_flags(self.flags)
                 .build()
         };
         let entry = entry.user_data(slot as u64);

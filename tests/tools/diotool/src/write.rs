@@ -29,7 +29,7 @@ const VALUED: [&str; 11] = [
     "generation",
     "memory",
 ];
-const SWITCHES: [&str; 10] = [
+const SWITCHES: [&str; 11] = [
     "osync",
     "odsync",
     "fsync",
@@ -40,6 +40,7 @@ const SWITCHES: [&str; 10] = [
     "unlink",
     "until-error",
     "fixed",
+    "atomic",
 ];
 
 /// What was done to one file.
@@ -307,7 +308,14 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         path,
         id: (args.number("id", 1)? + number) as u32,
         file: None,
-        engine: engine::new(args.text("engine").unwrap_or("sync"), depth)?,
+        engine: engine::new(
+            args.text("engine").unwrap_or("sync"),
+            depth,
+            match args.has("atomic") {
+                true => engine::ATOMIC,
+                false => 0,
+            },
+        )?,
         slots: Slots {
             buffers: (0..depth)
                 .map(|_| Buffer::behind(largest, behind))
