@@ -318,6 +318,22 @@ pub enum HeldLock<'a, T: FileSystem> {
     Exclusive(ExclusiveLock<'a, T>),
 }
 
+impl<'a, T: FileSystem> HeldLock<'a, T> {
+    /// The lock, if a write of so many bytes goes beyond the end of the file; `EINVAL` if it is not held alone then.
+    fn growing(
+        &self,
+        request: &Kiocb<'_, T>,
+        bytes: usize,
+    ) -> Result<Option<&ExclusiveLock<'a, T>>> {
+        let grows = request.end_of(bytes) > request.inode().size();
+        match self {
+            Self::Exclusive(lock) if grows => Ok(Some(lock)),
+            Self::Shared(_) if grows => Err(code::EINVAL),
+            _ => Ok(None),
+        }
+    }
+}
+
 /// A direct I/O that was announced, so that [`Inode::wait_for_direct_io`] waits for its end.
 pub(crate) struct Announced<'a, T: FileSystem>(&'a Inode<T>);
 
@@ -370,12 +386,7 @@ pub(crate) fn write<T: DirectIo>(
 ) -> Result<usize> {
     let inode = request.inode();
     let asked = memory.len();
-    let grows = request.end_of(asked) > inode.size();
-    let growing = match lock {
-        HeldLock::Exclusive(lock) if grows => Some(lock),
-        HeldLock::Shared(_) if grows => return Err(code::EINVAL),
-        _ => None,
-    };
+    let growing = lock.growing(request, asked)?;
     let with_others = growing.is_none() && claim.is_some() && request.is_async();
     let carried = if with_others {
         Some(Carried::with_others(request, claim, 0..0)?)

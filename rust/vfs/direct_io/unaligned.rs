@@ -153,12 +153,7 @@ pub(crate) fn write_and_wait<T: DirectIo>(
     lock: &HeldLock<'_, T>,
     claim: Option<T::Claim>,
 ) -> Result<usize> {
-    let grows = request.end_of(memory.len()) > request.inode().size();
-    let growing = match lock {
-        HeldLock::Exclusive(lock) if grows => Some(lock),
-        HeldLock::Shared(_) if grows => return Err(code::EINVAL),
-        _ => None,
-    };
+    let growing = lock.growing(request, memory.len())?;
     let mut writing = Writing {
         start: request.position(),
         lacks_blocks: false,
