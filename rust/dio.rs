@@ -9,6 +9,7 @@
 //! | [`get_block`] | where a write goes: blocks are chosen, or allocated, for holes |
 //! | [`io_end`] | what is done when the data is on the device |
 //! | [`end_all`] | the same for several writes that are ready together |
+//! | [`atomic`] | writes that are there as a whole or not at all |
 //! | [`alignment`] | what of a request covers whole blocks |
 //! | [`claim`] | which writes wait for each other in new blocks |
 //! | [`claims`] | the table of them, and what a write claims |
@@ -35,6 +36,7 @@
 //! ([`direct_io::transfer`](crate::vfs::direct_io::transfer)).
 
 pub(crate) mod alignment;
+pub(crate) mod atomic;
 pub(crate) mod claim;
 pub(crate) mod claims;
 mod end_all;

@@ -17,7 +17,7 @@ use crate::{
         inode::{ExclusiveLock, Inode, InodeOperations},
         iomap::{IomapOperations, Mapping, Reason},
         posix_acl::{AclKind, PosixAcl},
-        stat::{Attributes, DirectIoAlignment},
+        stat::{AtomicUnits, Attributes, DirectIoAlignment},
     },
     Rext4,
 };
@@ -79,6 +79,9 @@ impl FileOperations for Rext4 {
             Ok(())
         };
         checked().map_err(|e| Filesystem::errno(inode, "write", e))?;
+        if request.is_atomic() {
+            dio::atomic::check(request, memory)?;
+        }
         if !request.is_direct() {
             return buffered::write(request, memory);
         }
@@ -145,6 +148,10 @@ impl FileOperations for Rext4 {
     ) -> Result {
         move_extents::move_extents(file, donor, range, moved)
             .map_err(|e| Filesystem::errno(file, "move blocks", e))
+    }
+
+    fn atomic_units(inode: &Inode<Self>) -> Option<AtomicUnits> {
+        dio::atomic::units(inode)
     }
 
     fn max_bytes(inode: &Inode<Self>) -> i64 {
@@ -289,6 +296,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
             memory: device.memory_alignment(),
             offset: device.logical_block_bytes(),
         }),
+        atomic: dio::atomic::units(inode),
         // Or else tools would take a file whose data is in the inode, or in the page cache only, for
         // one hole.
         more_blocks: match inode.data().kind() {

@@ -27,6 +27,9 @@ u32 rext4_shim_bdev_number(struct block_device *bdev);
 sector_t rext4_shim_bdev_sectors(struct block_device *bdev);
 unsigned int rext4_shim_bdev_logical_block_size(struct block_device *bdev);
 unsigned int rext4_shim_bdev_memory_alignment(struct block_device *bdev);
+/* What it writes untorn, at least and at most, in bytes; 0 if it can't. */
+unsigned int rext4_shim_bdev_atomic_unit_min(struct block_device *bdev);
+unsigned int rext4_shim_bdev_atomic_unit_max(struct block_device *bdev);
 /* Of the device's page cache. */
 unsigned int rext4_shim_bdev_block_size(struct block_device *bdev);
 bool rext4_shim_bdev_read_only(struct block_device *bdev);
@@ -430,6 +433,7 @@ bool rext4_shim_file_is_sync(const struct file *file);
 /* Whether the current task is the owner of the file, or stands in for it. */
 bool rext4_shim_file_is_own(const struct file *file);
 void rext4_shim_file_can_odirect(struct file *file);
+void rext4_shim_file_can_atomic_write(struct file *file);
 void rext4_shim_file_accessed(struct file *file);
 bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);
 ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);

@@ -17,6 +17,7 @@
 
 use super::{
     alignment::ByteRange,
+    atomic,
     claim::Waiting,
     claims::{self, Claim},
     nowait,
@@ -38,9 +39,15 @@ use kernel::{error::code, page::PAGE_SIZE, prelude::*};
 
 /// Writes directly; returns the number of bytes or `EIOCBQUEUED`.
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
+    let asked = memory.len();
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
+    if request.is_atomic() {
+        atomic::check_place(request, asked, bytes)?;
+        // iomap warns if it finds out when it has a part of it.
+        memory.fault_in(bytes)?;
+    }
     if !direct_io::is_accepted(request, memory) {
         // Before any of it is done.
         return Err(code::EINVAL);
@@ -78,8 +85,9 @@ fn write_new(
     claim: Option<Claim>,
 ) -> Result<usize> {
     let inode = request.inode();
-    let is_in_sectors = direct_io::is_in_sectors(request, memory);
-    if !is_in_sectors && request.is_nowait() {
+    let is_atomic = request.is_atomic();
+    let is_unaligned = !is_atomic && !direct_io::is_in_sectors(request, memory);
+    if is_unaligned && request.is_nowait() {
         // It would wait for its own end.
         return Err(code::EAGAIN);
     }
@@ -87,14 +95,14 @@ fn write_new(
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, grows(request, bytes)) {
         truncate::finish_cut(inode, exclusive)
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-        appends = is_in_sectors && claim.is_some() && can_append(request, exclusive, bytes);
+        appends = !is_unaligned && claim.is_some() && can_append(request, exclusive, bytes);
         if !appends {
             // How far it goes beyond the end is known when they are complete.
             inode.data().appends.wait(exclusive)?;
         }
     }
     // Asked when nobody else moves the end of the file any more.
-    if meets_stores(request, bytes) {
+    if !is_atomic && meets_stores(request, bytes) {
         drop(claim);
         drop(lock);
         return through_the_page_cache(request, memory);
@@ -128,11 +136,12 @@ fn write_new(
         Err(e) if e == code::EBUSY => return Err(code::EAGAIN),
         result => result?,
     }
-    if !is_in_sectors {
+    if is_unaligned {
         return write_unaligned(request, memory, lock, claim);
     }
     note_async(request);
     let result = match (&lock, claim) {
+        (lock, claim) if is_atomic => direct_io::write_atomic(request, memory, lock, claim),
         (HeldLock::Exclusive(exclusive), Some(claim)) if appends => {
             direct_io::append(request, memory, exclusive, claim)
         }
@@ -193,11 +202,15 @@ fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result {
     convert::catch_up_on_disk(inode, end).map_err(|e| Filesystem::errno(inode, "direct write", e))
 }
 
-/// A direct write to pages that can't be dropped: it is on the device when it returns.
+/// A direct write to pages that can't be dropped: it is on the device when it returns. One that must not be torn is
+/// `EAGAIN`.
 fn through_the_page_cache(
     request: &mut Kiocb<'_, Rext4>,
     memory: &mut IovIter<'_>,
 ) -> Result<usize> {
+    if request.is_atomic() {
+        return Err(code::EAGAIN);
+    }
     let written = buffered::write(request, memory)?;
     if written > 0 {
         // Where it began is known now, with `O_APPEND`.
@@ -270,6 +283,7 @@ fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes
     let size = inode.super_block().data().layout.block_size();
     let is_whole = |bytes: u64| size.within_block(bytes) == 0;
     request.is_async()
+        && !request.is_atomic()
         && !request.is_dsync()
         && is_whole(bytes as u64)
         && request.position() % PAGE_SIZE as i64 == 0

@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
+use super::stat::AtomicUnits;
 use crate::bindings;
 use kernel::{
     error::{to_result, Result},
@@ -70,6 +71,18 @@ impl BlockDevice {
     pub(crate) fn memory_alignment(&self) -> u32 {
         // SAFETY: by the invariant the device is valid.
         unsafe { bindings::rext4_shim_bdev_memory_alignment(self.as_ptr()) }
+    }
+
+    /// What the device writes as a whole or not at all, if it does.
+    pub(crate) fn atomic_units(&self) -> Option<AtomicUnits> {
+        // SAFETY: by the invariant the device is valid.
+        let (min, max) = unsafe {
+            (
+                bindings::rext4_shim_bdev_atomic_unit_min(self.as_ptr()),
+                bindings::rext4_shim_bdev_atomic_unit_max(self.as_ptr()),
+            )
+        };
+        (min > 0).then_some(AtomicUnits { min, max })
     }
 
     /// The size of the blocks of the device's page cache, in bytes.

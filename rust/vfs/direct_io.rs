@@ -35,14 +35,17 @@
 //! `map_write` has no use for a claim, and could not get at it.
 //!
 //! Reads and writes over written blocks have neither: see [`mod@plain`]. From memory that is not aligned to sectors
-//! new data goes by way of iomap: see [`mod@unaligned`].
+//! new data goes by way of iomap: see [`mod@unaligned`]. So does what is to be there as a whole or not at all: see
+//! [`mod@atomic`].
 
 mod append;
+mod atomic;
 mod completion;
 mod plain;
 mod unaligned;
 
 pub(crate) use append::{append, Appends, EndOfFile};
+pub(crate) use atomic::write_atomic;
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
 pub(crate) use plain::{is_accepted, is_in_sectors, must_go_through_cache, transfer};
 pub(crate) use unaligned::write_and_wait;
@@ -211,7 +214,7 @@ struct Carried<'a, T: DirectIo> {
     kiocb: *mut bindings::kiocb,
     /// Whom to tell that the request is complete, if it is [completed with others](Ended).
     complete: Complete,
-    /// What `end_io` was told, then.
+    /// What `end_io` was told, then; of an [atomic] write that is under way, what it takes along.
     ended: Option<EndIo<T>>,
     /// The inode's lock if the write goes beyond the end of the file, with [`write()`] waiting for it
     /// to be complete.
@@ -269,6 +272,18 @@ impl<'a, T: DirectIo> Carried<'a, T> {
         let marked = KBox::into_raw(self).cast::<u8>().wrapping_add(MARK);
         // SAFETY: the request is valid, by the promise, and this field is the file system's to use.
         unsafe { (*kiocb).private = marked.cast() };
+    }
+
+    /// Lends what is in a request; `None` if nothing is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::take`], for as long as it is lent.
+    unsafe fn lend<'b>(kiocb: *mut bindings::kiocb) -> Option<&'b mut Self> {
+        // SAFETY: the request is valid, by the promise.
+        let raw = unsafe { (*kiocb).private }.cast::<u8>();
+        // SAFETY: `put` has put the box there, marked.
+        (!raw.is_null()).then(|| unsafe { &mut *raw.wrapping_sub(MARK).cast::<Self>() })
     }
 
     /// Takes it out of a request; `None` if it has none, or if it was taken before.

@@ -8,6 +8,7 @@ use super::{
     direct_io,
     inode::{ExclusiveLock, Inode},
     ioctl, iomap, mmap, readdir,
+    stat::AtomicUnits,
     super_block::FileSystem,
 };
 use crate::bindings;
@@ -89,6 +90,11 @@ pub trait FileOperations: Sized {
         range: &MoveRange,
         moved: &mut u64,
     ) -> Result
+    where
+        Self: FileSystem;
+
+    /// What can be written to the file as a whole or not at all; `None` if nothing can.
+    fn atomic_units(inode: &Inode<Self>) -> Option<AtomicUnits>
     where
         Self: FileSystem;
 
@@ -267,6 +273,22 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     /// Whether the request must not wait.
     pub fn is_nowait(&self) -> bool {
         self.has(bindings::REXT4_IOCB_NOWAIT)
+    }
+
+    /// Whether the write is to be there as a whole or not at all.
+    pub fn is_atomic(&self) -> bool {
+        self.has(bindings::REXT4_IOCB_ATOMIC)
+    }
+
+    /// Whether the write is one that can be atomic, whatever the file and the device are.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the memory is in several pieces, the length no power of two, or the position no multiple of it;
+    /// `EOPNOTSUPP` if it goes through the page cache.
+    pub fn check_atomic(&self, memory: &mut IovIter<'_>) -> Result {
+        // SAFETY: by the type invariants.
+        to_result(unsafe { bindings::generic_atomic_write_valid(self.raw, memory.as_ptr()) })
     }
 
     /// Whether the request may go on by itself after the call.
@@ -503,6 +525,10 @@ impl<T: FileSystem> Table<T> {
             }
             // SAFETY: the VFS passes the file that is being opened.
             unsafe { bindings::rext4_shim_file_can_odirect(file) };
+            if T::atomic_units(inode).is_some() {
+                // SAFETY: see above.
+                unsafe { bindings::rext4_shim_file_can_atomic_write(file) };
+            }
             Ok(0)
         })
     }

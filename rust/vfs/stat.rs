@@ -40,6 +40,15 @@ pub struct DirectIoAlignment {
     pub offset: u32,
 }
 
+/// What one write may have that is there as a whole or not at all (`RWF_ATOMIC`), in bytes: powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtomicUnits {
+    /// At least.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+}
+
 /// What `statx` shows of an inode beyond what the VFS knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attributes {
@@ -47,6 +56,8 @@ pub struct Attributes {
     pub birth: Option<Timestamp>,
     /// Direct I/O alignment; `None` where direct I/O is not possible.
     pub direct_io: Option<DirectIoAlignment>,
+    /// For such writes; `None` where there are none.
+    pub atomic: Option<AtomicUnits>,
     /// Space that the data takes up elsewhere than in blocks, in units of 512 bytes.
     pub more_blocks: u64,
     /// `STATX_ATTR_` bits that are set.
@@ -71,6 +82,12 @@ impl Attributes {
                 out.dio_mem_align = align.memory;
                 out.dio_offset_align = align.offset;
             }
+        }
+        let is_regular = u32::from(out.mode) & bindings::S_IFMT == bindings::S_IFREG;
+        if mask & bindings::STATX_WRITE_ATOMIC != 0 && is_regular {
+            let (min, max) = self.atomic.map_or((0, 0), |units| (units.min, units.max));
+            // SAFETY: the structure is to be filled.
+            unsafe { bindings::generic_fill_statx_atomic_writes(out, min, max, 0) };
         }
         out.blocks += self.more_blocks;
         out.attributes |= self.set;

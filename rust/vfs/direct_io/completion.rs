@@ -339,30 +339,32 @@ unsafe extern "C" fn work<T: DirectIo>(work: *mut bindings::work_struct) {
     }
 }
 
-/// A request is complete, or was refused, before [`super::write()`] comes back: `end_io` may have
-/// been called, and the request's own completion will be by whoever called `write`.
+/// A request is complete, or was refused, before [`super::write()`] or [`super::write_atomic`] comes back: `end_io` may
+/// have been called, and the request's own completion, if it is asynchronous, will be by whoever called that.
 pub(super) fn at_once<T: DirectIo>(
     mut carried: KBox<Carried<'_, T>>,
     inode: &Inode<T>,
     result: Result<usize>,
 ) -> Result<usize> {
-    let Some(complete) = carried.complete.take() else {
-        return result;
-    };
-    // SAFETY: the request is the caller's again.
-    unsafe { (*carried.kiocb).ki_complete = Some(complete) };
+    let complete = carried.complete.take();
+    if complete.is_some() {
+        // SAFETY: the request is the caller's again.
+        unsafe { (*carried.kiocb).ki_complete = complete };
+    }
     let mut result = result;
     if let Some((io_end, offset, ended)) = carried.ended.take() {
         result = ended;
-        if io_end.is_some() {
-            if let Err(e) = T::end_io(inode, io_end, None, offset, ended) {
+        if io_end.is_some() || carried.growing.is_some() {
+            if let Err(e) = T::end_io(inode, io_end, carried.growing, offset, ended) {
                 result = Err(e);
             }
         }
         invalidate(inode, offset, result);
     }
     drop(carried);
-    // SAFETY: it was counted in `write`.
-    unsafe { bindings::rext4_shim_dio_end(inode.as_ptr()) };
+    if complete.is_some() {
+        // SAFETY: it was counted by who has put `complete` there.
+        unsafe { bindings::rext4_shim_dio_end(inode.as_ptr()) };
+    }
     result
 }

@@ -66,6 +66,9 @@ impl<T: DirectIo> Table<T> {
             // To be durable it takes `fsync`, and not just a write that goes past the device's cache.
             out.flags |= bindings::REXT4_IOMAP_F_DIRTY as u16;
         }
+        if flags & bindings::REXT4_IOMAP_ATOMIC != 0 {
+            out.flags |= bindings::REXT4_IOMAP_F_ATOMIC_BIO as u16;
+        }
         result
     }
 }

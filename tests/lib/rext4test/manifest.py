@@ -37,12 +37,16 @@ class _Statx(ctypes.Structure):
         *[(name, ctypes.c_int64 * 2) for name in ("atime", "btime", "ctime", "mtime")],
         ("rdev", ctypes.c_uint32 * 2), ("dev", ctypes.c_uint32 * 2),
         ("mnt_id", ctypes.c_uint64), ("dio_mem_align", ctypes.c_uint32),
-        ("dio_offset_align", ctypes.c_uint32), ("spare", ctypes.c_uint64 * 12),
+        ("dio_offset_align", ctypes.c_uint32), ("subvol", ctypes.c_uint64),
+        *[(f"atomic_write_{name}", ctypes.c_uint32) for name in ("unit_min", "unit_max", "segments_max")],
+        ("dio_read_offset_align", ctypes.c_uint32), ("atomic_write_unit_max_opt", ctypes.c_uint32),
+        ("spare", ctypes.c_uint32 * 17),
     ]
 
 
 STATX_BTIME = 0x800
 STATX_DIOALIGN = 0x2000
+STATX_WRITE_ATOMIC = 0x10000
 # STATX_ATTR_COMPRESSED, IMMUTABLE, APPEND, NODUMP, ENCRYPTED, VERITY
 _ATTRIBUTES = 0x4 | 0x10 | 0x20 | 0x40 | 0x800 | 0x100000
 
@@ -50,7 +54,7 @@ _ATTRIBUTES = 0x4 | 0x10 | 0x20 | 0x40 | 0x800 | 0x100000
 def statx(path: Path | str) -> _Statx:
     """statx(2) of the path itself, with all that can be asked for."""
     result = _Statx()
-    code = _libc.statx(-100, os.fsencode(path), 0x100, 0x7FF | STATX_BTIME | STATX_DIOALIGN,
+    code = _libc.statx(-100, os.fsencode(path), 0x100, 0x7FF | STATX_BTIME | STATX_DIOALIGN | STATX_WRITE_ATOMIC,
                        ctypes.byref(result))
     if code != 0:
         number = ctypes.get_errno()
