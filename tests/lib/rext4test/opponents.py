@@ -310,12 +310,13 @@ def memory(race: Race) -> None:
     neighbour = race.top / f"neighbour-{race.number}"
     neighbour.touch()
     try:
-        (group / "memory.max").write_text("4M", encoding="ascii")
+        (group / "memory.max").write_text("8M", encoding="ascii")
         log = SCRATCH / f"neighbour-{race.number}.log"
-        # They are born there: what they do before they are moved could be all that they do.
+        # They are born there: what they do before they are moved could be all that they do. The neighbour's file is
+        # larger than all of it. It is written out in between: if nearly all of it was dirty, the kernel would kill one.
         (group / "cgroup.procs").write_text("0", encoding="ascii")
         writers = [race.writer(),
-                   tool.Background("write", f"--buffered --sizes 64k --length 8m --log {log}", neighbour)]
+                   tool.Background("write", f"--buffered --sizes 64k --length 16m --fsync-every 8 --log {log}", neighbour)]
         (_CGROUP / "cgroup.procs").write_text("0", encoding="ascii")
 
         # Inodes and what the file system has in memory of them have to go, too.
