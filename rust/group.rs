@@ -64,6 +64,7 @@ mod wanted;
 mod windows;
 
 pub(crate) use allocate::Run;
+pub(crate) use descriptors::is_kept_in_name_only;
 pub(crate) use inodes::{locate_before_recovery, InodeLocation};
 pub(crate) use new_groups::NewGroups;
 pub(crate) use new_inode::Siting;

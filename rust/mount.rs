@@ -10,6 +10,7 @@
 //! | [`journal`] | what changes are made through |
 //! | [`remount`] | other options, read-only or writable |
 //! | [`primary`] | the primary super block |
+//! | [`geometry`] | where things lie, as that says it |
 //! | [`administration`] | what is asked of it by `ioctl` |
 //! | [`grow`] | made larger while it is mounted |
 //! | [`down`] | shut down while it is mounted |
@@ -28,6 +29,7 @@ mod daily_warning;
 pub(crate) mod damage;
 mod discard;
 mod down;
+mod geometry;
 mod grow;
 mod journal;
 pub(crate) mod life;

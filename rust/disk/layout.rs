@@ -13,6 +13,7 @@
 //! `special_inodes.rst` in the kernel.
 
 mod growth;
+mod kept;
 
 use super::mmp::MmpError;
 use super::units::{BlockSize, GroupNumber, InodeNumber, PhysicalBlock};

@@ -214,6 +214,19 @@ impl Descriptors {
     }
 }
 
+/// Whether [`Layout::is_kept_in_name_only`], by what is on the device. Before recovery too: no part ever moves.
+///
+/// # Errors
+///
+/// `EIO`.
+pub(crate) fn is_kept_in_name_only(device: &BlockDevice, layout: &Layout) -> FsResult<bool> {
+    let is_so = read_block(device, layout, 0)?.with(|bytes| {
+        GroupDesc::in_block(bytes, layout, GroupNumber(0))
+            .map(|first| layout.is_kept_in_name_only(&first))
+    });
+    Ok(is_so.map_err(Corrupt::from)?)
+}
+
 /// How many blocks of descriptors are read ahead at mount.
 const READ_AHEAD: u32 = 32;
 

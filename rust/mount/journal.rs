@@ -2,7 +2,7 @@
 
 //! What a mount makes changes through: the journal, which is found and recovered, or none.
 
-use super::{options::Options, Filesystem};
+use super::{geometry, options::Options, Filesystem};
 use crate::{
     disk::{
         allocation::SystemRun, features::Feature, superblock::State, units::LogicalBlock, Corrupt,
@@ -128,11 +128,11 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     fs.journal.set(journal)?;
     if needs_recovery {
         // Recovery may have brought back an older or newer super block and other metadata.
-        let after = fs.primary.with(|superblock| {
-            superblock.verify_checksum(crc32c)?;
-            superblock.layout()
-        })?;
-        let after = after.map_err(Corrupt::from)?;
+        let checked = fs
+            .primary
+            .with(|superblock| superblock.verify_checksum(crc32c))?;
+        checked.map_err(Corrupt::from)?;
+        let after = geometry::read(sb.device(), &fs.primary)?.layout;
         // Errors may have been recorded past the journal, which then has an older copy.
         fs.primary
             .write_now(|superblock| superblock.set_error_history(&errors))?;

@@ -6,6 +6,7 @@ use super::{
     asked::{Asked, Defaults},
     counters::Counters,
     daily_warning::DailyWarning,
+    geometry::{self, Geometry},
     journal,
     options::{self, OnDamage, Options},
     primary::Primary,
@@ -287,9 +288,15 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let superblock = primary.with(read_facts)?;
     // First the features: unknown ones may change what other fields mean.
     check_features(sb, &superblock)?;
-    let layout = primary
-        .with(|superblock| superblock.layout())?
-        .map_err(Corrupt::from)?;
+    let Geometry { layout, not_kept } = geometry::read(sb.device(), &primary)?;
+    if not_kept > 0 {
+        pr_warn!(
+            "({}): warning: {} blocks are said to be kept for more descriptors, but no resize inode has them and \
+             other metadata lies there; running e2fsck is recommended\n",
+            sb.id(),
+            not_kept
+        );
+    }
     let why = match superblock.state {
         state if state.has_errors() => Some("with errors"),
         state if !state.is_clean() => Some("that was not left clean"),

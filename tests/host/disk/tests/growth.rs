@@ -5,6 +5,7 @@
 
 mod common;
 
+use rext4_disk::disk::group_desc::GroupDesc;
 use rext4_disk::disk::layout::Layout;
 use rext4_disk::disk::packing::Packing;
 use rext4_disk::disk::resize_inode::{self, ResizeInodeError};
@@ -91,6 +92,47 @@ fn what_is_kept_becomes_descriptors() {
     assert_eq!((parts(0), parts(81)), ((1, 3, 0), (1, 3, 0)));
     assert_eq!(layout.descriptor_block(2), Some(PhysicalBlock(3)));
     assert_eq!(layout.descriptor_end(), 4);
+}
+
+#[test]
+fn what_other_metadata_lies_in_is_not_kept() {
+    let mut bytes = sample();
+    common::put(&mut bytes, 0xce, 2, 100);
+    let layout = layout_of(&bytes);
+    // The super block, 2 blocks of descriptors, 100 that may be kept for more.
+    let is_in_name_only = |bitmaps: [u64; 2], table: u64| {
+        let mut block = vec![0; 4096];
+        for (offset, at) in [(0, bitmaps[0]), (4, bitmaps[1]), (8, table)] {
+            common::put(&mut block, offset, 4, at);
+        }
+        let first = GroupDesc::in_block(&block[..], &layout, GroupNumber(0)).unwrap();
+        layout.is_kept_in_name_only(&first)
+    };
+    assert!(!is_in_name_only([103, 104], 105));
+    assert!(!is_in_name_only([1000, 40000], 103));
+    assert!(is_in_name_only([102, 104], 105));
+    assert!(is_in_name_only([103, 3], 105));
+    assert!(is_in_name_only([103, 104], 102));
+
+    let mut layout = layout;
+    layout.keep_nothing();
+    assert_eq!(
+        (layout.table_in_use(), layout.kept_for_descriptors()),
+        (2, 0)
+    );
+    for group in [0, 1, 81] {
+        assert_eq!(layout.fixed_blocks(GroupNumber(group)), 3, "{group}");
+    }
+    assert_eq!(layout.descriptor_block(1), Some(PhysicalBlock(2)));
+
+    // With meta_bg from the second block of descriptors on, the first lies behind the super block.
+    common::put(&mut bytes, 0x60, 4, 0x22c2 | 0x10);
+    common::put(&mut bytes, 0x104, 4, 1);
+    let mut layout = layout_of(&bytes);
+    assert_eq!(layout.fixed_blocks(GroupNumber(0)), 102);
+    layout.keep_nothing();
+    assert_eq!(layout.fixed_blocks(GroupNumber(0)), 2);
+    assert_eq!(layout.descriptor_block(1), Some(PhysicalBlock(64 * GROUP)));
 }
 
 #[test]
