@@ -482,6 +482,8 @@ pub(crate) fn read_block(inode: &Inode<Rext4>, block: LogicalBlock) -> FsResult<
     let sb = inode.super_block();
     match map::find(inode, block)? {
         map::Found::Written { start, .. } => {
+            // Also where data is not checked: the journal can't have a block twice.
+            map::check_foreign(inode, start, 1)?;
             let size = sb.data().layout.block_size().bytes();
             Ok(Some(Buffer::read(sb.device(), start.0, size)?))
         }

@@ -56,11 +56,11 @@ pub fn lookup<S: TableStore>(store: &S, block: LogicalBlock) -> Result<Place, S:
         return Ok(hole(len.into()));
     }
     let (start, outside) = (PhysicalBlock(first.into()), outside(block, 0, first));
-    if store.check(start, len, outside).is_ok() {
+    if store.check_data(start, len, outside).is_ok() {
         return Ok(Place::Data(start, len));
     }
     // What is asked for may be good.
-    store.check(start, 1, outside)?;
+    store.check_data(start, 1, outside)?;
     Ok(Place::Data(start, 1))
 }
 

@@ -24,6 +24,16 @@ pub trait TableStore {
     /// its own. If it knows no more than that they are not, it says `outside`.
     fn check(&self, start: PhysicalBlock, len: u32, outside: MapError) -> Result<(), Self::Error>;
 
+    /// Checks that data of a file can be read and overwritten there, in the same way.
+    fn check_data(
+        &self,
+        start: PhysicalBlock,
+        len: u32,
+        outside: MapError,
+    ) -> Result<(), Self::Error> {
+        self.check(start, len, outside)
+    }
+
     /// Gets the table at `at`, which was checked.
     fn read(&self, at: PhysicalBlock) -> Result<Self::Block, Self::Error>;
 

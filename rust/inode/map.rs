@@ -129,11 +129,28 @@ pub(super) fn is_own(inode: &Inode<Rext4>) -> bool {
     layout.is_journal(super::number(inode))
 }
 
+/// The same for blocks of data, which are not looked at as metadata, nor go through the journal: with
+/// `noblock_validity` they may lie anywhere in the file system. What was found there is not [kept](cache::keep), so that
+/// what is kept is good whatever the option says later.
+pub(super) fn check_data(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {
+    let is_anywhere_good = || {
+        let fs = inode.super_block().data();
+        fs.layout.contains(start, len.into())
+            && inode.is_regular()
+            && fs.layout.is_user_inode(super::number(inode))
+            && !fs.options().block_validity
+    };
+    match check_foreign(inode, start, len) {
+        Err(FsError::Corrupt(_)) if is_anywhere_good() => Ok(()),
+        checked => checked,
+    }
+}
+
 fn check_found(inode: &Inode<Rext4>, found: Found) -> FsResult {
     match found {
         Found::Hole { .. } => Ok(()),
         Found::Written { start, len } | Found::Unwritten { start, len } => {
-            check_foreign(inode, start, len)
+            check_data(inode, start, len)
         }
     }
 }

@@ -225,6 +225,7 @@ fn clear_tail(inode: &Inode<Rext4>) -> FsResult {
         return Ok(());
     };
     if let map::Found::Written { start, .. } = map::find(inode, block)? {
+        map::check_foreign(inode, start, 1)?;
         let buffer = crate::vfs::buffer::Buffer::read(sb.device(), start.0, size.bytes())?;
         buffer.write_through(|block| block.get_mut(within..).unwrap_or_default().fill(0))?;
     }

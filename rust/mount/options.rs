@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) minixdf: bool,
     /// Whose group new inodes get.
     pub(crate) new_group: NewGroup,
+    /// Whether data of files is looked for among the file system's own blocks, and not served from there.
+    pub(crate) block_validity: bool,
     /// `noload`: mount without looking at the journal; writable if it has nothing that is needed.
     pub(crate) noload: bool,
     /// An option among those asked for that only makes sense with a journal.
@@ -126,9 +128,6 @@ impl QuotaLimits {
 const NO_DIFFERENCE: &[&str] = &[
     "nojournal_async_commit",
     "nolazytime",
-    // Blocks are always checked against the places of metadata.
-    "block_validity",
-    "noblock_validity",
     "nomblk_io_submit",
     "mblk_io_submit",
 ];
@@ -222,6 +221,7 @@ impl Options {
         user_xattr: true,
         minixdf: false,
         new_group: NewGroup::SystemV,
+        block_validity: true,
         noload: false,
         of_journal: None,
         discard: false,
@@ -331,6 +331,8 @@ impl Options {
             ("bsddf", None) => self.minixdf = false,
             ("grpid" | "bsdgroups", None) => self.new_group = NewGroup::Directory,
             ("nogrpid" | "sysvgroups", None) => self.new_group = NewGroup::SystemV,
+            ("block_validity", None) => self.block_validity = true,
+            ("noblock_validity", None) => self.block_validity = false,
             ("noload" | "norecovery", None) => self.noload = true,
             // It is shown, and so mount(8) gives it back at a remount.
             ("emergency_ro", None) => {}
@@ -420,6 +422,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
         (!options.user_xattr, "nouser_xattr"),
         (options.minixdf, "minixdf"),
         (options.new_group == NewGroup::Directory, "grpid"),
+        (!options.block_validity, "noblock_validity"),
         (options.noload, "norecovery"),
         (options.discard, "discard"),
         // As C ext4 shows it: the tools look for these.

@@ -48,11 +48,21 @@ fn size(inode: &Inode<Rext4>) -> BlockSize {
     inode.super_block().data().layout.block_size()
 }
 
-fn check(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32, outside: MapError) -> FsResult {
+fn check_inside(
+    inode: &Inode<Rext4>,
+    start: PhysicalBlock,
+    len: u32,
+    outside: MapError,
+) -> FsResult {
     let layout = &inode.super_block().data().layout;
     if !layout.contains(start, len.into()) {
         return Err(outside.into());
     }
+    Ok(())
+}
+
+fn check(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32, outside: MapError) -> FsResult {
+    check_inside(inode, start, len, outside)?;
     map::check_foreign(inode, start, len)
 }
 
@@ -70,6 +80,11 @@ impl TableStore for ReadTables<'_> {
 
     fn check(&self, start: PhysicalBlock, len: u32, outside: MapError) -> FsResult {
         check(self.inode, start, len, outside)
+    }
+
+    fn check_data(&self, start: PhysicalBlock, len: u32, outside: MapError) -> FsResult {
+        check_inside(self.inode, start, len, outside)?;
+        map::check_data(self.inode, start, len)
     }
 
     fn read(&self, at: PhysicalBlock) -> FsResult<Buffer> {
