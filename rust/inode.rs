@@ -10,6 +10,7 @@
 //! | [`create`] | a new inode, in memory and on disk |
 //! | [`map`] | where the blocks of a file lie |
 //! | [`cache`] | what is known of that without the tree |
+//! | [`known`] | the same as it is told to people |
 //! | [`block_map`] | all of it for files with block maps, as in ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
 //! | [`window`] | room left free behind a file that grows |
@@ -35,6 +36,7 @@ pub(crate) mod create;
 pub(crate) mod delayed;
 pub(crate) mod flags;
 mod goal;
+mod known;
 pub(crate) mod load;
 pub(crate) mod map;
 pub(crate) mod orphan;
@@ -299,7 +301,12 @@ impl InodeData {
         self.flush_at_close.store(true, Ordering::Relaxed);
     }
 
-    /// Whether that was noted; it is forgotten.
+    /// Whether that was noted.
+    fn is_flushed_at_close(&self) -> bool {
+        self.flush_at_close.load(Ordering::Relaxed)
+    }
+
+    /// The same; it is forgotten.
     pub(crate) fn take_flush_at_close(&self) -> bool {
         self.flush_at_close.load(Ordering::Relaxed)
             && self.flush_at_close.swap(false, Ordering::Relaxed)

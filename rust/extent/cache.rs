@@ -146,6 +146,13 @@ impl<M: Memory> Cache<M> {
         Some(found)
     }
 
+    /// The first block at or behind `block` of which something is known.
+    pub fn next(&self, block: LogicalBlock) -> Option<LogicalBlock> {
+        let at = self.run_before(block).unwrap_or(0);
+        let runs = self.runs.items().get(at..)?;
+        runs.iter().take(2).find_map(|run| run.next(block))
+    }
+
     /// Keeps a mapping that the tree has, in the place of what is known of its blocks.
     pub fn keep(&mut self, mapping: Mapping) {
         let range = range_of(mapping);

@@ -119,6 +119,8 @@ struct State {
     staged: Staged,
     /// Whether the shrinker has the inode on its list, or is about to.
     is_listed: bool,
+    /// Whether all of the tree was looked up, and nobody had it forgotten since. Memory may have been short meanwhile.
+    was_whole: bool,
 }
 
 /// What is known of one inode.
@@ -139,6 +141,21 @@ impl ExtentCache {
     /// The mapping of `block`, if it is known.
     pub(super) fn find(&self, block: LogicalBlock) -> Option<Mapping> {
         self.state.lock().cache.find(block)
+    }
+
+    /// The first block at or behind `block` whose mapping is known.
+    pub(super) fn next(&self, block: LogicalBlock) -> Option<LogicalBlock> {
+        self.state.lock().cache.next(block)
+    }
+
+    /// Whether all of the tree was looked up, and nobody had it forgotten since.
+    pub(super) fn was_whole(&self) -> bool {
+        self.state.lock().was_whole
+    }
+
+    /// Notes whether it is so.
+    pub(super) fn set_was_whole(&self, so: bool) {
+        self.state.lock().was_whole = so;
     }
 
     /// Looks at what is known, and at what is staged or changes it.

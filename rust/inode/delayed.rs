@@ -127,6 +127,11 @@ impl Delayed {
         self.ranges.at_or_behind(block)
     }
 
+    /// The end of the last delayed range that ends at or before `block`.
+    pub(super) fn end_before(&self, block: LogicalBlock) -> Option<LogicalBlock> {
+        self.ranges.end_before(block)
+    }
+
     /// The delayed range that holds `block`.
     pub(super) fn holding(&self, block: LogicalBlock) -> Option<Range<LogicalBlock>> {
         self.ranges.holding(block)

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What is asked by `ioctl`: by administrators of a mounted file system, on any of its files (its
-//! label and UUID, generations of inodes, to be trimmed, to be shut down), and of two files to
-//! exchange blocks.
+//! label and UUID, generations of inodes, to be trimmed, to be shut down), of two files to
+//! exchange blocks, and of a file what is known of its blocks.
 //!
 //! Flags of inodes are not here but in [`super::fileattr`], and the VFS answers some by itself
 //! (`FIFREEZE`, `FS_IOC_GETFSUUID`, `FS_IOC_GETFSSYSFSPATH`).
 //!
 //! C headers: `include/uapi/linux/fs.h`, `include/uapi/linux/ext4.h`
 
+mod known_extents;
 mod move_extents;
 mod space_map;
 
+pub(super) use known_extents::{limited, precache_if_asked};
+pub use known_extents::{FileState, KnownExtent, KnownExtents};
 pub use space_map::{owner, SpaceRecord};
 
 use super::{
@@ -316,6 +319,10 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             b::REXT4_GETFSMAP => self.space_map(),
             b::REXT4_MIGRATE => self.migrate(),
             b::REXT4_MOVE_EXT => self.move_extents(),
+            b::REXT4_PRECACHE_EXTENTS => self.precache(),
+            b::REXT4_CLEAR_ES_CACHE => self.forget(),
+            b::REXT4_GETSTATE => self.state(),
+            b::REXT4_GET_ES_CACHE => self.known(),
             _ => Err(Error::from_errno(-(b::REXT4_ENOIOCTLCMD as i32))),
         }
     }

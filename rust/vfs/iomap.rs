@@ -6,6 +6,7 @@
 
 use super::{
     inode::{ExclusiveLock, Inode},
+    ioctl,
     super_block::FileSystem,
 };
 use crate::bindings;
@@ -336,7 +337,15 @@ pub(super) unsafe extern "C" fn fiemap<T: FileSystem>(
     len: u64,
 ) -> i32 {
     // SAFETY: the VFS passes an inode of ours.
-    let _lock = unsafe { Inode::<T>::from_raw(inode) }.lock_shared();
+    let own = unsafe { Inode::<T>::from_raw(inode) };
+    let lock = own.lock_shared();
+    // SAFETY: the VFS passes a valid request, which nobody else has.
+    let prepared = ioctl::precache_if_asked(own, &lock, unsafe { &mut *info })
+        .and_then(|()| ioctl::limited(own, start, len));
+    let len = match prepared {
+        Ok(len) => len,
+        Err(e) => return e.to_errno(),
+    };
     // SAFETY: the VFS passes a valid request, and the tables are static.
     unsafe {
         if (*info).fi_flags & bindings::FIEMAP_FLAG_XATTR != 0 {

@@ -39,6 +39,7 @@ pub trait FileSystem:
     + super::export::Export
     + quota::QuotaOperations
     + super::ioctl::Administration
+    + super::ioctl::KnownExtents
     + super::commit_work::CommitCallback
     + BackgroundSteps<Housekeeping>
     + BackgroundSteps<Presence>

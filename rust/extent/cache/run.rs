@@ -87,6 +87,14 @@ impl<M: Memory> Run<M> {
         self.mappings().partition_point(begins_before)
     }
 
+    /// The first block at or behind `block` that one of them holds.
+    pub(super) fn next(&self, block: LogicalBlock) -> Option<LogicalBlock> {
+        let ends_before = |mapping: &Mapping| range_of(*mapping).end <= block;
+        let at = self.mappings().partition_point(ends_before);
+        let next = self.mappings().get(at)?;
+        Some(range_of(*next).start.max(block))
+    }
+
     /// The one that holds `block`.
     pub(super) fn find(&self, block: LogicalBlock) -> Option<Mapping> {
         let ends_before = |mapping: &Mapping| range_of(*mapping).end <= block;

@@ -50,6 +50,15 @@ impl Ranges {
         Some(LogicalBlock(*start)..LogicalBlock(*end))
     }
 
+    /// The end of the last range that ends at or before `block`.
+    pub(super) fn end_before(&self, block: LogicalBlock) -> Option<LogicalBlock> {
+        let end = match self.starts.cursor_lower_bound(&block.0.saturating_add(1)) {
+            Some(next) => next.peek_prev().map(|(end, _)| *end),
+            None => self.starts.cursor_back().map(|last| *last.current().0),
+        };
+        end.map(LogicalBlock)
+    }
+
     /// The range that holds `block`.
     pub(super) fn holding(&self, block: LogicalBlock) -> Option<Range<LogicalBlock>> {
         self.at_or_behind(block)

@@ -80,6 +80,12 @@ impl Both {
             assert_eq!(end, next.as_ref().map(|range| range.end));
             let holding = self.ranges.holding(LogicalBlock(block));
             assert_eq!(holding.is_some(), self.table[at]);
+            let before = (0..at).rev().find(|at| self.table[*at]);
+            let before = before.map(|last| LogicalBlock(last as u32 + 1));
+            let inside = self.table[at] && at > 0 && self.table[at - 1];
+            if !inside {
+                assert_eq!(self.ranges.end_before(LogicalBlock(block)), before);
+            }
             if !self.table[at] {
                 let start = found.map(|range| range.start.0);
                 assert_eq!(start, next.as_ref().map(|range| range.start));

@@ -43,17 +43,17 @@ const RECORD: usize = size_of::<bindings::fsmap>();
 /// Where the keys are in the head.
 const KEYS: usize = offset_of!(bindings::fsmap_head, fmh_keys);
 
-fn half(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn half(bytes: &[u8], at: usize) -> u32 {
     let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
     field.map_or(0, |field| u32::from_ne_bytes(*field))
 }
 
-fn number(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
     let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
     field.map_or(0, |field| u64::from_ne_bytes(*field))
 }
 
-fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
+pub(super) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at + field.len()) {
         place.copy_from_slice(field);
     }

@@ -21,6 +21,8 @@ SHUTDOWN = 0x8004587D
 MOVE_EXT = 0xC028660F
 CHECKPOINT = 0x4004662B
 GETFSMAP = 0xC0C0583B
+PRECACHE_EXTENTS, CLEAR_ES_CACHE, GETSTATE, GET_ES_CACHE = 0x6612, 0x6628, 0x40046629, 0xC020662A
+FIEMAP = 0xC020660B
 RESIZE_FS, GROUP_EXTEND, GROUP_ADD = 0x40086610, 0x40086607, 0x40286608
 FLUSH, COMMIT_ONLY, NOW = 0, 1, 2  # how to shut down
 
@@ -94,3 +96,21 @@ def move_extents(file: int, donor: int, start: int, donor_start: int, blocks: in
     except OSError as error:
         number = error.errno or 0
     return number, struct.unpack("2I4Q", argument)[5]
+
+
+def extents(path: Path, number: int = FIEMAP, start: int = 0, length: int = 2**64 - 1, *, flags: int = 0,
+            room: int = 64) -> tuple[int, list[tuple[int, int, int, int]]]:
+    """What FIEMAP says, or with its structure GET_ES_CACHE: the flags that are left, and where each extent begins in the
+    file and on the device, its length and flags."""
+    argument = bytearray(struct.pack("2Q4I", start, length, flags, 0, room, 0)) + bytearray(56 * room)
+    call(path, number, argument)
+    _, _, left, count, _, _ = struct.unpack_from("2Q4I", argument)
+    if room == 0:
+        return left, [(0, 0, 0, 0)] * count
+    found = [struct.unpack_from("3Q16xI12x", argument, 32 + 56 * index) for index in range(count)]
+    return left, [(logical, physical, size, bits) for logical, physical, size, bits in found]
+
+
+def state(path: Path) -> int:
+    """What is going on with a file, as EXT4_IOC_GETSTATE has it."""
+    return struct.unpack("I", call(path, GETSTATE, bytes(4)))[0]

@@ -138,10 +138,14 @@ impl Pairs {
                 kept[block as usize] = Some(run);
             }
         }));
-        for (block, (kept, known)) in kept.iter().zip(&self.known).enumerate() {
+        let mut next = None;
+        for (block, (kept, known)) in kept.iter().zip(&self.known).enumerate().rev() {
             if all || kept.is_some() {
                 assert_eq!(kept, known, "block {block}");
             }
+            let block = LogicalBlock(block as u32);
+            next = kept.map(|_| block).or(next);
+            assert_eq!(self.cache.next(block), next, "behind {block:?}");
         }
     }
 }
