@@ -7,7 +7,7 @@
 //! Options come before it is known what is to be mounted, so they are kept as they were said.
 
 use super::{
-    options::{DataMode, Options},
+    options::{others, DataMode, Options},
     quota_files::{AskedFiles, QuotaFiles},
 };
 use crate::{
@@ -194,6 +194,12 @@ impl MountOptions<Rext4> for Asked {
 
     fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
         self.wish.parse(key, value)?;
+        if others::is_ignored(key) {
+            pr_warn!(
+                "warning: mount option \"{}\": it means nothing, and is ignored\n",
+                key
+            );
+        }
         let mut add = |text: &str| self.words.extend_from_slice(text.as_bytes(), GFP_KERNEL);
         add(key)
             .and_then(|()| value.map_or(Ok(()), |_| add("=")))

@@ -2,9 +2,11 @@
 
 //! Mount options: which there are, what they mean here, how they are shown.
 //!
-//! An option that C ext4 knows is in one of four tables of this file: it is carried out, it is
-//! accepted because what it asks for holds anyway, it is accepted and ignored as C ext4 does with
-//! options that lost their meaning, or it is refused with the reason. None is silently unknown.
+//! An option that C ext4 knows is carried out, or is in a table of [`others`]: accepted because what it
+//! asks for holds anyway, accepted and ignored, as C ext4 does with options that lost their meaning,
+//! or refused with the reason. None is silently unknown.
+
+pub(super) mod others;
 
 use crate::{
     disk::{
@@ -124,80 +126,17 @@ impl QuotaLimits {
     }
 }
 
-/// Options that choose between ways of doing things which can't be told apart here: accepted.
-const NO_DIFFERENCE: &[&str] = &[
-    "nojournal_async_commit",
-    "nolazytime",
-    "nomblk_io_submit",
-    "mblk_io_submit",
-];
-
-/// Options that C ext4 accepts too and that have no meaning any more, there or here.
-const WITHOUT_MEANING: &[&str] = &[
-    "oldalloc",
-    "orlov",
-    "bh",
-    "nobh",
-    "reservation",
-    "noreservation",
-    "journal",
-    "i_version",
-    "nocheck",
-    "prefetch_block_bitmaps",
-    "no_prefetch_block_bitmaps",
-    "mb_optimize_scan",
-    "inode_readahead_blks",
-    "max_batch_time",
-    "min_batch_time",
-    "journal_ioprio",
-    "check",
-    "nombcache",
-    "no_mbcache",
-    "warn_on_error",
-    "nowarn_on_error",
-];
-
-/// Options of C ext4 that can't be had, and why.
-const REFUSED: &[(&str, &CStr)] = &[
-    ("dax", c"DAX is not supported"),
-    ("nouid32", c"user IDs always have 32 bits"),
-    (
-        "journal_async_commit",
-        c"the journal's commit block always waits for the blocks before it",
-    ),
-    (
-        "nojournal_checksum",
-        c"the journal has checksums where metadata has them",
-    ),
-    ("journal_dev", c"external journals are not supported"),
-    ("journal_path", c"external journals are not supported"),
-    (
-        "sb",
-        c"only the primary super block can be used; e2fsck restores it from a copy",
-    ),
-    ("test_dummy_encryption", c"encryption is not supported"),
-    ("inlinecrypt", c"encryption is not supported"),
-    (
-        "max_dir_size_kb",
-        c"the size of directories can't be limited",
-    ),
-    ("abort", c"an abort for tests can't be asked for at mount"),
-    ("fc_debug_force", c"fast commits are not supported"),
-    ("fc_debug_max_replay", c"fast commits are not supported"),
-];
-
 fn number(value: Option<&str>) -> core::result::Result<u32, Refused> {
     value
         .and_then(|text| text.parse().ok())
         .ok_or(Refused::Because(c"wants a number"))
 }
 
-/// A flag that can also be given as `=0` or `=1`.
+/// A flag that can also be given as a number, zero for no.
 fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
     match value {
-        None | Some("1") => Ok(true),
-        Some("0") => Ok(false),
-        Some(_) => Err(Refused::Because(c"wants 0 or 1")),
+        None => Ok(true),
+        value => Ok(number(value)? != 0),
     }
 }
 
@@ -334,8 +273,6 @@ impl Options {
             ("block_validity", None) => self.block_validity = true,
             ("noblock_validity", None) => self.block_validity = false,
             ("noload" | "norecovery", None) => self.noload = true,
-            // It is shown, and so mount(8) gives it back at a remount.
-            ("emergency_ro", None) => {}
             ("discard", None) => self.discard = true,
             ("nodiscard", None) => self.discard = false,
             ("init_itable", None) => self.init_itable = Some(INIT_ITABLE),
@@ -371,15 +308,7 @@ impl Options {
             ("stripe", value) => self.stripe = number(value)?,
             ("resuid", value) => self.reserved_uid = number(value)?,
             ("resgid", value) => self.reserved_gid = number(value)?,
-            ("debug" | "nodebug", None) => {}
-            _ => {
-                if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == key) {
-                    return Err(Refused::Because(why));
-                }
-                if !NO_DIFFERENCE.contains(&key) && !WITHOUT_MEANING.contains(&key) {
-                    return Err(Refused::Unknown);
-                }
-            }
+            _ => return others::parse(key, value),
         }
         Ok(())
     }
