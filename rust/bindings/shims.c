@@ -10,6 +10,7 @@
 #include <linux/fs_context.h>
 #include <linux/fserror.h>
 #include <linux/iomap.h>
+#include <linux/ioprio.h>
 #include <linux/iversion.h>
 #include <linux/kdev_t.h>
 #include <linux/jbd2.h>
@@ -318,6 +319,14 @@ void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_second
 	else
 		journal->j_flags &= ~JBD2_BARRIER;
 	write_unlock(&journal->j_state_lock);
+}
+
+void rext4_shim_journal_set_priority(journal_t *journal, u8 priority)
+{
+	/* There is no thread before the journal is loaded. */
+	if (journal->j_task)
+		set_task_ioprio(journal->j_task,
+				IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, priority));
 }
 
 handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes)

@@ -17,7 +17,7 @@ use crate::{
     vfs::{
         checksum::crc32c,
         inode::Inode,
-        jbd2::{Features, Journal, Settings, UnloadedJournal},
+        jbd2::{Checksums, Features, Journal, Settings, UnloadedJournal},
         readdir::pause,
         super_block::SuperBlock,
     },
@@ -99,7 +99,12 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     })?;
     let failed_before = log.recorded_error();
     let features = Features {
-        checksums: fs.seed.is_some(),
+        checksums: match fs.options().journal_checksum {
+            Some(false) => Checksums::None,
+            None if fs.seed.is_none() => Checksums::None,
+            _ if fs.seed.is_none() => Checksums::OfTransactions,
+            _ => Checksums::OfBlocks,
+        },
         wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
     };
     log.set_features(features).inspect_err(|_| {
@@ -121,6 +126,8 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
         log.clear_error()?;
     }
     let journal = Journal::from(log);
+    // Now it has a thread, too.
+    journal.configure(settings(&fs.options()));
     if fs.features.has(Feature::QUOTA) || fs.options().quota {
         journal.set_spare_credits(quota::CREDITS);
     }
@@ -157,7 +164,9 @@ pub(super) fn settings(options: &Options) -> Settings {
     Settings {
         commit_interval_seconds: options.commit_seconds,
         barriers: options.barrier,
-        ..Settings::DEFAULT
+        min_batch_micros: options.min_batch_micros,
+        max_batch_micros: options.max_batch_micros,
+        priority: options.journal_ioprio,
     }
 }
 

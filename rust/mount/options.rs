@@ -15,7 +15,10 @@ use crate::{
         layout::Layout,
     },
     error::{FsError, FsResult},
-    vfs::{fs_context::Refused, namespace::NewGroup, quota::Kind, super_block::SuperBlock},
+    vfs::{
+        fs_context::Refused, jbd2::Settings, namespace::NewGroup, quota::Kind,
+        super_block::SuperBlock,
+    },
     Rext4,
 };
 use kernel::{error::code, prelude::*, seq_file::SeqFile, seq_print};
@@ -58,6 +61,15 @@ pub(crate) struct Options {
     pub(crate) auto_da_alloc: bool,
     /// `commit=`, in seconds; zero is jbd2's default.
     pub(crate) commit_seconds: u32,
+    /// `journal_checksum`, `nojournal_checksum`; if neither, there are checksums if metadata has them.
+    pub(crate) journal_checksum: Option<bool>,
+    /// `journal_ioprio=`: the priority of what the journal's thread does, among the best-effort ones.
+    pub(crate) journal_ioprio: Option<u8>,
+    /// `min_batch_time=` and `max_batch_time=`: for how many microseconds a synchronous change waits for others to join
+    /// it, at least and at most.
+    pub(crate) min_batch_micros: u32,
+    /// See above.
+    pub(crate) max_batch_micros: u32,
     /// Whether POSIX ACLs are used.
     pub(crate) acl: bool,
     /// Whether user extended attributes are served.
@@ -156,6 +168,10 @@ impl Options {
         delalloc: true,
         auto_da_alloc: true,
         commit_seconds: 0,
+        journal_checksum: None,
+        journal_ioprio: None,
+        min_batch_micros: Settings::DEFAULT.min_batch_micros,
+        max_batch_micros: Settings::DEFAULT.max_batch_micros,
         acl: true,
         user_xattr: true,
         minixdf: false,
@@ -260,8 +276,17 @@ impl Options {
                     self.of_journal = Some("commit=");
                 }
             }
-            // What holds with `metadata_csum`.
-            ("journal_checksum", None) => self.of_journal = Some("journal_checksum"),
+            ("journal_checksum", None) => {
+                self.journal_checksum = Some(true);
+                self.of_journal = Some("journal_checksum");
+            }
+            ("nojournal_checksum", None) => self.journal_checksum = Some(false),
+            ("journal_ioprio", value) => match number(value)? {
+                priority @ 0..=7 => self.journal_ioprio = Some(priority as u8),
+                _ => return Err(Refused::Because(c"wants 0 to 7")),
+            },
+            ("min_batch_time", value) => self.min_batch_micros = number(value)?,
+            ("max_batch_time", value) => self.max_batch_micros = number(value)?,
             ("acl", None) => self.acl = true,
             ("noacl", None) => self.acl = false,
             ("user_xattr", None) => self.user_xattr = true,
@@ -343,7 +368,17 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     if has_journal {
         seq_print!(seq, ",data={}", data);
     }
+    let checksums = options.journal_checksum.filter(|_| has_journal);
+    let metadata_has_checksums = sb.data().seed.is_some();
     let flags = [
+        (
+            checksums == Some(true) && !metadata_has_checksums,
+            "journal_checksum",
+        ),
+        (
+            checksums == Some(false) && metadata_has_checksums,
+            "nojournal_checksum",
+        ),
         (!options.barrier, "nobarrier"),
         (!options.delalloc, "nodelalloc"),
         (!options.auto_da_alloc, "noauto_da_alloc"),
@@ -368,6 +403,23 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     }
     if let Some(times) = options.init_itable.filter(|times| *times != INIT_ITABLE) {
         seq_print!(seq, ",init_itable={}", times);
+    }
+    let default = Options::DEFAULT;
+    for (name, value, default) in [
+        (
+            "min_batch_time",
+            options.min_batch_micros,
+            default.min_batch_micros,
+        ),
+        (
+            "max_batch_time",
+            options.max_batch_micros,
+            default.max_batch_micros,
+        ),
+    ] {
+        if value != default {
+            seq_print!(seq, ",{}={}", name, value);
+        }
     }
     let numbers = [
         (

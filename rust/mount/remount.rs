@@ -27,6 +27,15 @@ use kernel::{error::code, prelude::*};
 pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> Result {
     let fs = sb.data();
     let mut options = wish.options;
+    let checksums = fs.options().journal_checksum;
+    let has_checksums = |asked: Option<bool>| asked.unwrap_or(fs.seed.is_some());
+    if has_checksums(options.journal_checksum) != has_checksums(checksums) {
+        pr_warn!(
+            "({}): warning: whether the journal has checksums can't be changed by a remount, and stays as it is\n",
+            sb.id()
+        );
+        options.journal_checksum = checksums;
+    }
     // It must not write once the mount is read-only, and goes on with the new options.
     fs.background.stop();
     let failed = |e| fs.errno_at(sb, None, "remount", e);

@@ -37,7 +37,7 @@ mod log_handle;
 
 pub(crate) use handle::{BufferMut, Credits, Handle};
 pub(crate) use late::LateChecksum;
-pub(crate) use life::{Features, JournalSlot, Settings, UnloadedJournal};
+pub(crate) use life::{Checksums, Features, JournalSlot, Settings, UnloadedJournal};
 pub(crate) use log::Log;
 
 use super::block_device::BlockDevice;

@@ -21,9 +21,6 @@ const NO_DIFFERENCE: &[(&str, Value)] = &[
     ("debug", Value::Nothing),
     ("nodebug", Value::Nothing),
     ("nowarn_on_error", Value::Nothing),
-    ("max_batch_time", Value::Number),
-    ("min_batch_time", Value::Number),
-    ("journal_ioprio", Value::Number),
     ("inode_readahead_blks", Value::Number),
     // Inodes do not come to share blocks of attributes.
     ("nombcache", Value::Nothing),
@@ -68,10 +65,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         c"the size of directories can't be limited",
     ),
     ("abort", c"an abort for tests can't be asked for at mount"),
-    (
-        "nojournal_checksum",
-        c"the journal has checksums where metadata has them",
-    ),
     ("journal_dev", c"external journals are not supported"),
     ("journal_path", c"external journals are not supported"),
     (

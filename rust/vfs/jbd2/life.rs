@@ -115,11 +115,22 @@ impl UnloadedJournal {
     }
 }
 
+/// What a journal has checksums of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksums {
+    /// Nothing.
+    None,
+    /// All of a transaction, in its commit block (version 1).
+    OfTransactions,
+    /// Each block (version 3).
+    OfBlocks,
+}
+
 /// What the transactions of a journal look like on disk.
 #[derive(Clone, Copy)]
 pub(crate) struct Features {
-    /// Whether blocks are protected by checksums (version 3).
-    pub(crate) checksums: bool,
+    /// How they are protected.
+    pub(crate) checksums: Checksums,
     /// Whether block numbers have 64 bits.
     pub(crate) wide_blocks: bool,
 }
@@ -135,6 +146,9 @@ pub(crate) struct Settings {
     pub(crate) min_batch_micros: u32,
     /// The most microseconds that a synchronous handle waits for others to join.
     pub(crate) max_batch_micros: u32,
+    /// The priority of the I/O of the journal's thread, from 0, the first, to 7, of the class "best effort"; as it is if
+    /// nothing is said. Without effect before the journal is loaded.
+    pub(crate) priority: Option<u8>,
 }
 
 impl Settings {
@@ -144,6 +158,7 @@ impl Settings {
         barriers: true,
         min_batch_micros: 0,
         max_batch_micros: 15_000,
+        priority: None,
     };
 }
 
@@ -157,8 +172,13 @@ impl Log {
     /// `EOPNOTSUPP` if the journal's format is too old for one, or for revokes: jbd2 takes it for a bug if a block
     /// is revoked then.
     pub(crate) fn set_features(&mut self, features: Features) -> Result {
+        let of_blocks = features.checksums == Checksums::OfBlocks;
+        let compat = match features.checksums {
+            Checksums::OfTransactions => bindings::JBD2_FEATURE_COMPAT_CHECKSUM,
+            Checksums::None | Checksums::OfBlocks => 0,
+        };
         let wanted = [
-            (features.checksums, bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3),
+            (of_blocks, bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3),
             (features.wide_blocks, bindings::JBD2_FEATURE_INCOMPAT_64BIT),
         ];
         // SAFETY: the journal is valid.
@@ -178,10 +198,9 @@ impl Log {
         // Version 2, which kernels before 3.18 wrote, is not to be there beside version 3.
         let clear = bindings::JBD2_FEATURE_INCOMPAT_ASYNC_COMMIT
             | bindings::JBD2_FEATURE_INCOMPAT_CSUM_V2
-            | if features.checksums {
-                0
-            } else {
-                bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3
+            | match of_blocks {
+                true => 0,
+                false => bindings::JBD2_FEATURE_INCOMPAT_CSUM_V3,
             };
         // SAFETY: the journal is valid, and as it is borrowed mutably there is no handle.
         unsafe {
@@ -194,7 +213,12 @@ impl Log {
         };
         // SAFETY: as above.
         let done = unsafe {
-            bindings::jbd2_journal_set_features(self.as_ptr(), 0, 0, incompat as c_ulong)
+            bindings::jbd2_journal_set_features(
+                self.as_ptr(),
+                compat as c_ulong,
+                0,
+                incompat as c_ulong,
+            )
         };
         if done == 0 {
             return Err(unsupported());
@@ -214,6 +238,10 @@ impl Log {
                 settings.max_batch_micros,
             )
         };
+        if let Some(priority) = settings.priority {
+            // SAFETY: the journal is valid. Its thread ends when it is destroyed, which needs it whole.
+            unsafe { bindings::rext4_shim_journal_set_priority(self.as_ptr(), priority) };
+        }
     }
 
     /// Commits what is left, writes all of it to its place, and ends the journal.
