@@ -218,6 +218,7 @@ impl Filesystem {
     fn set_options(&self, options: Options) {
         *self.options.lock() = Options {
             of_journal: None,
+            abort: false,
             ..options
         };
         self.dioread_nolock

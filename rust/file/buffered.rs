@@ -274,7 +274,7 @@ impl Writeback for Rext4 {
             .writing(sb)
             .map_err(|e| Filesystem::errno(inode, "write back", e))?;
         let grows = bytes.end > u64::try_from(inode.data().disk_size()).unwrap_or(0);
-        if !unwritten && !grows {
+        if !unwritten && !grows && !fs.options().data_err_abort {
             return Ok(None);
         }
         let reserve = || -> FsResult<ConversionReserve> {
@@ -306,6 +306,11 @@ impl Writeback for Rext4 {
 
     fn complete(inode: &Inode<Self>, ranges: &mut [Option<Completed<Completion>>]) -> Result {
         complete(inode, ranges).map_err(|e| Filesystem::errno(inode, "complete writeback", e))
+    }
+
+    fn has_failed(inode: &Inode<Self>) {
+        let sb = inode.super_block();
+        sb.data().data_is_lost(sb);
     }
 
     fn queue(inode: &Inode<Self>) -> &IoendQueue {

@@ -130,7 +130,7 @@ impl Defaults {
         let words = words.unwrap_or_default();
         let mut own = Wish::over(options);
         let is_known = own.parse_words(words, b',').is_ok();
-        if is_known && own.options.misfit(self.features).is_none() {
+        if is_known && !own.options.abort && own.options.misfit(self.features).is_none() {
             // Nobody asks for it at this mount.
             own.options.of_journal = None;
             return own;

@@ -34,6 +34,8 @@ enum Code {
     Io = 2,
     /// `EXT4_ERR_EFSCORRUPTED`.
     Corrupted = 5,
+    /// `EXT4_ERR_ESHUTDOWN`: somebody wanted it so.
+    Shutdown = 16,
 }
 
 /// How much is reported: a damaged directory may be looked at a thousand times a second.
@@ -181,12 +183,39 @@ impl Filesystem {
             false => "the journal",
         };
         pr_err!("({}): error: {} can't be written\n", sb.id(), what);
-        crate::vfs::super_block::report_error(sb, code::EIO);
+        self.give_up(sb, "journal", (Code::Io, code::EIO));
+    }
+
+    /// What follows with `data_err=abort` if data in the page cache could not be written: the same.
+    pub(crate) fn data_is_lost(&self, sb: &SuperBlock<Rext4>) {
+        if !self.options().data_err_abort || self.is_down() || self.is_stopped() {
+            return;
+        }
+        pr_err!(
+            "({}): error: data can't be written, and data_err=abort was asked for\n",
+            sb.id()
+        );
+        self.give_up(sb, "write data", (Code::Io, code::EIO));
+    }
+
+    /// What follows from a remount with `abort`: the same.
+    pub(super) fn abort_was_asked_for(&self, sb: &SuperBlock<Rext4>) {
+        if self.is_down() || self.is_stopped() {
+            return;
+        }
+        pr_err!("({}): error: a remount has asked for abort\n", sb.id());
+        let shutdown = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
+        self.give_up(sb, "abort", (Code::Shutdown, shutdown));
+    }
+
+    /// Has nothing written any more, whatever `errors=` says.
+    fn give_up(&self, sb: &SuperBlock<Rext4>, what: &'static str, (code, errno): (Code, Error)) {
+        crate::vfs::super_block::report_error(sb, errno);
         let policy = match self.on_damage() {
             OnDamage::Continue => OnDamage::RemountReadOnly,
             policy => policy,
         };
-        self.apply(sb, policy, Some(&error_record(None, "journal", Code::Io)));
+        self.apply(sb, policy, Some(&error_record(None, what, code)));
     }
 
     /// What follows if what is changed can't be counted any more.

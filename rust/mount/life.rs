@@ -312,6 +312,13 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let defaults = primary.with(Defaults::of)?;
     let (options, quota_files) = asked.over(sb, &defaults)?;
     options.check(sb.id(), &layout, superblock.features)?;
+    if options.abort {
+        pr_err!(
+            "({}): error: abort is an option for a remount, after which nothing is written\n",
+            sb.id()
+        );
+        return Err(FsError::Kernel(code::EINVAL));
+    }
     let has_journal = superblock.features.has(Feature::HAS_JOURNAL);
     if let Some(option) = options
         .of_journal

@@ -61,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) auto_da_alloc: bool,
     /// `commit=`, in seconds; zero is jbd2's default.
     pub(crate) commit_seconds: u32,
+    /// `data_err=abort`: whether nothing is written any more after data in the page cache could not be.
+    pub(crate) data_err_abort: bool,
     /// `journal_checksum`, `nojournal_checksum`; if neither, there are checksums if metadata has them.
     pub(crate) journal_checksum: Option<bool>,
     /// `journal_ioprio=`: the priority of what the journal's thread does, among the best-effort ones.
@@ -70,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) min_batch_micros: u32,
     /// See above.
     pub(crate) max_batch_micros: u32,
+    /// `abort`: have nothing written any more, as if the journal was lost. For a remount alone, and for once.
+    pub(crate) abort: bool,
     /// Whether POSIX ACLs are used.
     pub(crate) acl: bool,
     /// Whether user extended attributes are served.
@@ -168,10 +172,12 @@ impl Options {
         delalloc: true,
         auto_da_alloc: true,
         commit_seconds: 0,
+        data_err_abort: false,
         journal_checksum: None,
         journal_ioprio: None,
         min_batch_micros: Settings::DEFAULT.min_batch_micros,
         max_batch_micros: Settings::DEFAULT.max_batch_micros,
+        abort: false,
         acl: true,
         user_xattr: true,
         minixdf: false,
@@ -252,14 +258,12 @@ impl Options {
                 ));
             }
             ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
-            // What holds: `fsync` tells of data that could not be written, and the rest goes on.
-            ("data_err", Some("ignore")) => {}
+            ("data_err", Some("ignore")) => self.data_err_abort = false,
             ("data_err", Some("abort")) => {
-                return Err(Refused::Because(
-                    c"an error of data never gives up the journal: it is told by fsync",
-                ));
+                self.data_err_abort = true;
+                self.of_journal = Some("data_err=abort");
             }
-            ("data_err", _) => return Err(Refused::Because(c"wants ignore")),
+            ("data_err", _) => return Err(Refused::Because(c"wants abort or ignore")),
             ("barrier", value) => self.barrier = switch(value)?,
             ("nobarrier", None) => self.barrier = false,
             ("delalloc", None) => self.delalloc = true,
@@ -298,6 +302,7 @@ impl Options {
             ("block_validity", None) => self.block_validity = true,
             ("noblock_validity", None) => self.block_validity = false,
             ("noload" | "norecovery", None) => self.noload = true,
+            ("abort", None) => self.abort = true,
             ("discard", None) => self.discard = true,
             ("nodiscard", None) => self.discard = false,
             ("init_itable", None) => self.init_itable = Some(INIT_ITABLE),
@@ -379,6 +384,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
             checksums == Some(false) && metadata_has_checksums,
             "nojournal_checksum",
         ),
+        (has_journal && options.data_err_abort, "data_err=abort"),
         (!options.barrier, "nobarrier"),
         (!options.delalloc, "nodelalloc"),
         (!options.auto_da_alloc, "noauto_da_alloc"),

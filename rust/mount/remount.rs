@@ -59,6 +59,10 @@ pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> R
     if !read_only && (result.is_ok() || !sb.is_read_only()) {
         fs.restart_zeroing(sb);
     }
+    if result.is_ok() && options.abort {
+        // At last, so that the rest of what was asked for is not in its way.
+        fs.abort_was_asked_for(sb);
+    }
     // The VFS sets the flag after this.
     if (read_only && result.is_ok()) || (sb.is_read_only() && result.is_err()) {
         fs.unprotect(sb);

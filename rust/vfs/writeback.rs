@@ -84,6 +84,11 @@ pub trait Writeback: IomapOperations {
     where
         Self: FileSystem;
 
+    /// The device has failed to write something that had to be completed. Called where [`Self::complete`] is.
+    fn has_failed(inode: &Inode<Self>)
+    where
+        Self: FileSystem;
+
     /// The place of the file system's queue in an inode.
     fn queue(inode: &Inode<Self>) -> &IoendQueue
     where
@@ -256,6 +261,10 @@ unsafe fn complete_some<T: FileSystem + Writeback>(ready: &mut bindings::list_he
         // SAFETY: the ioend is valid.
         let own = unsafe { bindings::rext4_shim_ioend_error(ioend) };
         let errno = if range.is_some() { errno } else { own };
+        if range.is_none() && own != 0 {
+            // SAFETY: the ioend is not completed, so its inode is in use.
+            T::has_failed(unsafe { Inode::<T>::from_raw((*ioend).io_inode) });
+        }
         // What it took along may be in the inode's way, which may be gone after the next call.
         drop(range);
         // SAFETY: the ioend is ours; it is not used after this.

@@ -64,7 +64,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         "max_dir_size_kb",
         c"the size of directories can't be limited",
     ),
-    ("abort", c"an abort for tests can't be asked for at mount"),
     ("journal_dev", c"external journals are not supported"),
     ("journal_path", c"external journals are not supported"),
     (
