@@ -109,6 +109,10 @@ pub(super) fn append(
     let size = fs.layout.block_size();
     let old = u64::try_from(dir.size()).unwrap_or(0);
     let new = old.saturating_add(u64::from(size.bytes()));
+    let most = u64::from(fs.options().max_dir_kib);
+    if most > 0 && old >> 10 >= most {
+        return Err(FsError::NO_SPACE);
+    }
     // Only large directories have the upper half of the size.
     if new > u64::from(u32::MAX) && !fs.features.has(Feature::LARGE_DIR) {
         return Err(FsError::NO_SPACE);

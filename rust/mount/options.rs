@@ -72,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) min_batch_micros: u32,
     /// See above.
     pub(crate) max_batch_micros: u32,
+    /// `max_dir_size_kb=`: directories of so many KiB get no more blocks; zero for no such limit.
+    pub(crate) max_dir_kib: u32,
     /// `abort`: have nothing written any more, as if the journal was lost. For a remount alone, and for once.
     pub(crate) abort: bool,
     /// Whether POSIX ACLs are used.
@@ -177,6 +179,7 @@ impl Options {
         journal_ioprio: None,
         min_batch_micros: Settings::DEFAULT.min_batch_micros,
         max_batch_micros: Settings::DEFAULT.max_batch_micros,
+        max_dir_kib: 0,
         abort: false,
         acl: true,
         user_xattr: true,
@@ -302,6 +305,7 @@ impl Options {
             ("block_validity", None) => self.block_validity = true,
             ("noblock_validity", None) => self.block_validity = false,
             ("noload" | "norecovery", None) => self.noload = true,
+            ("max_dir_size_kb", value) => self.max_dir_kib = number(value)?,
             ("abort", None) => self.abort = true,
             ("discard", None) => self.discard = true,
             ("nodiscard", None) => self.discard = false,
@@ -440,6 +444,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
             "debug_want_extra_isize",
             options.want_extra_isize.unwrap_or(0),
         ),
+        ("max_dir_size_kb", options.max_dir_kib),
         ("stripe", options.stripe),
         ("resuid", options.reserved_uid),
         ("resgid", options.reserved_gid),

@@ -60,10 +60,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         "journal_async_commit",
         c"the journal's commit block always waits for the blocks before it, and for data",
     ),
-    (
-        "max_dir_size_kb",
-        c"the size of directories can't be limited",
-    ),
     ("journal_dev", c"external journals are not supported"),
     ("journal_path", c"external journals are not supported"),
     (
