@@ -30,6 +30,7 @@ use crate::{
         jbd2::{Handle, Journal},
     },
 };
+use core::ops::Range;
 use kernel::{error::code::EROFS, prelude::*, sync::atomic::Relaxed};
 
 /// Where an inode lies on the device.
@@ -99,6 +100,21 @@ impl Groups {
             return Err(no_such_inode(inode));
         }
         InodeLocation::new(place, summary.inode_table).ok_or_else(|| no_such_inode(inode))
+    }
+
+    /// The blocks of the inode table around one, to be read with it: up to `blocks`, a power of two, from a multiple of
+    /// that on, as far as they hold inodes that were used.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such group.
+    pub(crate) fn table_around(&self, at: &InodeLocation, blocks: u32) -> FsResult<Range<u64>> {
+        let summary = self.summary(at.place.group)?;
+        let table = summary.inode_table.0;
+        let used = used_inodes(&self.layout, &summary).div_ceil(self.layout.inodes_per_block());
+        let start = at.block.0 & !(u64::from(blocks) - 1);
+        let end = (start + u64::from(blocks)).min(table + u64::from(used));
+        Ok(start.max(table)..end)
     }
 
     /// Frees an inode, whose blocks and contents are gone already.

@@ -51,8 +51,17 @@ pub(crate) fn table_block(
     sb: &SuperBlock<Rext4>,
     number: InodeNumber,
 ) -> FsResult<(Buffer, InodePlace)> {
-    let location = sb.data().locate_inode(sb.device(), number)?;
-    let size = sb.data().layout.block_size().bytes();
+    let fs = sb.data();
+    let location = fs.locate_inode(sb.device(), number)?;
+    let size = fs.layout.block_size().bytes();
+    let blocks = fs.options().inode_readahead;
+    if blocks > 1 && Buffer::find(sb.device(), location.block.0, size).is_none() {
+        if let Ok(groups) = fs.groups() {
+            for ahead in groups.table_around(&location, blocks)? {
+                Buffer::read_ahead(sb.device(), ahead, size);
+            }
+        }
+    }
     let buffer = Buffer::read(sb.device(), location.block.0, size)?;
     Ok((buffer, location.place))
 }

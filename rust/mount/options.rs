@@ -72,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) min_batch_micros: u32,
     /// See above.
     pub(crate) max_batch_micros: u32,
+    /// `inode_readahead_blks=`: how many blocks of an inode table are read together.
+    pub(crate) inode_readahead: u32,
     /// `max_dir_size_kb=`: directories of so many KiB get no more blocks; zero for no such limit.
     pub(crate) max_dir_kib: u32,
     /// `abort`: have nothing written any more, as if the journal was lost. For a remount alone, and for once.
@@ -161,6 +163,9 @@ fn switch(value: Option<&str>) -> core::result::Result<bool, Refused> {
 /// The seconds that jbd2 waits before it commits if nobody says anything else.
 const JBD2_DEFAULT_SECONDS: u32 = 5;
 
+/// How many blocks of an inode table are read together if nobody says anything else.
+const INODE_READAHEAD: u32 = 32;
+
 /// The value of `init_itable` if none is given.
 const INIT_ITABLE: u32 = 10;
 
@@ -179,6 +184,7 @@ impl Options {
         journal_ioprio: None,
         min_batch_micros: Settings::DEFAULT.min_batch_micros,
         max_batch_micros: Settings::DEFAULT.max_batch_micros,
+        inode_readahead: INODE_READAHEAD,
         max_dir_kib: 0,
         abort: false,
         acl: true,
@@ -305,6 +311,12 @@ impl Options {
             ("block_validity", None) => self.block_validity = true,
             ("noblock_validity", None) => self.block_validity = false,
             ("noload" | "norecovery", None) => self.noload = true,
+            ("inode_readahead_blks", value) => match number(value)? {
+                blocks if blocks == 0 || blocks.is_power_of_two() && blocks <= 1 << 30 => {
+                    self.inode_readahead = blocks;
+                }
+                _ => return Err(Refused::Because(c"wants 0 or a power of 2 below 2^31")),
+            },
             ("max_dir_size_kb", value) => self.max_dir_kib = number(value)?,
             ("abort", None) => self.abort = true,
             ("discard", None) => self.discard = true,
@@ -425,6 +437,11 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
             "max_batch_time",
             options.max_batch_micros,
             default.max_batch_micros,
+        ),
+        (
+            "inode_readahead_blks",
+            options.inode_readahead,
+            default.inode_readahead,
         ),
     ] {
         if value != default {

@@ -21,7 +21,6 @@ const NO_DIFFERENCE: &[(&str, Value)] = &[
     ("debug", Value::Nothing),
     ("nodebug", Value::Nothing),
     ("nowarn_on_error", Value::Nothing),
-    ("inode_readahead_blks", Value::Number),
     // Inodes do not come to share blocks of attributes.
     ("nombcache", Value::Nothing),
     ("no_mbcache", Value::Nothing),
