@@ -17,7 +17,7 @@ use crate::{
     vfs::{
         checksum::crc32c,
         inode::Inode,
-        jbd2::{Checksums, Features, Journal, Settings, UnloadedJournal},
+        jbd2::{Checksums, Features, Journal, Settings, UnloadedJournal, Wipe},
         readdir::pause,
         super_block::SuperBlock,
     },
@@ -134,6 +134,11 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     fs.commit_work.attach(&journal, sb);
     fs.journal.set(journal)?;
     if needs_recovery {
+        // What comes next would be written in the format that is set by now, under a super block of the journal that
+        // says what it was in: after recovery jbd2 has written that already.
+        if let Some(journal) = fs.journal.get() {
+            journal.lock_updates()?.flush(Wipe::Nothing)?;
+        }
         // Recovery may have brought back an older or newer super block and other metadata.
         let checked = fs
             .primary

@@ -165,7 +165,8 @@ impl Settings {
 impl Log {
     /// Sets the features that the file system wants, and clears those it does not.
     ///
-    /// To be called before the first handle is started. They reach the disk with the first commit.
+    /// To be called before the first handle is started. They reach the disk with the first commit; if the journal was
+    /// recovered, with the first flush, which has to come before that.
     ///
     /// # Errors
     ///
