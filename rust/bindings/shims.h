@@ -70,6 +70,9 @@ struct buffer_head *rext4_shim_bh_find(struct block_device *bdev, sector_t block
 				       unsigned int size);
 /* Fills the buffer from the device unless it is filled: 0 or -EIO. Sleeps. */
 int rext4_shim_bh_read(struct buffer_head *bh);
+/* Begins to read a block that is not in memory, without waiting, if there is memory for it. */
+void rext4_shim_bh_read_ahead(struct block_device *bdev, sector_t block,
+			      unsigned int size);
 void rext4_shim_bh_ref(struct buffer_head *bh);
 void rext4_shim_bh_lock(struct buffer_head *bh);
 /* Fills a locked buffer with zeros; its former contents mean nothing now. */

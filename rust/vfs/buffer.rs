@@ -114,11 +114,12 @@ impl Buffer {
         NonNull::new(head).map(|head| Self { head })
     }
 
-    /// Starts to read a block, without waiting, if that is possible and not done yet.
+    /// Starts to read a block, without waiting, if that is possible and not done yet. Not one that could not be written:
+    /// what is in memory of that is newer.
     pub(crate) fn read_ahead(device: &BlockDevice, block: u64, size: u32) {
         if block < device.bytes() / u64::from(size.max(1)) {
             // SAFETY: `device` is valid, and `block` lies within it.
-            unsafe { bindings::__breadahead(device.as_ptr(), block, size) };
+            unsafe { bindings::rext4_shim_bh_read_ahead(device.as_ptr(), block, size) };
         }
     }
 
