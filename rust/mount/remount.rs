@@ -61,7 +61,11 @@ pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> R
     }
     if result.is_ok() && options.abort {
         // At last, so that the rest of what was asked for is not in its way.
-        fs.abort_was_asked_for(sb);
+        let abort = || fs.abort_was_asked_for(sb);
+        match sb.is_read_only() && !read_only {
+            true => sb.while_writable(abort),
+            false => abort(),
+        }
     }
     // The VFS sets the flag after this.
     if (read_only && result.is_ok()) || (sb.is_read_only() && result.is_err()) {
