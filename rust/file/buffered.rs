@@ -274,7 +274,7 @@ impl Writeback for Rext4 {
             .writing(sb)
             .map_err(|e| Filesystem::errno(inode, "write back", e))?;
         let grows = bytes.end > u64::try_from(inode.data().disk_size()).unwrap_or(0);
-        if !unwritten && !grows && !fs.options().data_err_abort {
+        if !unwritten && !grows && !fs.stops_without_data() {
             return Ok(None);
         }
         let reserve = || -> FsResult<ConversionReserve> {

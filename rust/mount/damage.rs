@@ -186,9 +186,14 @@ impl Filesystem {
         self.give_up(sb, "journal", (Code::Io, code::EIO));
     }
 
+    /// Whether `data_err=abort` is in force, which means nothing without a journal.
+    pub(crate) fn stops_without_data(&self) -> bool {
+        self.options().data_err_abort && !self.has_no_journal()
+    }
+
     /// What follows with `data_err=abort` if data in the page cache could not be written: the same.
     pub(crate) fn data_is_lost(&self, sb: &SuperBlock<Rext4>) {
-        if !self.options().data_err_abort || self.is_down() || self.is_stopped() {
+        if !self.stops_without_data() || self.is_down() || self.is_stopped() {
             return;
         }
         pr_err!(

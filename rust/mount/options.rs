@@ -238,6 +238,15 @@ impl Options {
         no_projects.then_some(c"prjquota is for a file system with the feature project, which \"tune2fs -O project\" gives it")
     }
 
+    /// Whether an option that means nothing without a journal is asked for, as it was said last.
+    fn note_of_journal(&mut self, option: &'static str, wanted: bool) {
+        if wanted {
+            self.of_journal = Some(option);
+        } else if self.of_journal == Some(option) {
+            self.of_journal = None;
+        }
+    }
+
     fn set_data(&mut self, mode: DataMode) {
         self.data = mode;
         self.of_journal = Some("data=");
@@ -267,10 +276,9 @@ impl Options {
                 ));
             }
             ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
-            ("data_err", Some("ignore")) => self.data_err_abort = false,
-            ("data_err", Some("abort")) => {
-                self.data_err_abort = true;
-                self.of_journal = Some("data_err=abort");
+            ("data_err", Some(value @ ("ignore" | "abort"))) => {
+                self.data_err_abort = value == "abort";
+                self.note_of_journal("data_err=abort", self.data_err_abort);
             }
             ("data_err", _) => return Err(Refused::Because(c"wants abort or ignore")),
             ("barrier", value) => self.barrier = switch(value)?,
@@ -285,9 +293,7 @@ impl Options {
                     return Err(Refused::Because(c"wants at most 21474836 seconds"));
                 }
                 self.commit_seconds = seconds;
-                if ![0, JBD2_DEFAULT_SECONDS].contains(&seconds) {
-                    self.of_journal = Some("commit=");
-                }
+                self.note_of_journal("commit=", ![0, JBD2_DEFAULT_SECONDS].contains(&seconds));
             }
             ("journal_checksum", None) => {
                 self.journal_checksum = Some(true);
