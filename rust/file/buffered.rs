@@ -61,12 +61,13 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         wait_for_direct_writes(request, bytes, &lock)
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
-    if at_once && request.position() > inode.size() {
-        // What is behind the end may have to be read, to be cleared.
+    let grows = request.end_of(bytes) > inode.size();
+    if at_once && (request.position() > inode.size() || (grows && inode.data().is_uncut())) {
+        // What is behind the end may have to be read, to be cleared, or to be cut off first.
         return Err(code::EAGAIN);
     }
     request.modified()?;
-    if request.end_of(bytes) > inode.size() {
+    if grows {
         size::before_growing(inode, &lock, request.end_of(bytes))
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
