@@ -17,6 +17,7 @@ use crate::{
     Rext4,
 };
 use core::sync::atomic::Ordering;
+use kernel::error::code::EIO;
 
 /// Writes an inode within a transaction of its own, and says when it is on disk: with `wait` when
 /// this returns, else when that transaction is.
@@ -78,6 +79,14 @@ pub(crate) fn hold(inode: &Inode<Rext4>) -> FsResult<Buffer> {
     load::own_table_block(inode).map(|(buffer, _)| buffer)
 }
 
+/// Something else of the change is made already. Without memory it may be tried again.
+fn unreadable(error: FsError) -> FsError {
+    match error.is(EIO) {
+        true => error.in_the_midst(),
+        false => error,
+    }
+}
+
 /// Changes single fields of an inode in the inode table, and its checksum. Needs credits for one
 /// block. `change` must not sleep.
 ///
@@ -90,7 +99,7 @@ pub(crate) fn edit<R>(
     change: impl FnOnce(&mut format::Inode<&mut [u8]>) -> R,
 ) -> FsResult<R> {
     let fs = inode.super_block().data();
-    let (buffer, place) = load::own_table_block(inode).map_err(FsError::in_the_midst)?;
+    let (buffer, place) = load::own_table_block(inode).map_err(unreadable)?;
     let seed = seed(inode);
     handle.write(&buffer)?.edit(|block| {
         let mut raw = format::Inode::in_block(block, &fs.layout, place)
@@ -128,7 +137,7 @@ pub(crate) fn edit_next_orphan(
     next: Option<InodeNumber>,
 ) -> FsResult {
     let fs = sb.data();
-    let (buffer, place) = load::table_block(sb, of).map_err(FsError::in_the_midst)?;
+    let (buffer, place) = load::table_block(sb, of).map_err(unreadable)?;
     handle.write(&buffer)?.edit(|block| -> FsResult {
         let mut raw = format::Inode::in_block(block, &fs.layout, place)
             .map_err(|e| FsError::Corrupt(e.into()))?;

@@ -153,7 +153,7 @@ pub(super) fn create_unnamed(
 /// # Errors
 ///
 /// `EMLINK`, `EXDEV` where only files of another project may be, `ENOSPC`; damage, errors of the
-/// journal. Nothing was changed then.
+/// journal. Nothing was changed then, unless it is [`FsError::Torn`]: the orphan before one in the list can't be read.
 pub(super) fn link(
     inode: &Inode<Rext4>,
     dir: &Directory<'_, Rext4>,
