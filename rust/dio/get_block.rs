@@ -11,7 +11,7 @@ use crate::{
     },
     error::{euclean, FsError, FsResult},
     inode::{
-        ahead, allocate,
+        ahead, allocate, delayed,
         map::{self, Found},
         orphan, staged, DataKind,
     },
@@ -73,11 +73,8 @@ pub(crate) fn map_write(
 ) -> FsResult<WriteMapping> {
     let block = logical(block)?;
     let found = map::find(inode, block)?;
-    if let Found::Written { start, .. } = found {
-        return Ok(WriteMapping::Written {
-            block: start.0,
-            len: 1,
-        });
+    if let (Found::Written { .. }, Some(mapping)) = (&found, mapping(&found, max)) {
+        return Ok(mapping);
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
     let is_first = io_end.is_none();
@@ -104,18 +101,24 @@ pub(crate) fn map_write(
         Found::Hole { len } => fill_hole(inode, journal, block, len.min(max), io_end)?,
         found => found,
     };
-    Ok(match found {
-        Found::Written { start, .. } => WriteMapping::Written {
+    // `fill_hole` returns no hole.
+    mapping(&found, max).ok_or(FsError::Kernel(euclean()))
+}
+
+/// Where a write to what was found goes, for up to `max` blocks; `None` if that is a hole. Written ones are given one by
+/// one, see [`map_write`].
+pub(super) fn mapping(found: &Found, max: u32) -> Option<WriteMapping> {
+    match *found {
+        Found::Written { start, .. } => Some(WriteMapping::Written {
             block: start.0,
             len: 1,
-        },
-        Found::Unwritten { start, len } => WriteMapping::Unwritten {
+        }),
+        Found::Unwritten { start, len } => Some(WriteMapping::Unwritten {
             block: start.0,
             len: len.min(max),
-        },
-        // `fill_hole` returns no hole.
-        Found::Hole { .. } => return Err(FsError::Kernel(euclean())),
-    })
+        }),
+        Found::Hole { .. } => None,
+    }
 }
 
 /// The same for a write at the end of the file, in a chain of this length.
@@ -190,7 +193,7 @@ pub(super) fn stage(
     waiting: Waiting,
 ) -> FsResult<Option<PhysicalBlock>> {
     let end = u64::from(block.0) + u64::from(len);
-    if end > end_of_file(inode) {
+    if end > delayed::end_of_file(inode) {
         return Ok(None);
     }
     let Some(run) = staged::stage(inode, journal, block, len, waiting)? else {
@@ -198,12 +201,6 @@ pub(super) fn stage(
     };
     io_end.note_staged(run);
     Ok(Some(run.start()))
-}
-
-/// How many blocks the file has up to its end.
-pub(super) fn end_of_file(inode: &Inode<Rext4>) -> u64 {
-    let size = inode.super_block().data().layout.block_size();
-    size.blocks_for(u64::try_from(inode.size()).unwrap_or(0))
 }
 
 /// Allocates blocks for a hole; see [`allocate::fill_hole`].
@@ -214,7 +211,7 @@ fn fill_hole(
     wanted: u32,
     io_end: &mut IoEnd,
 ) -> FsResult<Found> {
-    let beyond_end = u64::from(block.0) + u64::from(wanted) > end_of_file(inode);
+    let beyond_end = u64::from(block.0) + u64::from(wanted) > delayed::end_of_file(inode);
     if beyond_end {
         io_end.make_room(1)?;
     }

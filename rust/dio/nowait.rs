@@ -15,7 +15,7 @@ use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
     inode::{
-        convert,
+        convert, delayed,
         map::{self, Found},
         DataKind,
     },
@@ -66,7 +66,7 @@ pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> 
     let groups = inode.super_block().data().groups()?;
     let nodes = convert::new_nodes(inode);
     let can_stage = inode.data().kind() == DataKind::Extents
-        && u64::from(blocks.end.0) <= get_block::end_of_file(inode);
+        && u64::from(blocks.end.0) <= delayed::end_of_file(inode);
     let (mut holes, mut unwritten) = (0, 0);
     check(inode, blocks, |found| {
         match found {
@@ -84,8 +84,6 @@ pub(super) fn check_write(inode: &Inode<Rext4>, blocks: Range<LogicalBlock>) -> 
 
 /// Where a block and up to `max - 1` after it are to be written to; see [`super::get_block::map_write`].
 ///
-/// A request that comes here is not all over written blocks, and takes its reserve before anything is submitted.
-///
 /// # Errors
 ///
 /// `EAGAIN` if it would have to wait, or to fill a hole in another way than in memory.
@@ -97,20 +95,13 @@ pub(super) fn map_write(
 ) -> FsResult<WriteMapping> {
     let block = get_block::logical(block)?;
     let journal = inode.super_block().data().writing(inode.super_block())?;
-    let mapping = match map::find_at_once(inode, block)? {
-        // See `get_block`.
-        Found::Written { start, .. } => WriteMapping::Written {
-            block: start.0,
-            len: 1,
-        },
-        Found::Unwritten { start, len } => WriteMapping::Unwritten {
-            block: start.0,
-            len: len.min(max),
-        },
-        Found::Hole { len } => return stage(inode, journal, (block, len.min(max), max), io_end),
-    };
-    let own = get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
+    let found = map::find_at_once(inode, block)?;
+    if let Found::Hole { len } = found {
+        return stage(inode, journal, (block, len.min(max), max), io_end);
+    }
+    let mapping = get_block::mapping(&found, max).ok_or(FsError::Kernel(code::EAGAIN))?;
     if matches!(mapping, WriteMapping::Unwritten { .. }) {
+        let own = get_block::need(io_end, inode, journal, Waiting::Forbidden)?;
         if own.staged().is_some() {
             return Err(FsError::Kernel(code::EAGAIN));
         }
