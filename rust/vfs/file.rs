@@ -275,6 +275,11 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         self.has(bindings::REXT4_IOCB_NOWAIT)
     }
 
+    /// Whether the device is to be polled for it.
+    pub fn is_polled(&self) -> bool {
+        self.has(bindings::REXT4_IOCB_HIPRI)
+    }
+
     /// Whether the write is to be there as a whole or not at all.
     pub fn is_atomic(&self) -> bool {
         self.has(bindings::REXT4_IOCB_ATOMIC)

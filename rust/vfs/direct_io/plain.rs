@@ -37,13 +37,19 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
-        // SAFETY: it is what iomap has passed.
-        let is_first = unsafe { is_start(out, offset) };
+        // SAFETY: iomap has `out` in a part of its own of what goes through the range, with what `transfer` has passed:
+        // it is valid as long as the range is gone through.
+        let begun = unsafe {
+            let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
+            &*(*iter).private.cast::<Begun>()
+        };
+        // To be polled, what it has is not to be waited for here: the error is told when that is complete.
+        let may_end_here = at_once && begun.start != offset && !begun.is_polled;
         let find = |inode: &Inode<T>| {
             map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
                 let found = match T::map_read(inode, first, most, at_once) {
                     // iomap ends the request here, and waits for what it has.
-                    Err(e) if at_once && !is_first && e == code::EAGAIN => {
+                    Err(e) if may_end_here && e == code::EAGAIN => {
                         return Err(must_go_through_cache())
                     }
                     found => found?,
@@ -73,18 +79,12 @@ impl<T: DirectIo> Table<T> {
     }
 }
 
-/// Whether a request of [`transfer`] begins at byte `offset`.
-///
-/// # Safety
-///
-/// `out` is what iomap passes to [`Table::begin`].
-unsafe fn is_start(out: *mut bindings::iomap, offset: i64) -> bool {
-    // SAFETY: iomap has that in a part of its own of what goes through the range, with what `transfer` has passed:
-    // it is valid as long as the range is gone through.
-    unsafe {
-        let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
-        *(*iter).private.cast::<i64>() == offset
-    }
+/// What is known of a request where its mappings are asked for.
+struct Begun {
+    /// The byte where it begins.
+    start: i64,
+    /// Whether the device is polled for it, by who submits it: nobody does while that sleeps.
+    is_polled: bool,
 }
 
 /// Whether position, memory and the length of each piece of it are whole sectors of the device.
@@ -118,14 +118,17 @@ pub(crate) fn is_accepted<T: DirectIo>(request: &Kiocb<'_, T>, memory: &IovIter<
 /// # Errors
 ///
 /// `EINVAL` if it is not accepted all the same; `ENOMEM`; `EAGAIN` for one that
-/// must not wait, or fewer bytes if it has begun before it would have to; [`must_go_through_cache`]; else what [`DirectIo::map_read`] or the device says.
+/// must not wait, or fewer bytes if it has begun before it would have to and is not polled; [`must_go_through_cache`]; else what [`DirectIo::map_read`] or the device says.
 pub(crate) fn transfer<T: DirectIo>(
     request: &mut Kiocb<'_, T>,
     memory: &mut IovIter<'_>,
 ) -> Result<usize> {
-    let mut start = request.position();
+    let mut begun = Begun {
+        start: request.position(),
+        is_polled: request.is_polled(),
+    };
     // SAFETY: request and memory are valid during the call, the request lives until it is completed, and
-    // the table is static. `start` is looked at by its callback alone, which is called during the call.
+    // the table is static. `begun` is looked at by its callback alone, which is called during the call.
     count(unsafe {
         bindings::iomap_dio_rw(
             request.as_ptr(),
@@ -133,7 +136,7 @@ pub(crate) fn transfer<T: DirectIo>(
             &Table::<T>::OPS,
             ptr::null(),
             0,
-            (&raw mut start).cast(),
+            (&raw mut begun).cast(),
             0,
         )
     })
