@@ -102,6 +102,10 @@ impl<T: DirectIo> Table<T> {
             0 => count(bytes),
             error => Err(Error::from_errno(error)),
         };
+        let result = *result;
+        // iomap drops cached pages after this, and takes one that is dirty for lost. This writes them first; it comes
+        // once more after the conversion.
+        completion::invalidate(carried.inode(), offset, result);
         NOT_YET
     }
 }
