@@ -401,6 +401,7 @@ pub(crate) fn write<T: DirectIo>(
 ) -> Result<usize> {
     let inode = request.inode();
     let asked = memory.len();
+    let end = request.end_of(asked);
     let growing = lock.growing(request, asked)?;
     let with_others = growing.is_none() && claim.is_some() && request.is_async();
     let carried = if with_others {
@@ -420,6 +421,16 @@ pub(crate) fn write<T: DirectIo>(
     // ends beyond the end of the file, which does not move while its lock is held;
     // `__blockdev_direct_IO` then completes the request, and calls `end_io`, before it returns.
     let result = match unsafe { submit(request, memory, inode.as_ptr(), carried, get_block) } {
+        // The device was faster than the submission, which must not wait for what is to be done then.
+        (_, Some(carried)) if with_others && request.is_nowait() && carried.is_whole(asked) => {
+            // SAFETY: the request is valid, and ours until it is in the queue. A request that goes on by
+            // itself has its position moved when it is on the device, and borrows no lock.
+            unsafe {
+                (*request.as_ptr()).ki_pos = end;
+                completion::queue::<T>(KBox::from_raw(KBox::into_raw(carried).cast()));
+            }
+            Err(queued())
+        }
         (result, Some(carried)) => completion::at_once(carried, inode, result),
         (result, None) => result,
     };

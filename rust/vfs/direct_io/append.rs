@@ -107,14 +107,6 @@ impl<T: DirectIo> Chain<T> {
     }
 }
 
-impl<T: DirectIo> Carried<'_, T> {
-    /// Whether all of it is on the device.
-    fn is_whole(&self) -> bool {
-        let asked = self.appended.end - self.appended.start;
-        matches!(&self.ended, Some((_, _, Ok(bytes))) if *bytes as i64 == asked)
-    }
-}
-
 impl<T: DirectIo> Chain<T> {
     /// A write of these bytes goes to the end; the inode is locked exclusively.
     fn add(&self, bytes: &Range<i64>) {
@@ -306,7 +298,7 @@ pub(crate) fn append<T: DirectIo>(
     };
     let result = match result {
         // The device was faster than the submission: it waits for its turn as others do.
-        (_, Some(carried)) if carried.is_whole() => {
+        (_, Some(carried)) if carried.is_whole(asked) => {
             // SAFETY: the request is valid, and ours until it is in the queue. A request that goes on by
             // itself has its position moved when it is on the device.
             unsafe {

@@ -190,6 +190,11 @@ impl<T: DirectIo> Carried<'_, T> {
         // SAFETY: the request is not completed while this is there, and keeps its file open.
         unsafe { Inode::from_raw(bindings::rext4_shim_file_inode((*self.kiocb).ki_filp)) }
     }
+
+    /// Whether all of the `asked` bytes are on the device.
+    pub(super) fn is_whole(&self, asked: usize) -> bool {
+        matches!(self.ended, Some((_, _, Ok(bytes))) if bytes == asked)
+    }
 }
 
 /// First and last byte of what was written, if some of it is in the page cache.
