@@ -107,6 +107,18 @@ pub enum WriteMapping {
     },
 }
 
+impl WriteMapping {
+    /// How many blocks, and where the first of them is for iomap, given the bits of the size of a block; `None` for
+    /// [`Self::End`].
+    fn place(self, bits: u8) -> Option<(u32, Place)> {
+        match self {
+            Self::End => None,
+            Self::Written { block, len } => Some((len, Place::Written(block << bits))),
+            Self::Unwritten { block, len } => Some((len, Place::Unwritten(block << bits))),
+        }
+    }
+}
+
 /// How many writes there are at the end of a file, the one that is asked for included.
 #[derive(Clone, Copy)]
 pub struct ChainLength {
@@ -423,13 +435,11 @@ pub(crate) fn write<T: DirectIo>(
     let result = match unsafe { submit(request, memory, inode.as_ptr(), carried, get_block) } {
         // The device was faster than the submission, which must not wait for what is to be done then.
         (_, Some(carried)) if with_others && request.is_nowait() && carried.is_whole(asked) => {
-            // SAFETY: the request is valid, and ours until it is in the queue. A request that goes on by
-            // itself has its position moved when it is on the device, and borrows no lock.
+            // SAFETY: the request is not submitted any more, nor completed. One with others borrows no lock.
             unsafe {
-                (*request.as_ptr()).ki_pos = end;
-                completion::queue::<T>(KBox::from_raw(KBox::into_raw(carried).cast()));
+                let carried = KBox::from_raw(KBox::into_raw(carried).cast());
+                completion::queue_early::<T>(carried, end)
             }
-            Err(queued())
         }
         (result, Some(carried)) => completion::at_once(carried, inode, result),
         (result, None) => result,

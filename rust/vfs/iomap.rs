@@ -67,6 +67,20 @@ pub struct Mapping {
     pub version: u64,
 }
 
+/// What was passed to iomap as `private`, for who is asked for a mapping.
+///
+/// # Safety
+///
+/// `out` is what iomap passes to an `iomap_begin`.
+pub(super) unsafe fn passed<P>(out: *mut bindings::iomap) -> *mut P {
+    // SAFETY: iomap has `out` in a part of its own of what goes through the range, and `private` with it.
+    unsafe {
+        (*kernel::container_of!(out, bindings::iomap_iter, iomap))
+            .private
+            .cast()
+    }
+}
+
 /// What iomap asks of a file system.
 pub trait IomapOperations: Sized {
     /// The mapping that holds byte `offset`, which is all that is wanted beyond: `len` bytes.

@@ -299,13 +299,8 @@ pub(crate) fn append<T: DirectIo>(
     let result = match result {
         // The device was faster than the submission: it waits for its turn as others do.
         (_, Some(carried)) if carried.is_whole(asked) => {
-            // SAFETY: the request is valid, and ours until it is in the queue. A request that goes on by
-            // itself has its position moved when it is on the device.
-            unsafe {
-                (*request.as_ptr()).ki_pos = bytes.end;
-                completion::queue(carried);
-            }
-            Err(super::queued())
+            // SAFETY: the request is not submitted any more, nor completed.
+            unsafe { completion::queue_early(carried, bytes.end) }
         }
         (result, Some(carried)) => at_once(carried, chain, lock, result),
         (result, None) => result,

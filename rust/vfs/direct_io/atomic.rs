@@ -15,14 +15,14 @@
 
 use super::{
     completion::{self, NOT_YET},
-    count, map_blocks, queued, Announced, Carried, DirectIo, HeldLock, WriteMapping,
+    count, map_blocks, queued, Announced, Carried, DirectIo, HeldLock,
 };
 use crate::{
     bindings,
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
-        iomap::{answer, begin_alone, Place},
+        iomap::{answer, begin_alone, passed},
     },
 };
 use core::{marker::PhantomData, ptr};
@@ -53,23 +53,15 @@ impl<T: DirectIo> Table<T> {
     ) -> i32 {
         let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
         let find = |inode: &Inode<T>| {
-            // SAFETY: iomap has it filled in a part of its own of what goes through the range, with the request
-            // that `write_atomic` has passed, which is not completed before this has come back for the last time.
-            let carried = unsafe {
-                let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
-                Carried::<T>::lend((*iter).private.cast())
-            };
+            // SAFETY: it is the request that `write_atomic` has passed, which is not completed before this has come
+            // back for the last time.
+            let carried = unsafe { Carried::<T>::lend(passed(out)) };
             let carried = carried.ok_or(EIO)?;
             let (io_end, ..) = carried.ended.get_or_insert((None, offset, Err(EIO)));
             map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
-                Ok(match T::map_write(inode, first, most, at_once, io_end)? {
-                    WriteMapping::Written { block, len } => (len, Place::Written(block << bits)),
-                    WriteMapping::Unwritten { block, len } => {
-                        (len, Place::Unwritten(block << bits))
-                    }
-                    // iomap ends the request here, with nothing.
-                    WriteMapping::End => return Err(super::must_go_through_cache()),
-                })
+                let mapping = T::map_write(inode, first, most, at_once, io_end)?;
+                // iomap ends the request here, with nothing.
+                mapping.place(bits).ok_or(super::must_go_through_cache())
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.

@@ -29,7 +29,7 @@
 //! `i_dio_count` is raised once more until the claim goes back, so who waits for direct I/O waits for
 //! this too.
 
-use super::{append, Carried, DirectIo};
+use super::{append, queued, Carried, DirectIo};
 use crate::{
     bindings,
     vfs::{file::count, inode::Inode},
@@ -290,6 +290,25 @@ pub(super) unsafe fn queue<T: DirectIo>(carried: KBox<Carried<'static, T>>) {
             bindings::rext4_shim_done_queue_add(queue.here.get(), node, workers);
         }
     }
+}
+
+/// A write of which all is on the device before its submission comes back: it is completed as others are, behind whoever
+/// submits. Its end in the file is at byte `end`; a request that goes on by itself has its position moved by then.
+///
+/// # Safety
+///
+/// As for [`queue`].
+pub(super) unsafe fn queue_early<T: DirectIo>(
+    carried: KBox<Carried<'static, T>>,
+    end: i64,
+) -> Result<usize> {
+    let kiocb = carried.kiocb;
+    // SAFETY: the request is valid, and the caller's until it is in the queue.
+    unsafe {
+        (*kiocb).ki_pos = end;
+        queue(carried);
+    }
+    Err(queued())
 }
 
 /// Completes what is in an inode's queue.

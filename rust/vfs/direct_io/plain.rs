@@ -13,7 +13,7 @@ use crate::{
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
-        iomap::{answer, begin_alone, Place},
+        iomap::{answer, begin_alone, passed, Place},
     },
 };
 use core::{marker::PhantomData, ptr};
@@ -37,12 +37,8 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
-        // SAFETY: iomap has `out` in a part of its own of what goes through the range, with what `transfer` has passed:
-        // it is valid as long as the range is gone through.
-        let begun = unsafe {
-            let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
-            &*(*iter).private.cast::<Begun>()
-        };
+        // SAFETY: it is what `transfer` has passed, which is valid as long as the range is gone through.
+        let begun = unsafe { &*passed::<Begun>(out) };
         // To be polled, what it has is not to be waited for here: the error is told when that is complete.
         let may_end_here = at_once && begun.start != offset && !begun.is_polled;
         let find = |inode: &Inode<T>| {

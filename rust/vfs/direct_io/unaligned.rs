@@ -15,7 +15,7 @@ use crate::{
     vfs::{
         file::{IovIter, Kiocb},
         inode::{ExclusiveLock, Inode},
-        iomap::{answer, begin_alone, Place},
+        iomap::{answer, begin_alone, passed},
     },
 };
 use core::{marker::PhantomData, ptr};
@@ -62,34 +62,22 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let find = |inode: &Inode<T>| {
-            // SAFETY: iomap has it filled in a part of its own of what goes through the range, with what
-            // `write` has passed: that is valid during the request, and only one callback at a time has it.
-            let writing = unsafe {
-                let iter = kernel::container_of!(out, bindings::iomap_iter, iomap);
-                &mut *(*iter).private.cast::<Writing<'_, T>>()
-            };
+            // SAFETY: it is what `write` has passed, which is valid during the request, and only one callback at a
+            // time has it.
+            let writing = unsafe { &mut *passed::<Writing<'_, T>>(out) };
             map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
                 // Memory can end within a block: it is unmapped meanwhile, or a device's. iomap goes on behind it with
                 // nothing, and would clear the block once more, over what is on its way there.
                 if offset != writing.start && offset & ((1 << bits) - 1) != 0 {
                     return Err(super::must_go_through_cache());
                 }
-                Ok(
-                    match T::map_write(inode, first, most, false, &mut writing.io_end)? {
-                        WriteMapping::Written { block, len } => {
-                            (len, Place::Written(block << bits))
-                        }
-                        WriteMapping::Unwritten { block, len } => {
-                            debug_assert!(writing.io_end.is_some());
-                            (len, Place::Unwritten(block << bits))
-                        }
-                        // iomap ends the request here with what it has.
-                        WriteMapping::End => {
-                            writing.lacks_blocks = true;
-                            return Err(super::must_go_through_cache());
-                        }
-                    },
-                )
+                let mapping = T::map_write(inode, first, most, false, &mut writing.io_end)?;
+                let is_new = matches!(mapping, WriteMapping::Unwritten { .. });
+                debug_assert!(!is_new || writing.io_end.is_some());
+                let place = mapping.place(bits);
+                writing.lacks_blocks |= place.is_none();
+                // iomap ends the request here with what it has.
+                place.ok_or(super::must_go_through_cache())
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.
