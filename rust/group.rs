@@ -415,23 +415,25 @@ impl Groups {
 
     /// Locks a group.
     fn lock(&self, group: GroupNumber) -> FsResult<LockedGroup<'_>> {
-        let number = group.0 as usize;
-        let slot = number / SHARDS;
-        let shard = self
-            .shards
-            .get(number % SHARDS)
-            .map(|shard| shard.lock())
-            .filter(|shard| slot < shard.len())
-            .ok_or(FsError::from(EINVAL))?;
-        Ok(LockedGroup { shard, slot })
+        let locked = self.lock_by(group, |shard| Some(shard.lock()))?;
+        locked.ok_or(FsError::from(EINVAL))
     }
 
     /// The same, if nobody else has it, or one of those that share its lock.
     fn try_lock(&self, group: GroupNumber) -> FsResult<Option<LockedGroup<'_>>> {
+        self.lock_by(group, |shard| shard.try_lock())
+    }
+
+    /// Locks a group in this way, if that works.
+    fn lock_by<'a>(
+        &'a self,
+        group: GroupNumber,
+        lock: impl FnOnce(&'a Mutex<Shard>) -> Option<Guard<'a, Shard, MutexBackend>>,
+    ) -> FsResult<Option<LockedGroup<'a>>> {
         let number = group.0 as usize;
         let slot = number / SHARDS;
         let shard = self.shards.get(number % SHARDS);
-        let Some(shard) = shard.ok_or(FsError::from(EINVAL))?.try_lock() else {
+        let Some(shard) = lock(shard.ok_or(FsError::from(EINVAL))?) else {
             return Ok(None);
         };
         if slot >= shard.len() {
