@@ -54,8 +54,11 @@ pub(crate) fn table_block(
     let fs = sb.data();
     let location = fs.locate_inode(sb.device(), number)?;
     let size = fs.layout.block_size().bytes();
+    if let Some(buffer) = Buffer::find(sb.device(), location.block.0, size) {
+        return Ok((buffer, location.place));
+    }
     let blocks = fs.options().inode_readahead;
-    if blocks > 1 && Buffer::find(sb.device(), location.block.0, size).is_none() {
+    if blocks > 1 {
         if let Ok(groups) = fs.groups() {
             for ahead in groups.table_around(&location, blocks)? {
                 Buffer::read_ahead(sb.device(), ahead, size);
