@@ -73,8 +73,8 @@ pub(crate) fn map_write(
 ) -> FsResult<WriteMapping> {
     let block = logical(block)?;
     let found = map::find(inode, block)?;
-    if let (Found::Written { .. }, Some(mapping)) = (&found, mapping(&found, max)) {
-        return Ok(mapping);
+    if let Some(written @ WriteMapping::Written { .. }) = mapping(&found, max) {
+        return Ok(written);
     }
     let journal = inode.super_block().data().writing(inode.super_block())?;
     let is_first = io_end.is_none();

@@ -99,11 +99,10 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
     })?;
     let failed_before = log.recorded_error();
     let features = Features {
-        checksums: match fs.options().journal_checksum {
-            Some(false) => Checksums::None,
-            None if fs.seed.is_none() => Checksums::None,
-            _ if fs.seed.is_none() => Checksums::OfTransactions,
-            _ => Checksums::OfBlocks,
+        checksums: match (fs.options().journal_checksum, fs.seed) {
+            (Some(false), _) | (None, None) => Checksums::None,
+            (Some(true), None) => Checksums::OfTransactions,
+            (_, Some(_)) => Checksums::OfBlocks,
         },
         wide_blocks: fs.features.has(Feature::SIXTY_FOUR_BIT),
     };
