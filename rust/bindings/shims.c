@@ -515,8 +515,24 @@ int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last)
 	waited = filemap_fdatawait_range(mapping, first, last);
 	if (result || waited)
 		return result ? result : waited;
-	/* Somebody else may have taken the flags. */
-	return READ_ONCE(mapping->wb_err) == before ? 0 : -EIO;
+	/* Somebody else may have taken the flags, or have seen an older error. */
+	return (READ_ONCE(mapping->wb_err) ^ before) & ~seen ? -EIO : 0;
+}
+
+int rext4_shim_read_page(struct address_space *mapping, loff_t at)
+{
+	struct folio *folio = read_mapping_folio(mapping, at >> PAGE_SHIFT,
+						 NULL);
+
+	if (IS_ERR(folio))
+		return PTR_ERR(folio);
+	folio_put(folio);
+	return 0;
+}
+
+bool rext4_shim_iov_iter_is_user(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter);
 }
 
 void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count)

@@ -2,14 +2,19 @@
 
 //! Changing the size of a file: truncation, both ways.
 //!
-//! The order matters for a crash in between. To shrink: first the rest of the last block is zeros on
-//! disk, then the size is smaller and the inode is on the list of orphans, in one transaction; then
-//! blocks are freed, in as many as it takes; then the inode is taken off the list. To grow: the rest
+//! The order matters for a crash in between. To shrink: first the size is smaller and the inode is on the list of
+//! orphans, in one transaction; when that is committed the rest of the last block becomes zeros on disk, not before, since
+//! after a crash the file would have its old size, and zeros in its midst; blocks are freed, in as many transactions as it
+//! takes; then the inode is taken off the list. What a crash leaves undone of it is done by recovery. To grow: the rest
 //! of the old last block is zeros in the page cache, and on disk if a mapping may have left something there;
 //! then the size is larger. Before either, and before whatever else stores a larger size at once (`fallocate`, a direct write
 //! past the end), data that stays and is behind the end on disk is written: the size that is stored covers it.
 
-use super::{check_supported, delayed, has_direct_writes, orphan, store, truncate, Alone};
+use super::{
+    check_supported, delayed, has_direct_writes,
+    map::{self, Found},
+    orphan, store, truncate, Alone,
+};
 use crate::{
     disk::{extent::LOGICAL_END, features::Feature, units::LogicalBlock},
     error::{FsError, FsResult},
@@ -64,24 +69,21 @@ pub(crate) fn set_size(
     let alone = Alone::new(inode, lock);
     let old = inode.size();
     write_new_data(inode, old.min(new));
+    if new > old {
+        before_growing(inode, lock, new)?;
+    }
+    let has_tail = new < old && has_tail(inode, new)?;
+    if has_tail {
+        // If the block can't be read the file stays as it was.
+        inode.read_page(new)?;
+    }
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
     if new > old {
-        before_growing(inode, lock, new)?;
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
-        let rest = rest_of_block(inode, new);
-        if rest != 0 {
-            // If the block can't be read the file stays as it was.
-            iomap::zero_range(inode, lock, new, rest.min(old - new))?;
-        }
         inode.truncate_page_cache(lock, new);
-        if rest != 0 {
-            // Only now, when it writes zeros for what a mapping stores behind the new end. The file has lost its
-            // end already, so an error is for `fsync` to tell, as any of writeback; it may be another page's.
-            let _ = inode.write_back(new, new + rest - 1);
-        }
         let size = sb.data().layout.block_size();
         // Within the limit that was checked above.
         let first = u32::try_from(size.blocks_for(new as u64)).unwrap_or(u32::MAX);
@@ -96,6 +98,9 @@ pub(crate) fn set_size(
         truncate::note_uncut(inode);
     }
     stored?;
+    if has_tail {
+        clear_cut_end(inode, lock).inspect_err(|_| truncate::note_uncut(inode))?;
+    }
     if new <= old {
         // Blocks beyond the end that were preallocated go too, as with other file systems.
         truncate::cut(inode)?;
@@ -120,6 +125,36 @@ pub(crate) fn store_size(inode: &Inode<Rext4>, new: i64, room: Option<orphan::Ro
         orphan::add_within(inode, &handle, room)?;
     }
     Ok(handle.stop()?)
+}
+
+/// Whether the block that a file of `new` bytes ends in has something behind that which is not to come to light.
+fn has_tail(inode: &Inode<Rext4>, new: i64) -> FsResult<bool> {
+    let rest = rest_of_block(inode, new);
+    if rest == 0 {
+        return Ok(false);
+    }
+    let size = inode.super_block().data().layout.block_size();
+    let block = size.logical_of_byte(new as u64);
+    let block = block.ok_or(FsError::Kernel(code::EFBIG))?;
+    let is_hole = matches!(map::find(inode, block)?, Found::Hole { .. });
+    Ok(!is_hole || inode.is_cached(new, new + rest - 1))
+}
+
+/// Fills the last block of a file that was cut with zeros behind its end, on disk, when it is sure that recovery knows
+/// of the end. The file is on the list of orphans.
+pub(super) fn clear_cut_end(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) -> FsResult {
+    let (end, rest) = (inode.size(), rest_of_block(inode, inode.size()));
+    if rest == 0 {
+        return Ok(());
+    }
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    inode.data().sync_point.wait(journal, sb.device(), true)?;
+    iomap::zero_range(inode, lock, end, rest)?;
+    // Writeback has zeros for what a mapping stores behind the end, too. The file has lost its end already, so an error is
+    // for `fsync` to tell; it may be another page's.
+    let _ = inode.write_back(end, end + rest - 1);
+    Ok(())
 }
 
 /// Writes what is below byte `end` in the page cache alone, and behind the end on disk, before a size is stored that covers

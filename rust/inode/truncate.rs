@@ -208,7 +208,11 @@ pub(crate) fn finish_cut(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>) 
         // Not even the size could be stored.
         size::store_size(inode, inode.size(), Some(orphan::Room::new()?))?;
     }
+    // Readahead may be on its way, too.
+    let page_cache = inode.lock_page_cache();
+    size::clear_cut_end(inode, lock)?;
     cut(inode)?;
+    drop(page_cache);
     drop(alone);
     release_orphan(inode)
 }
@@ -261,9 +265,11 @@ pub(crate) fn finish_orphan(
     // After a remount somebody may have read the file before, or be reading it.
     let lock = inode.lock();
     let alone = Alone::new(&inode, &lock);
+    let page_cache = inode.lock_page_cache();
     cut(&inode)?;
     clear_tail(&inode)?;
     inode.truncate_page_cache(&lock, inode.size());
+    drop(page_cache);
     drop(alone);
     drop(lock);
     release_orphan(&inode)
