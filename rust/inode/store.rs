@@ -31,7 +31,7 @@ pub(crate) fn write_inode(inode: &Inode<Rext4>, wait: bool) -> FsResult {
     let root = inode.data().tree.read();
     store(inode, &handle, &root)?;
     drop(root);
-    // Only times can have changed: what else changes is stored at once.
+    // Only times have changed: what else changes is stored at once.
     inode.data().sync_point.note(&handle, Change::Other);
     let tid = handle.tid();
     handle.stop()?;

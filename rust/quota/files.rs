@@ -89,8 +89,9 @@ impl QuotaOperations for Rext4 {
         write(file, offset, bytes).map_err(|e| Filesystem::errno(file, "write a quota file", e))
     }
 
-    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result {
-        change_owner(inode, change).map_err(|e| Filesystem::errno(inode, "change the owner", e))
+    fn change_attributes(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result {
+        change_attributes(inode, change)
+            .map_err(|e| Filesystem::errno(inode, "change attributes", e))
     }
 
     fn project_of(inode: &Inode<Self>) -> Option<u32> {
@@ -121,8 +122,8 @@ impl QuotaOperations for Rext4 {
     }
 }
 
-/// Makes a change of the owner in memory and stores the inode, in one transaction.
-fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
+/// Makes a change of owner or mode in memory and stores the inode, in one transaction.
+fn change_attributes(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResult {
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
     let _held = store::hold(inode)?;
@@ -131,8 +132,9 @@ fn change_owner(inode: &Inode<Rext4>, change: impl FnOnce() -> Result) -> FsResu
     let root = inode.data().tree.read();
     store::store(inode, &handle, &root)?;
     drop(root);
-    let other = sync_point::Change::Other;
-    inode.data().sync_point.note(&handle, other);
+    // Who has data durable after it has this, too: it may be for others than those who had privileges.
+    let change = sync_point::Change::Data;
+    inode.data().sync_point.note(&handle, change);
     Ok(handle.stop()?)
 }
 

@@ -75,9 +75,20 @@ pub(super) unsafe extern "C" fn setattr<T: FileSystem>(
             // SAFETY: the inode is valid.
             unsafe { bindings::inode_maybe_inc_iversion(raw, true) };
         }
-        // SAFETY: as above.
-        unsafe { bindings::setattr_copy(idmap, raw, change) };
-        inode.mark_dirty();
+        let copy = || {
+            // SAFETY: as above.
+            unsafe { bindings::setattr_copy(idmap, raw, change) };
+        };
+        if asked & (bindings::ATTR_MODE | bindings::ATTR_UID | bindings::ATTR_GID) != 0 {
+            // Privileges that go are not to outlive what is written next.
+            T::change_attributes(inode, || {
+                copy();
+                Ok(())
+            })?;
+        } else {
+            copy();
+            inode.mark_dirty();
+        }
         if sets_size && inode.is_sync() {
             // The size, what was cut off, and the times.
             T::make_durable(inode)?;
@@ -106,7 +117,7 @@ unsafe fn set_counted_owner<T: FileSystem>(
     }
     // SAFETY: the caller's promise.
     let mut transfer = unsafe { Transfer::to_owner(inode, idmap, change) }?;
-    T::change_owner(inode, || {
+    T::change_attributes(inode, || {
         transfer.carry_out()?;
         // SAFETY: the caller's promise.
         unsafe { bindings::rext4_shim_set_owner_of(idmap, raw, change) };

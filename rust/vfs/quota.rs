@@ -120,9 +120,9 @@ pub trait QuotaOperations: Sized {
     where
         Self: FileSystem;
 
-    /// Calls `change`, which changes the owner of a locked inode in memory, and stores the inode, in one
+    /// Calls `change`, which changes owner or mode of a locked inode in memory, and stores the inode, in one
     /// transaction; after an error of `change` nothing is to be stored.
-    fn change_owner(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result
+    fn change_attributes(inode: &Inode<Self>, change: impl FnOnce() -> Result) -> Result
     where
         Self: FileSystem;
 
