@@ -97,7 +97,7 @@ fn try_fill_hole(
         let mut quota = Reserved::at_most(inode, end.0 - block.0)?;
         let blocks = quota.blocks();
         first(&handle)?;
-        let goal = goal::in_gap(inode, &tree, (block, blocks), &gap)?;
+        let goal = goal::in_gap(inode, &tree, (block, blocks), &gap);
         let wanted = groups.by_stripes(Wanted::new(goal, blocks), block);
         let wanted = window::wanted(inode, wanted, block, hole.end == LOGICAL_END);
         let mut rights = rights(inode);

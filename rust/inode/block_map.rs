@@ -124,17 +124,18 @@ pub(super) fn find_in(
 
 /// Where `block` would go best: in a row with the one before it, or else where the last allocation of
 /// the file ended.
-fn goal(inode: &Inode<Rext4>, blocks: &Blocks, block: LogicalBlock) -> FsResult<PhysicalBlock> {
+fn goal(inode: &Inode<Rext4>, blocks: &Blocks, block: LogicalBlock) -> PhysicalBlock {
     let goal = inode.data().goal();
     let Some(before) = block.checked_sub(1) else {
-        return Ok(goal);
+        return goal;
     };
-    Ok(match find_in(inode, blocks, before)? {
-        Found::Written { start, .. } | Found::Unwritten { start, .. } => {
+    match find_in(inode, blocks, before) {
+        Ok(Found::Written { start, .. } | Found::Unwritten { start, .. }) => {
             PhysicalBlock(start.0.saturating_add(1))
         }
-        Found::Hole { .. } => goal,
-    })
+        // The number may be in another table. If that can't be read others will say so.
+        Ok(Found::Hole { .. }) | Err(_) => goal,
+    }
 }
 
 /// Blocks for a file or a table of a map, near `goal`.

@@ -422,7 +422,7 @@ pub(crate) fn allocate(inode: &Inode<Rext4>, journal: &Journal, block: LogicalBl
             }
         };
         let wanted = end.0 - range.start.0;
-        let goal = goal::in_gap(inode, &tree, (range.start, wanted), &gap)?;
+        let goal = goal::in_gap(inode, &tree, (range.start, wanted), &gap);
         let at_end = gap.hole().end == LOGICAL_END
             && u64::from(range.start.0) + u64::from(wanted) >= end_of_file;
         let wanted = groups.by_stripes(Wanted::new(goal, wanted), range.start);

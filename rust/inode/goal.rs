@@ -12,7 +12,7 @@ use crate::{
         extent::{Extent, LOGICAL_END},
         units::{LogicalBlock, PhysicalBlock},
     },
-    error::{FsError, FsResult},
+    error::FsError,
     extent::{self, Gap, Hole, Mapping, NodeStore},
     group::Groups,
     vfs::{buffer::Buffer, inode::Inode},
@@ -92,22 +92,18 @@ pub(super) fn best(
 }
 
 /// Where so many blocks go best, of which the first one is in this gap of the tree.
-///
-/// # Errors
-///
-/// Those of a look-up.
 pub(super) fn in_gap<S: NodeStore<Block = Buffer, Error = FsError>>(
     inode: &Inode<Rext4>,
     tree: &S,
     (block, blocks): (LogicalBlock, u32),
     gap: &Gap<Buffer>,
-) -> FsResult<PhysicalBlock> {
+) -> PhysicalBlock {
     let hole = gap.hole();
     let around = match staged::around(inode, block, &hole) {
         Some(placed) => Around::Placed(placed),
-        None => in_tree(tree, &hole, gap.before())?,
+        None => in_tree(tree, &hole, gap.before()),
     };
-    Ok(best(inode, (block, blocks), around))
+    best(inode, (block, blocks), around)
 }
 
 /// What a tree has around a hole in which nothing is staged.
@@ -115,14 +111,15 @@ fn in_tree<S: NodeStore<Block = Buffer, Error = FsError>>(
     tree: &S,
     hole: &Hole,
     before: Option<Extent>,
-) -> FsResult<Around> {
+) -> Around {
     if let Some(extent) = before {
-        return Ok(Around::Placed(extent.into()));
+        return Around::Placed(extent.into());
     }
-    Ok(match beside(hole) {
-        Some(next) => extent::lookup(tree, next)?.into(),
+    match beside(hole) {
+        // It may lie in another leaf. If that can't be read others will say so: this is but a hint.
+        Some(next) => extent::lookup(tree, next).map_or(Around::Unknown, Around::from),
         None => Around::Nothing,
-    })
+    }
 }
 
 /// The block beside a hole that places in it go by: the one before it, or if it is the first of the file the

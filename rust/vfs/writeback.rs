@@ -365,36 +365,36 @@ impl<T: FileSystem + Writeback> Table<T> {
     unsafe extern "C" fn submit(context: *mut bindings::iomap_writepage_ctx, error: i32) -> i32 {
         // SAFETY: iomap passes a context with an ioend to be submitted.
         let ioend = unsafe { (*context).wb_ctx.cast::<bindings::iomap_ioend>() };
-        let mut error = error;
-        if error == 0 {
-            // SAFETY: the ioend is valid, and so is its inode.
-            let (inode, start, len, flags) = unsafe {
-                (
-                    Inode::<T>::from_raw((*ioend).io_inode),
-                    (*ioend).io_offset as u64,
-                    (*ioend).io_size as u64,
-                    u32::from((*ioend).io_flags),
-                )
-            };
-            let unwritten = flags & bindings::REXT4_IOEND_UNWRITTEN != 0;
-            // Pages can be dropped only by a task.
-            let mut queued = flags & bindings::REXT4_IOEND_DONTCACHE != 0;
-            match T::prepare(inode, &(start..start + len), unwritten) {
-                Ok(None) => {}
-                Ok(Some(completion)) => {
-                    // SAFETY: the ioend is ours until it is submitted.
-                    unsafe { (*ioend).io_private = KBox::into_raw(completion).cast() };
-                    queued = true;
-                }
-                Err(e) => error = e.to_errno(),
+        // What is told here is that some other folio could not be mapped. What is in the ioend could.
+        let told = error;
+        let mut error = 0;
+        // SAFETY: the ioend is valid, and so is its inode.
+        let (inode, start, len, flags) = unsafe {
+            (
+                Inode::<T>::from_raw((*ioend).io_inode),
+                (*ioend).io_offset as u64,
+                (*ioend).io_size as u64,
+                u32::from((*ioend).io_flags),
+            )
+        };
+        let unwritten = flags & bindings::REXT4_IOEND_UNWRITTEN != 0;
+        // Pages can be dropped only by a task.
+        let mut queued = flags & bindings::REXT4_IOEND_DONTCACHE != 0;
+        match T::prepare(inode, &(start..start + len), unwritten) {
+            Ok(None) => {}
+            Ok(Some(completion)) => {
+                // SAFETY: the ioend is ours until it is submitted.
+                unsafe { (*ioend).io_private = KBox::into_raw(completion).cast() };
+                queued = true;
             }
-            if queued && error == 0 {
-                let queue = T::queue(inode).queue.get();
-                let workers = T::workers(inode.super_block()).0.as_ptr();
-                // SAFETY: the ioend is ours until it is submitted. The queue is in the inode, which
-                // is in use until the ioend is completed, and the workers are there longer.
-                unsafe { bindings::rext4_shim_ioend_complete_on(ioend, queue, workers) };
-            }
+            Err(e) => error = e.to_errno(),
+        }
+        if queued && error == 0 {
+            let queue = T::queue(inode).queue.get();
+            let workers = T::workers(inode.super_block()).0.as_ptr();
+            // SAFETY: the ioend is ours until it is submitted. The queue is in the inode, which
+            // is in use until the ioend is completed, and the workers are there longer.
+            unsafe { bindings::rext4_shim_ioend_complete_on(ioend, queue, workers) };
         }
         // SAFETY: the context is valid. With an error the ioend is completed with it.
         let error = unsafe { bindings::iomap_ioend_writeback_submit(context, error) };
@@ -403,7 +403,10 @@ impl<T: FileSystem + Writeback> Table<T> {
             // SAFETY: the context is valid.
             unsafe { (*context).wb_ctx = ptr::null_mut() };
         }
-        error
+        match told {
+            0 => error,
+            told => told,
+        }
     }
 }
 

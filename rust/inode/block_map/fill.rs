@@ -62,7 +62,7 @@ pub(in crate::inode) fn fill_hole(
     first(&handle)?;
     let mut own = rights(inode);
     let room = Room::new()?;
-    let goal = goal(inode, &blocks, block)?;
+    let goal = goal(inode, &blocks, block);
     // What they need of tables is set aside for all; for one block it may be there where it is not for more.
     let len = [quota.blocks(), 1]
         .into_iter()
@@ -149,7 +149,7 @@ pub(in crate::inode) fn allocate(
                 continue;
             }
         };
-        let goal = goal(inode, &blocks, range.start)?;
+        let goal = goal(inode, &blocks, range.start);
         let at_end = u64::from(range.start.0) + u64::from(len) >= end_of_file;
         let wanted = window::wanted(inode, wanted(goal, len), range.start, at_end);
         let room = Room::new()?;
