@@ -107,6 +107,10 @@ use staged::Staged;
 pub(crate) use system::tidy;
 use windows::Windows;
 
+/// How often somebody tries again who found no space. What a commit brings back others may be quicker to take, and give
+/// back.
+const RETRIES: usize = 3;
+
 /// The number of mutexes that share all groups.
 const SHARDS: usize = 64;
 
@@ -389,6 +393,31 @@ impl Groups {
         ConversionReserve::try_new(&self.space, blocks)
     }
 
+    /// Makes an attempt that may need blocks or inodes, and some more if there are none, after [`Self::reclaim`]. An
+    /// attempt that fails leaves nothing behind. To be called without a handle.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt` and of [`Self::reclaim`].
+    pub(crate) fn retry<R>(
+        &self,
+        journal: &Journal,
+        mut attempt: impl FnMut() -> FsResult<R>,
+    ) -> FsResult<R> {
+        for _ in 0..RETRIES {
+            let unpinned = self.space.ledger().unpinned;
+            match attempt() {
+                // Somebody else may have made them usable meanwhile.
+                Err(e)
+                    if e.is(ENOSPC)
+                        && (self.reclaim(journal)? || self.space.ledger().unpinned != unpinned) => {
+                }
+                result => return result,
+            }
+        }
+        attempt()
+    }
+
     /// Commits what was freed, so that it can be used. Returns whether anything became usable.
     ///
     /// For one who got `ENOSPC`, to try once more. To be called without a handle.
@@ -396,7 +425,7 @@ impl Groups {
     /// # Errors
     ///
     /// As for [`Journal::force_commit`].
-    pub(crate) fn reclaim(&self, journal: &Journal) -> FsResult<bool> {
+    fn reclaim(&self, journal: &Journal) -> FsResult<bool> {
         Journal::must_not_have_handle()?;
         // How much is pinned would not say it: others may go on freeing.
         let unpinned = self.space.ledger().unpinned;
@@ -481,6 +510,10 @@ impl Groups {
             return self.discard_committed(journal.device(), |tid| journal.is_committed(tid));
         }
         self.release_committed(journal);
+        if self.space.ledger().pinned > 0 {
+            // They may be about to be discarded still, since before that was turned off.
+            drop(self.discarding.lock());
+        }
         Ok(())
     }
 

@@ -310,9 +310,9 @@ impl Filesystem {
             && sb.write_all_data()
     }
 
-    /// Makes a change that may need blocks; if there are none, once more after what was freed is
-    /// committed, and what data in the page cache does not need is given back. It must have left
-    /// nothing behind then. To be called as [`Self::make_room`] is.
+    /// Makes a change that may need blocks; if there are none, [again](Groups::retry) after what was freed is committed,
+    /// and at last once more after what data in the page cache does not need is given back. It must have left nothing
+    /// behind then. To be called as [`Self::make_room`] is.
     ///
     /// # Errors
     ///
@@ -323,12 +323,11 @@ impl Filesystem {
         attempt: impl Fn(&Journal) -> FsResult<R>,
     ) -> FsResult<R> {
         let journal = self.writing(sb)?;
-        let make_room = || -> FsResult<bool> {
-            let reclaimed = self.groups()?.reclaim(journal)?;
-            Ok(self.make_room(sb) || reclaimed)
-        };
-        match attempt(journal) {
-            Err(e) if e.is(code::ENOSPC) && make_room()? => attempt(journal),
+        let groups = self.groups()?;
+        match groups.retry(journal, || attempt(journal)) {
+            Err(e) if e.is(code::ENOSPC) && self.make_room(sb) => {
+                groups.retry(journal, || attempt(journal))
+            }
             result => result,
         }
     }

@@ -351,18 +351,10 @@ impl Mover<'_> {
         Ok(handle.stop()?)
     }
 
-    /// Does something, and once more if the disk was full and may not be any more.
+    /// Does something, and again if the disk was full and may not be any more.
     fn with_room<R>(&self, work: impl Fn() -> FsResult<R>) -> FsResult<R> {
         let sb = self.file.super_block();
-        match work() {
-            Err(e)
-                if e.is(code::ENOSPC)
-                    && (sb.data().groups()?.reclaim(self.journal)? || sb.data().make_room(sb)) =>
-            {
-                work()
-            }
-            done => done,
-        }
+        sb.data().with_reclaim(sb, |_| work())
     }
 }
 

@@ -27,7 +27,6 @@ use crate::{
     },
     Rext4,
 };
-use kernel::error::code;
 
 /// Allocates blocks for a hole of which `wanted` blocks from `block` on are to be written, as
 /// unwritten; fewer if there is no room for them in a row. Somebody may have been faster; then it
@@ -44,15 +43,11 @@ pub(crate) fn fill_hole(
 ) -> FsResult<Found> {
     super::check_supported(inode)?;
     let groups = inode.super_block().data().groups()?;
-    let mut fill = || match inode.data().kind() {
+    // Blocks that were freed can be used when that is committed.
+    groups.retry(journal, || match inode.data().kind() {
         DataKind::BlockMap => block_map::fill_hole(inode, journal, block, wanted, &mut first),
         _ => try_fill_hole(inode, journal, block, wanted, &mut first),
-    };
-    match fill() {
-        // Blocks that were freed can be used when that is committed.
-        Err(e) if e.is(code::ENOSPC) && groups.reclaim(journal)? => fill(),
-        result => result,
-    }
+    })
 }
 
 fn try_fill_hole(
