@@ -93,7 +93,8 @@ pub fn check_number(
     block: PhysicalBlock,
 ) -> Result<(), ResizeInodeError> {
     match number(numbers, index) {
-        Some(stored) if u64::from(stored) == block.0 => Ok(()),
+        // The numbers have 32 bits, whatever they stand for; e2fsck goes by that, too.
+        Some(stored) if stored == block.0 as u32 => Ok(()),
         _ => Err(ResizeInodeError::NotKept(block)),
     }
 }
