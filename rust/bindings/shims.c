@@ -508,6 +508,8 @@ int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last)
 {
 	struct address_space *mapping = inode->i_mapping;
 	errseq_t before = READ_ONCE(mapping->wb_err);
+	/* The bit behind the error: somebody has seen it (lib/errseq.c). */
+	const errseq_t seen = 1 << (ilog2(MAX_ERRNO) + 1);
 	int result, waited;
 
 	filemap_check_errors(mapping);

@@ -18,7 +18,7 @@ use crate::{
         staged::{self, StagedRun},
         truncate,
     },
-    mount::counters::Count,
+    mount::{counters::Count, Filesystem},
     vfs::{
         direct_io,
         inode::{ExclusiveLock, Inode},
@@ -217,10 +217,16 @@ pub(crate) fn end_io(
             ahead::give_back(inode, reserve, || true)
         })
         .and_then(|()| truncate::release_orphan(inode));
-    if given_back.is_err() {
+    if let Err(e) = given_back {
         ahead::forget(inode);
+        if converted.is_ok() && written > 0 {
+            // The data is in the file. Recovery would take what is behind it.
+            let _ = Filesystem::errno(inode, "end a write at the end of a file", e);
+            return cleared;
+        }
+        return converted.and(cleared).and(Err(e));
     }
-    converted.and(cleared).and(given_back)
+    converted.and(cleared)
 }
 
 /// The end of a write beyond the end of the file: it loses what was allocated but not written.

@@ -137,7 +137,7 @@ fn write_new(
         result => result?,
     }
     if is_unaligned {
-        return write_unaligned(request, memory, lock, claim);
+        return write_unaligned(request, memory, bytes, lock, claim);
     }
     note_async(request);
     let result = match (&lock, claim) {
@@ -148,7 +148,7 @@ fn write_new(
         (lock, claim) => direct_io::write(request, memory, lock, claim),
     };
     drop(lock);
-    let written = some_of_it(inode, result)?;
+    let written = some_of_it(inode, memory, bytes, result)?;
     request.advance(written);
     request.sync(written)
 }
@@ -163,11 +163,12 @@ fn write_unaligned(
     let inode = request.inode();
     let result = direct_io::write_and_wait(request, memory, &lock, claim);
     drop(lock);
+    bytes: usize,
     match result {
         Err(e) if e == direct_io::must_go_through_cache() => {
             through_the_page_cache(request, memory)
         }
-        result => some_of_it(inode, result),
+        result => some_of_it(inode, memory, bytes, result),
     }
 }
 
@@ -178,12 +179,25 @@ fn note_async(request: &Kiocb<'_, Rext4>) {
     }
 }
 
-/// Only a full disk ends a write before its first block, or that the owner has no more.
-fn some_of_it(inode: &Inode<Rext4>, result: Result<usize>) -> Result<usize> {
+/// How much of the `asked` bytes is written. Only a full disk ends a write before its first block, or that the owner has no
+/// more.
+///
+/// Who writes from memory of the kernel, as a loop device does, takes a part for all of it. So to him a part is nothing.
+fn some_of_it(
+    inode: &Inode<Rext4>,
+    memory: &mut IovIter<'_>,
+    asked: usize,
+    result: Result<usize>,
+) -> Result<usize> {
     match result? {
-        0 if quota::is_used_up(inode) => Err(edquot()),
-        0 => Err(code::ENOSPC),
-        written => Ok(written),
+        written if written == asked || (written > 0 && memory.is_user()) => Ok(written),
+        written => {
+            memory.revert(written);
+            Err(match quota::is_used_up(inode) {
+                true => edquot(),
+                false => code::ENOSPC,
+            })
+        }
     }
 }
 
