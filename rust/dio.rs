@@ -10,6 +10,7 @@
 //! | [`io_end`] | what is done when the data is on the device |
 //! | [`end_all`] | the same for several writes that are ready together |
 //! | [`atomic`] | writes that are there as a whole or not at all |
+//! | [`aside`] | the same where the device can't do that |
 //! | [`alignment`] | what of a request covers whole blocks |
 //! | [`claim`] | which writes wait for each other in new blocks |
 //! | [`claims`] | the table of them, and what a write claims |
@@ -36,6 +37,7 @@
 //! ([`direct_io::transfer`](crate::vfs::direct_io::transfer)).
 
 pub(crate) mod alignment;
+mod aside;
 pub(crate) mod atomic;
 pub(crate) mod claim;
 pub(crate) mod claims;

@@ -14,6 +14,7 @@
 //! | [`block_map`] | all of it for files with block maps, as in ext2 and ext3 |
 //! | [`allocate`] | blocks for holes |
 //! | [`window`] | room left free behind a file that grows |
+//! | [`aside`] | blocks that take the place of others, with all that was written to them |
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
 //! | [`convert`] | from unwritten to written, and the size on disk |
 //! | [`size`] | truncation, both ways |
@@ -28,6 +29,7 @@
 
 pub(crate) mod ahead;
 pub(crate) mod allocate;
+pub(crate) mod aside;
 pub(crate) mod block_map;
 mod cache;
 mod charged;

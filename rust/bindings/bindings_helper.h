@@ -45,6 +45,7 @@ static const unsigned int REXT4_SB_POSIXACL = SB_POSIXACL;
 static const unsigned int REXT4_SB_I_VERSION = SB_I_VERSION;
 static const int REXT4_IOCB_APPEND = (__force int)IOCB_APPEND;
 static const int REXT4_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
+static const int REXT4_IOCB_SYNC = (__force int)(IOCB_DSYNC | IOCB_SYNC);
 static const int REXT4_IOCB_DIRECT = (__force int)IOCB_DIRECT;
 static const int REXT4_IOCB_HIPRI = (__force int)IOCB_HIPRI;
 static const int REXT4_IOCB_ATOMIC = (__force int)IOCB_ATOMIC;

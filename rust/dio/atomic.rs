@@ -2,17 +2,22 @@
 
 //! Writes that are there as a whole or not at all (`RWF_ATOMIC`).
 //!
-//! The device does not tear the data. What the file system has to see to is that it is one request to the device, and
-//! one change of the tree: each such write is one block, since several need not be in a row on the device. It never
+//! Where the device does not tear the data, what the file system has to see to is that it is one request to the device,
+//! and one change of the tree: that is so for one block, and for several that are written and lie in a row where the
+//! device wants them. All else is written beside what is there, which takes no such device: see [`super::aside`]. It never
 //! goes through the page cache.
 //!
 //! Until the write is complete a new block reads as zeros, and the size does not cover what was beyond it: a crash or an
-//! error leaves nothing of it. Not so one that begins below the end of the file and ends beyond it: after a crash its
-//! data can be there as far as the old size goes.
+//! error leaves nothing of it. Not so one block by the device that begins below the end of the file and ends beyond it:
+//! after a crash its data can be there as far as the old size goes.
 
-use super::alignment::ByteRange;
+use super::{alignment::ByteRange, claim::Waiting};
 use crate::{
-    inode::DataKind,
+    error::{FsError, FsResult},
+    inode::{
+        map::{self, Found},
+        DataKind,
+    },
     vfs::{
         file::{IovIter, Kiocb},
         inode::Inode,
@@ -22,16 +27,73 @@ use crate::{
 };
 use kernel::{error::code, prelude::*};
 
-/// What one such write may have in a file: a block, if the device does that. Files with block maps have none, nor have
-/// those whose data is in the inode, as with C ext4.
+/// The most blocks of one such write: all that may have to change in the tree for them is to fit a transaction.
+const MOST_BLOCKS: u32 = 16;
+
+/// What one such write may have in a file, without regard to whether the device does it: up to 16 blocks. Without a
+/// journal it is one block, if the device does that. Files with block maps have none, nor have those whose data is in
+/// the inode, as with C ext4.
 pub(crate) fn units(inode: &Inode<Rext4>) -> Option<AtomicUnits> {
     if !inode.is_regular() || inode.data().kind() != DataKind::Extents {
         return None;
     }
-    let block = inode.super_block().data().layout.block_size().bytes();
-    let device = inode.super_block().device().atomic_units()?;
-    let (min, max) = (device.min.max(block), device.max.min(block));
-    (min <= max).then_some(AtomicUnits { min, max })
+    let fs = inode.super_block().data();
+    let block = fs.layout.block_size().bytes();
+    let device = inode.super_block().device().atomic_units();
+    let most = MOST_BLOCKS * block;
+    let device = device.and_then(|device| {
+        let (min, max) = (device.min.max(block), device.max.min(most));
+        (min <= max).then_some(AtomicUnits {
+            min,
+            max,
+            best: max,
+        })
+    });
+    if fs.journal.get().is_some_and(|journal| journal.is_atomic()) {
+        let best = device.map_or(0, |device| device.max);
+        return Some(AtomicUnits {
+            min: block,
+            max: most,
+            best,
+        });
+    }
+    device
+        .filter(|device| device.min <= block)
+        .map(|_| AtomicUnits {
+            min: block,
+            max: block,
+            best: block,
+        })
+}
+
+/// Whether the device can do a write of `bytes` bytes so where it goes. The inode's lock is held.
+///
+/// # Errors
+///
+/// Those of a look-up; `EAGAIN` if it must not wait, and that is not known without.
+pub(super) fn by_device(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<bool> {
+    let inode = request.inode();
+    let size = inode.super_block().data().layout.block_size();
+    let device = inode.super_block().device().atomic_units();
+    if !device.is_some_and(|device| (device.min as usize..=device.max as usize).contains(&bytes)) {
+        return Ok(false);
+    }
+    if bytes == size.bytes() as usize {
+        return Ok(true);
+    }
+    if request.end_of(bytes) > inode.size() {
+        return Ok(false);
+    }
+    let range = ByteRange::new(request.position(), bytes, size);
+    let blocks = range.ok_or(FsError::Kernel(code::EFBIG))?.blocks();
+    let waiting = Waiting::unless(request.is_nowait());
+    Ok(match map::find_if(inode, blocks.start, waiting)? {
+        Found::Written { start, len } => {
+            let at = size.byte_of_physical(start).unwrap_or(1);
+            len >= blocks.end.0 - blocks.start.0 && at % bytes as u64 == 0
+        }
+        Found::Unwritten { .. } | Found::Hole { .. } => false,
+    })
 }
 
 /// Whether a write can be one, before anything of the file is looked at.

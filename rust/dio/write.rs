@@ -17,7 +17,7 @@
 
 use super::{
     alignment::ByteRange,
-    atomic,
+    aside, atomic,
     claim::Waiting,
     claims::{self, Claim},
     nowait,
@@ -45,6 +45,12 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     };
     if request.is_atomic() {
         atomic::check_place(request, asked, bytes)?;
+        if !atomic::by_device(request, bytes)
+            .map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?
+        {
+            drop(lock);
+            return aside::write(request, memory, asked);
+        }
         // iomap warns if it finds out when it has a part of it.
         memory.fault_in(bytes)?;
     }
@@ -157,13 +163,13 @@ fn write_new(
 fn write_unaligned(
     request: &mut Kiocb<'_, Rext4>,
     memory: &mut IovIter<'_>,
+    bytes: usize,
     lock: HeldLock<'_, Rext4>,
     claim: Option<Claim>,
 ) -> Result<usize> {
     let inode = request.inode();
     let result = direct_io::write_and_wait(request, memory, &lock, claim);
     drop(lock);
-    bytes: usize,
     match result {
         Err(e) if e == direct_io::must_go_through_cache() => {
             through_the_page_cache(request, memory)
@@ -203,7 +209,7 @@ fn some_of_it(
 
 /// Sees to it that the size on disk is not less than where a write ends that does not go beyond the end of the file.
 /// It is less as long as the end is in the page cache; and if writing that back has failed, nobody else brings it up.
-fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result {
+pub(super) fn size_to_disk(request: &Kiocb<'_, Rext4>, bytes: usize) -> Result {
     let inode = request.inode();
     let end = request.end_of(bytes);
     if end <= inode.data().disk_size() {

@@ -69,6 +69,15 @@ impl Phase {
     }
 }
 
+impl Wanted {
+    /// The same, beginning at a multiple of the number of blocks if there is such a place.
+    pub(crate) fn aligned(self) -> Self {
+        let unit = self.blocks();
+        let phase = (unit > 1).then_some(Phase { unit, within: 0 });
+        Self { phase, ..self }
+    }
+}
+
 impl Groups {
     /// Has runs of data begin where these stripes do. What is longer than a group is no stripe.
     pub(crate) fn set_stripes(&self, stripes: Stripes) {

@@ -118,6 +118,14 @@ pub(crate) const fn replace(depth: u16) -> Credits {
     convert(depth, 1)
 }
 
+/// Putting so many pieces in the place of what is mapped, or into holes: each as [`replace`], with a run that becomes used
+/// and one that is freed, which is shorter than a group and so lies in two at most; the inode.
+pub(crate) const fn replace_all(depth: u16, pieces: u32) -> Credits {
+    let each = replace(depth).plus(Credits::new(ALLOCATE + 2 * GROUP));
+    Credits::new(each.blocks.saturating_mul(pieces).saturating_add(INODE))
+        .with_revokes(each.revokes.saturating_mul(pieces))
+}
+
 /// In how many groups one extent can lie, at most.
 const fn groups_per_extent(layout: &Layout) -> u32 {
     // It begins somewhere in the first.

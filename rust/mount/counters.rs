@@ -20,6 +20,8 @@ pub(crate) enum Count {
     FailedWrite,
     /// Direct writes that waited for another one in the same block.
     BlockWait,
+    /// Blocks that took the place of others, for writes that are there as a whole or not at all.
+    ReplacedBlock,
     /// Ioends of writeback that had something to be completed.
     Writeback,
     /// The calls in which they were, several at once.
@@ -30,13 +32,14 @@ pub(crate) enum Count {
 
 impl Count {
     /// The names that people see, in the order of the declaration.
-    pub(crate) const NAMES: [&'static CStr; 9] = [
+    pub(crate) const NAMES: [&'static CStr; 10] = [
         c"conversions",
         c"deferred",
         c"combined",
         c"converted_blocks",
         c"failed_writes",
         c"block_waits",
+        c"replaced_blocks",
         c"writebacks",
         c"writeback_steps",
         c"tree_lookups",

@@ -82,7 +82,11 @@ impl BlockDevice {
                 bindings::rext4_shim_bdev_atomic_unit_max(self.as_ptr()),
             )
         };
-        (min > 0).then_some(AtomicUnits { min, max })
+        (min > 0).then_some(AtomicUnits {
+            min,
+            max,
+            best: max,
+        })
     }
 
     /// The size of the blocks of the device's page cache, in bytes.

@@ -36,17 +36,19 @@
 //!
 //! Reads and writes over written blocks have neither: see [`mod@plain`]. From memory that is not aligned to sectors
 //! new data goes by way of iomap: see [`mod@unaligned`]. So does what is to be there as a whole or not at all: see
-//! [`mod@atomic`].
+//! [`mod@atomic`], and [`mod@placed`] where the device can't do that.
 
 mod append;
 mod atomic;
 mod completion;
+mod placed;
 mod plain;
 mod unaligned;
 
 pub(crate) use append::{append, Appends, EndOfFile};
 pub(crate) use atomic::write_atomic;
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
+pub(crate) use placed::transfer_to;
 pub(crate) use plain::{is_accepted, is_in_sectors, must_go_through_cache, transfer};
 pub(crate) use unaligned::write_and_wait;
 

@@ -47,6 +47,8 @@ pub struct AtomicUnits {
     pub min: u32,
     /// At most.
     pub max: u32,
+    /// The most that the device does by itself, which is quicker; 0 if it does nothing of it.
+    pub best: u32,
 }
 
 /// What `statx` shows of an inode beyond what the VFS knows.
@@ -85,9 +87,11 @@ impl Attributes {
         }
         let is_regular = u32::from(out.mode) & bindings::S_IFMT == bindings::S_IFREG;
         if mask & bindings::STATX_WRITE_ATOMIC != 0 && is_regular {
-            let (min, max) = self.atomic.map_or((0, 0), |units| (units.min, units.max));
+            let (min, max, best) = self
+                .atomic
+                .map_or((0, 0, 0), |units| (units.min, units.max, units.best));
             // SAFETY: the structure is to be filled.
-            unsafe { bindings::generic_fill_statx_atomic_writes(out, min, max, 0) };
+            unsafe { bindings::generic_fill_statx_atomic_writes(out, min, max, best) };
         }
         out.blocks += self.more_blocks;
         out.attributes |= self.set;

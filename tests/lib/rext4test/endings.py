@@ -17,6 +17,7 @@ from typing import Callable
 from .base import check, exit_status, fails_with, run, wait_until, want
 from .control import COMMIT_ONLY, FLUSH, NOW, shut_down
 from .filesystem import Filesystem
+from .full import fill_up
 from .manifest import fiemap
 from .mapper import SECTOR, Mapped, broken, linear, need, sectors
 from .populate import fallocate
@@ -102,10 +103,18 @@ def errors(kind: Kind, seed: int, count: int) -> int:
         filesystem = Filesystem(device.path)
         with filesystem.mounted(stage.options) as top:
             race = Race(top, kind, seed, count)
-            with open(race.file, "r+b", buffering=0) as file:
+            with open(race.file, "r+b", buffering=0) as file, open(top / "spare", "wb", buffering=0) as spare:
                 # Its data will be here, and nothing else, so that nothing else fails.
                 fallocate(file.fileno(), 0, 0, SIZE)
-                places = [(physical, length) for _, physical, length, _ in fiemap(file.fileno())]
+                # What is to be there as a whole is written beside it.
+                fallocate(spare.fileno(), 0, 0, SIZE)
+                places = [(physical, length) for used in ((spare, file) if kind.shape == "whole" else (file,))
+                          for _, physical, length, _ in fiemap(used.fileno())]
+            if kind.shape == "whole":
+                # Where "spare" was and nowhere else.
+                fill_up(top)
+            os.unlink(top / "spare")
+            os.sync()
 
             def step() -> None:
                 device.load(whole, quick=race.dice.randrange(2) == 0)
@@ -117,7 +126,8 @@ def errors(kind: Kind, seed: int, count: int) -> int:
             # So that also a writer who is done at once has met something.
             start, length = places[0]
             device.load(*broken(disk, (start, length // 8192 * 4096)), quick=True)
-            [done] = race.beside(step, race.writer("--errors 1000000 --passes 2"))
+            passes = 10 if kind.shape == "whole" else 2
+            [done] = race.beside(step, race.writer(f"--errors 1000000 --passes {passes}"))
             device.load(whole)
             check(done["errors"] > 0 and done["writes"] > 0, f"nothing was tested: {done}")
             race.judge()

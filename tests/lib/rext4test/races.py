@@ -33,6 +33,7 @@ _SHAPES = {
     "aligned": "--sizes 4096,8192",
     "512": "--sizes 512,1536,5632",
     "sector-63": "--shift 32256 --sizes 4096,8192",
+    "whole": "--atomic --sizes 16384",
 }
 
 

@@ -35,7 +35,7 @@ diotool write [OPTION…] FILE…     stamped direct writes into files that exis
     --buffered                    without O_DIRECT
     --memory B                    it begins so many bytes behind where a page does
     --fixed                       the kernel knows it beforehand (uring)
-    --atomic                      each is there as a whole or not at all
+    --atomic                      each is there as a whole or not at all; done again if a page was in its way
     --overlap                     writes to the same bytes may be in flight together
     --close                       fill the queue, close the file, then wait; and so on
     --unlink                      each time it is opened the file is made, and has no name any more

@@ -103,6 +103,8 @@ struct Job<'a> {
     summary: Summary,
     since_fsync: u64,
     fsync_every: u64,
+    /// Of what was not done at all since a page was in its way, and can be tried again.
+    again: Vec<Piece>,
 }
 
 impl Job<'_> {
@@ -139,6 +141,11 @@ impl Job<'_> {
                 piece,
                 begin,
             } = ended;
+            let is_again = |error: &std::io::Error| error.raw_os_error() == Some(libc::EAGAIN);
+            if self.args.has("atomic") && result.as_ref().is_err_and(is_again) {
+                self.again.push(piece);
+                continue;
+            }
             let done = match &result {
                 Ok(bytes) => (*bytes as u64).min(piece.length) / SECTOR as u64 * SECTOR as u64,
                 Err(_) => 0,
@@ -214,7 +221,15 @@ impl Job<'_> {
                 Some("random") => usize::MAX,
                 _ => 1,
             };
-            while !pieces.is_empty() {
+            loop {
+                pieces.extend(self.again.drain(..));
+                if pieces.is_empty() {
+                    if self.slots.is_empty() || !self.args.has("atomic") {
+                        break;
+                    }
+                    self.make_room()?;
+                    continue;
+                }
                 let failed = self.summary.errors > 0 && self.args.has("until-error");
                 if failed || begin.elapsed().as_secs() >= limit {
                     break 'all;
@@ -326,6 +341,7 @@ fn write_file(args: &Args, path: &Path, number: u64, several: bool) -> Result<Su
         summary: Summary::default(),
         since_fsync: 0,
         fsync_every: args.number("fsync-every", 0)?,
+        again: Vec::new(),
     };
     if args.has("fixed") {
         let registered = job.engine.register(&job.slots.buffers);
