@@ -104,6 +104,10 @@ impl DirectIo for Rext4 {
         or_end(inode, result)
     }
 
+    fn note_whole(io_end: &mut IoEnd) {
+        io_end.note_whole();
+    }
+
     fn map_append(
         inode: &Inode<Self>,
         block: u64,

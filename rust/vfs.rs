@@ -35,7 +35,7 @@ pub(crate) mod namespace;
 pub(crate) mod new_inode;
 pub(crate) mod no_fs;
 pub(crate) mod node;
-mod page_cache;
+pub(crate) mod page_cache;
 pub(crate) mod posix_acl;
 pub(crate) mod quota;
 pub(crate) mod random;

@@ -15,6 +15,7 @@ use crate::{
         direct_io,
         file::{IovIter, Kiocb},
         inode::ExclusiveLock,
+        page_cache::PageCacheLock,
     },
     Rext4,
 };
@@ -59,10 +60,12 @@ pub(super) fn write(
     }
     let alone = Alone::new(inode, &lock);
     let replaced = replace(request, memory, bytes, &lock, &alone);
-    replaced.map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+    let page_cache = replaced.map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     if end > inode.size() {
-        size::grow_written(inode, &lock, request.position(), end);
+        // No page of the old end is there, which would have zeros behind it.
+        inode.grow(&lock, request.position(), end);
     }
+    drop(page_cache);
     drop(alone);
     drop(lock);
     request.advance(bytes);
@@ -70,13 +73,13 @@ pub(super) fn write(
 }
 
 /// Writes to other blocks, and has them take the place.
-fn replace(
-    request: &Kiocb<'_, Rext4>,
+fn replace<'a>(
+    request: &Kiocb<'a, Rext4>,
     memory: &mut IovIter<'_>,
     bytes: usize,
     lock: &ExclusiveLock<'_, Rext4>,
     alone: &Alone<'_>,
-) -> FsResult {
+) -> FsResult<PageCacheLock<'a, Rext4>> {
     let inode = request.inode();
     let sb = inode.super_block();
     let size = sb.data().layout.block_size();

@@ -4,8 +4,9 @@
 //!
 //! Where the device does not tear the data, what the file system has to see to is that it is one request to the device,
 //! and one change of the tree: that is so for one block, and for several that are written and lie in a row where the
-//! device wants them. All else is written beside what is there, which takes no such device: see [`super::aside`]. It never
-//! goes through the page cache.
+//! device wants them. Where nothing is written yet the conversion makes it whole, on any device: nobody else may write
+//! there meanwhile, not even whole blocks. All else is written beside what is there, see [`super::aside`]. It never goes
+//! through the page cache.
 //!
 //! Until the write is complete a new block reads as zeros, and the size does not cover what was beyond it: a crash or an
 //! error leaves nothing of it. Not so one block by the device that begins below the end of the file and ends beyond it:
@@ -13,12 +14,14 @@
 
 use super::{alignment::ByteRange, claim::Waiting};
 use crate::{
+    disk::units::LogicalBlock,
     error::{FsError, FsResult},
     inode::{
         map::{self, Found},
         DataKind,
     },
     vfs::{
+        direct_io::WholeBy,
         file::{IovIter, Kiocb},
         inode::Inode,
         stat::AtomicUnits,
@@ -66,34 +69,54 @@ pub(crate) fn units(inode: &Inode<Rext4>) -> Option<AtomicUnits> {
         })
 }
 
-/// Whether the device can do a write of `bytes` bytes so where it goes. The inode's lock is held.
+/// How a write can be there as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// In its place, by one of these.
+    InPlace(WholeBy),
+    /// [Beside](super::aside) what is there.
+    Aside,
+}
+
+/// How a write of `bytes` bytes can be done where it goes. The inode's lock is held; who waits for others is to ask again.
 ///
 /// # Errors
 ///
 /// Those of a look-up; `EAGAIN` if it must not wait, and that is not known without.
-pub(super) fn by_device(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<bool> {
+pub(super) fn way(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Way> {
     let inode = request.inode();
     let size = inode.super_block().data().layout.block_size();
     let device = inode.super_block().device().atomic_units();
-    if !device.is_some_and(|device| (device.min as usize..=device.max as usize).contains(&bytes)) {
-        return Ok(false);
-    }
-    if bytes == size.bytes() as usize {
-        return Ok(true);
-    }
-    if request.end_of(bytes) > inode.size() {
-        return Ok(false);
+    let by_device =
+        device.is_some_and(|device| (device.min as usize..=device.max as usize).contains(&bytes));
+    if by_device && bytes == size.bytes() as usize {
+        return Ok(Way::InPlace(WholeBy::Device));
     }
     let range = ByteRange::new(request.position(), bytes, size);
     let blocks = range.ok_or(FsError::Kernel(code::EFBIG))?.blocks();
     let waiting = Waiting::unless(request.is_nowait());
-    Ok(match map::find_if(inode, blocks.start, waiting)? {
-        Found::Written { start, len } => {
-            let at = size.byte_of_physical(start).unwrap_or(1);
-            len >= blocks.end.0 - blocks.start.0 && at % bytes as u64 == 0
-        }
-        Found::Unwritten { .. } | Found::Hole { .. } => false,
-    })
+    let find = |block| map::find_if(inode, block, waiting);
+    if let Found::Written { start, len } = find(blocks.start)? {
+        let is_whole = len >= blocks.end.0 - blocks.start.0
+            && size.byte_of_physical(start).unwrap_or(1) % bytes as u64 == 0
+            && request.end_of(bytes) <= inode.size();
+        return Ok(match by_device && is_whole {
+            true => Way::InPlace(WholeBy::Device),
+            false => Way::Aside,
+        });
+    }
+    // A page that is stored to is written back, and converted, while the rest is on its way.
+    if inode.data().has_stores() {
+        return Ok(Way::Aside);
+    }
+    let mut at = blocks.start;
+    while at < blocks.end {
+        let (Found::Unwritten { len, .. } | Found::Hole { len }) = find(at)? else {
+            return Ok(Way::Aside);
+        };
+        at = LogicalBlock(at.0.saturating_add(len));
+    }
+    Ok(Way::InPlace(WholeBy::Conversion))
 }
 
 /// Whether a write can be one, before anything of the file is looked at.

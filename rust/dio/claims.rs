@@ -140,7 +140,7 @@ impl claim::Table for Claims {
 pub(crate) type Claim = claim::Claim<Claims>;
 
 /// Claims what a direct write to these bytes has to claim, all of it or nothing. `None` if that is
-/// nothing: all its blocks are written.
+/// nothing: all its blocks are written. Where it `has_all` nobody else may write to whole blocks of it, either.
 ///
 /// The inode's lock is held, so that no block becomes unwritten meanwhile. A block that becomes
 /// written meanwhile is claimed for nothing.
@@ -152,6 +152,7 @@ pub(crate) type Claim = claim::Claim<Claims>;
 pub(super) fn claim(
     inode: &Inode<Rext4>,
     range: ByteRange,
+    has_all: bool,
     waiting: Waiting,
 ) -> FsResult<Option<Claim>> {
     let all = range.blocks();
@@ -161,6 +162,7 @@ pub(super) fn claim(
     let fs = inode.super_block().data();
     let mut claim = None;
     for (blocks, cover) in covered(range) {
+        let cover = if has_all { Cover::Part } else { cover };
         if blocks != all && is_written(inode, &blocks, waiting)? {
             continue;
         }

@@ -39,6 +39,8 @@ pub(crate) struct IoEnd {
     has_filled: bool,
     /// Whether it writes to blocks that are unwritten in the tree, if that is of interest.
     has_unwritten: bool,
+    /// Whether it is to be there as a whole or not at all.
+    is_whole: bool,
     /// The run that was [staged] for this write. If there is one, nothing else of it is to be made written.
     staged: Option<StagedRun>,
 }
@@ -65,6 +67,7 @@ impl IoEnd {
             beyond_end: KVec::new(),
             has_filled: false,
             has_unwritten: false,
+            is_whole: false,
             staged: None,
         })
     }
@@ -109,6 +112,11 @@ impl IoEnd {
         self.staged = None;
     }
 
+    /// Notes that it is to be there as a whole or not at all: it is not converted together with others.
+    pub(super) fn note_whole(&mut self) {
+        self.is_whole = true;
+    }
+
     /// What has to become written, when these bytes are on the device.
     pub(super) fn part(&mut self, bytes: ByteRange) -> Option<Part<'_>> {
         let mut range = bytes.blocks();
@@ -120,6 +128,7 @@ impl IoEnd {
             end: bytes.end() as i64,
             staged: self.staged,
             reserve: &mut self.reserve,
+            is_whole: self.is_whole,
         })
     }
 

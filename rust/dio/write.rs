@@ -17,7 +17,8 @@
 
 use super::{
     alignment::ByteRange,
-    aside, atomic,
+    aside,
+    atomic::{self, Way},
     claim::Waiting,
     claims::{self, Claim},
     nowait,
@@ -29,9 +30,10 @@ use crate::{
     mount::Filesystem,
     quota,
     vfs::{
-        direct_io::{self, HeldLock},
+        direct_io::{self, HeldLock, WholeBy},
         file::{IovIter, Kiocb},
         inode::{ExclusiveLock, Inode},
+        task,
     },
     Rext4,
 };
@@ -45,12 +47,6 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     };
     if request.is_atomic() {
         atomic::check_place(request, asked, bytes)?;
-        if !atomic::by_device(request, bytes)
-            .map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?
-        {
-            drop(lock);
-            return aside::write(request, memory, asked);
-        }
         // iomap warns if it finds out when it has a part of it.
         memory.fault_in(bytes)?;
     }
@@ -58,12 +54,31 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         // Before any of it is done.
         return Err(code::EINVAL);
     }
-    let claim =
-        claim(request, bytes).map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
+    let errno = |e| Filesystem::errno(request.inode(), "direct write", e);
+    let mut whole = None;
+    let mut claim = None;
+    if request.is_atomic() {
+        let way = atomic::way(request, bytes).map_err(errno)?;
+        if way == Way::InPlace(WholeBy::Conversion) {
+            claim = self::claim(request, bytes, true).map_err(errno)?;
+        }
+        // Others may have been there when it has waited for them.
+        match atomic::way(request, bytes).map_err(errno)? {
+            Way::InPlace(by) if way == Way::InPlace(by) => whole = Some(by),
+            _ => {
+                drop(claim);
+                drop(lock);
+                return aside::write(request, memory, asked);
+            }
+        }
+    }
+    if claim.is_none() {
+        claim = self::claim(request, bytes, false).map_err(errno)?;
+    }
     // Nothing is changed but data, so it can go the simple way.
     let is_overwrite = claim.is_none() && !grows(request, bytes) && !clears_behind(request, bytes);
     if !is_overwrite {
-        return write_new(request, memory, lock, bytes, claim);
+        return write_new(request, memory, lock, bytes, claim, whole);
     }
     request.modified()?;
     size_to_disk(request, bytes)?;
@@ -89,9 +104,10 @@ fn write_new(
     lock: HeldLock<'_, Rext4>,
     bytes: usize,
     claim: Option<Claim>,
+    whole: Option<WholeBy>,
 ) -> Result<usize> {
     let inode = request.inode();
-    let is_atomic = request.is_atomic();
+    let is_atomic = whole.is_some();
     let is_unaligned = !is_atomic && !direct_io::is_in_sectors(request, memory);
     if is_unaligned && request.is_nowait() {
         // It would wait for its own end.
@@ -146,15 +162,15 @@ fn write_new(
         return write_unaligned(request, memory, bytes, lock, claim);
     }
     note_async(request);
-    let result = match (&lock, claim) {
-        (lock, claim) if is_atomic => direct_io::write_atomic(request, memory, lock, claim),
-        (HeldLock::Exclusive(exclusive), Some(claim)) if appends => {
+    let result = match (&lock, claim, whole) {
+        (lock, claim, Some(by)) => direct_io::write_atomic(request, memory, lock, claim, by),
+        (HeldLock::Exclusive(exclusive), Some(claim), None) if appends => {
             direct_io::append(request, memory, exclusive, claim)
         }
-        (lock, claim) => direct_io::write(request, memory, lock, claim),
+        (lock, claim, None) => direct_io::write(request, memory, lock, claim),
     };
     drop(lock);
-    let written = some_of_it(inode, memory, bytes, result)?;
+    let written = some_of_it(inode, bytes, result)?;
     request.advance(written);
     request.sync(written)
 }
@@ -174,7 +190,7 @@ fn write_unaligned(
         Err(e) if e == direct_io::must_go_through_cache() => {
             through_the_page_cache(request, memory)
         }
-        result => some_of_it(inode, memory, bytes, result),
+        result => some_of_it(inode, bytes, result),
     }
 }
 
@@ -188,22 +204,12 @@ fn note_async(request: &Kiocb<'_, Rext4>) {
 /// How much of the `asked` bytes is written. Only a full disk ends a write before its first block, or that the owner has no
 /// more.
 ///
-/// Who writes from memory of the kernel, as a loop device does, takes a part for all of it. So to him a part is nothing.
-fn some_of_it(
-    inode: &Inode<Rext4>,
-    memory: &mut IovIter<'_>,
-    asked: usize,
-    result: Result<usize>,
-) -> Result<usize> {
+/// A loop device takes a part for all of it, so to the kernel's own tasks a part is an error.
+fn some_of_it(inode: &Inode<Rext4>, asked: usize, result: Result<usize>) -> Result<usize> {
     match result? {
-        written if written == asked || (written > 0 && memory.is_user()) => Ok(written),
-        written => {
-            memory.revert(written);
-            Err(match quota::is_used_up(inode) {
-                true => edquot(),
-                false => code::ENOSPC,
-            })
-        }
+        written if written == asked || (written > 0 && !task::is_kernel_thread()) => Ok(written),
+        _ if quota::is_used_up(inode) => Err(edquot()),
+        _ => Err(code::ENOSPC),
     }
 }
 
@@ -313,7 +319,7 @@ fn can_append(request: &Kiocb<'_, Rext4>, lock: &ExclusiveLock<'_, Rext4>, bytes
 
 /// Claims what the write has to have for itself. `None` if all of it is written. `EAGAIN` if it must not wait, and would
 /// have to for anything but the device. The inode is locked.
-fn claim(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Option<Claim>> {
+fn claim(request: &Kiocb<'_, Rext4>, bytes: usize, has_all: bool) -> FsResult<Option<Claim>> {
     let inode = request.inode();
     let size = inode.super_block().data().layout.block_size();
     let range =
@@ -321,5 +327,5 @@ fn claim(request: &Kiocb<'_, Rext4>, bytes: usize) -> FsResult<Option<Claim>> {
     if request.is_nowait() {
         nowait::check_write(inode, range.blocks())?;
     }
-    claims::claim(inode, range, Waiting::unless(request.is_nowait()))
+    claims::claim(inode, range, has_all, Waiting::unless(request.is_nowait()))
 }

@@ -355,6 +355,7 @@ fn complete(inode: &Inode<Rext4>, ranges: &mut [Option<Completed<Completion>>]) 
             end,
             staged: None,
             reserve: &mut range.completion.reserve,
+            is_whole: false,
         });
     }
     convert::convert_all(inode, parts.get_mut())?;

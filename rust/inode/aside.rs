@@ -36,6 +36,7 @@ use crate::{
     vfs::{
         inode::{ExclusiveLock, Inode},
         jbd2::{Credits, Handle, Journal},
+        page_cache::PageCacheLock,
     },
     Rext4,
 };
@@ -139,7 +140,8 @@ impl<'a> Aside<'a> {
     /// it was less.
     ///
     /// The data is on the device. What the page cache has of the range goes; what was stored there through mappings
-    /// while the data was written counts as done before it.
+    /// while the data was written counts as done before it. Nothing comes back as long as the caller keeps the lock that
+    /// he is given.
     ///
     /// # Errors
     ///
@@ -150,13 +152,17 @@ impl<'a> Aside<'a> {
         lock: &ExclusiveLock<'_, Rext4>,
         _alone: &Alone<'_>,
         end: i64,
-    ) -> FsResult {
+    ) -> FsResult<PageCacheLock<'a, Rext4>> {
         let inode = self.inode;
         let fs = inode.super_block().data();
         let journal = fs.writing(inode.super_block())?;
         let groups = fs.groups()?;
+        // The ends of the range, as with a conversion, and borders within it: these take a node more at most. Who has a
+        // reserve may be waiting for a page of this file that it writes from.
+        let nodes = 2 * convert::new_nodes(inode);
+        let mut reserve = groups.reserve_conversion(journal, nodes)?;
         // Nobody reads what is in the old blocks into a page from here on, nor writes one back to them.
-        let _page_cache = inode.lock_page_cache();
+        let page_cache = inode.lock_page_cache();
         let (first, last) = pages(fs.layout.block_size(), &self.blocks);
         // What is changed of other blocks in them has to get to its place. `fsync` tells of errors.
         let _ = inode.write_back(first, last);
@@ -164,9 +170,6 @@ impl<'a> Aside<'a> {
             .release_page_cache(lock, first, last)
             .map_err(|_| FsError::Kernel(code::EAGAIN))?;
         let pieces = self.pieces()?;
-        // The ends of the range, as with a conversion, and borders within it: these take a node more at most.
-        let nodes = 2 * convert::new_nodes(inode);
-        let mut reserve = groups.reserve_conversion(journal, nodes)?;
         loop {
             let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
             let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
@@ -202,7 +205,7 @@ impl<'a> Aside<'a> {
                 // They are nobody's, which e2fsck finds.
                 let _ = Filesystem::errno(inode, "free what was replaced", e);
             }
-            return Ok(());
+            return Ok(page_cache);
         }
     }
 
@@ -291,6 +294,10 @@ fn put_pieces(
     let olds = || pieces.iter().filter_map(|piece| piece.old);
     for old in olds() {
         tree.may_free_data(old)?;
+    }
+    for piece in pieces {
+        // All nodes are read while nothing is changed.
+        extent::find_gap(&tree, piece.new.logical())?;
     }
     for (number, piece) in pieces.iter().enumerate() {
         let put = match piece.old {

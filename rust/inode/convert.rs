@@ -50,6 +50,7 @@ pub(crate) fn convert(
         end,
         staged: None,
         reserve,
+        is_whole: false,
     };
     convert_all(inode, &mut [Some(part)])
 }
@@ -64,6 +65,9 @@ pub(crate) struct Part<'a> {
     pub(crate) staged: Option<StagedRun>,
     /// For the new nodes of the tree that this takes.
     pub(crate) reserve: &'a mut ConversionReserve,
+    /// Whether it has to become written as a whole: [`STEP`] blocks at most, which one transaction converts whatever lies
+    /// beside them.
+    pub(crate) is_whole: bool,
 }
 
 /// Up to `N` parts in the order of the file; neighbours become one.
@@ -89,7 +93,9 @@ impl<'a, const N: usize> Parts<'a, N> {
             Some(last)
                 if last.range.end >= part.range.start
                     && last.staged.is_none()
-                    && part.staged.is_none() =>
+                    && part.staged.is_none()
+                    && !last.is_whole
+                    && !part.is_whole =>
             {
                 last.range.end = last.range.end.max(part.range.end);
                 last.end = last.end.max(part.end);

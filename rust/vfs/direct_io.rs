@@ -46,7 +46,7 @@ mod plain;
 mod unaligned;
 
 pub(crate) use append::{append, Appends, EndOfFile};
-pub(crate) use atomic::write_atomic;
+pub(crate) use atomic::{write_atomic, WholeBy};
 pub(crate) use completion::{DoneQueue, Ended, TOGETHER};
 pub(crate) use placed::transfer_to;
 pub(crate) use plain::{is_accepted, is_in_sectors, must_go_through_cache, transfer};
@@ -166,6 +166,9 @@ pub trait DirectIo: FileSystem {
         io_end: &mut Option<KBox<Self::IoEnd>>,
     ) -> Result<WriteMapping>;
 
+    /// The write is to be there as a whole or not at all, which the device does not do.
+    fn note_whole(io_end: &mut Self::IoEnd);
+
     /// The same for a write at the end of the file. The inode's lock is held exclusively.
     fn map_append(
         inode: &Inode<Self>,
@@ -236,6 +239,10 @@ struct Carried<'a, T: DirectIo> {
     /// The bytes of a write at the end of the file, which is completed after those before it; none of
     /// another.
     appended: Range<i64>,
+    /// Of an [atomic] write: its bytes, of which none is there if not all are, and how it comes to be so.
+    whole: Option<(usize, WholeBy)>,
+    /// There was no block for a part of it.
+    lacks_blocks: bool,
     /// What comes after it in a list.
     behind: Option<KBox<Self>>,
     /// Held until it is dropped.
@@ -257,6 +264,8 @@ impl<'a, T: DirectIo> Carried<'a, T> {
             ended: None,
             growing,
             appended: 0..0,
+            whole: None,
+            lacks_blocks: false,
             behind: None,
             claim,
         };

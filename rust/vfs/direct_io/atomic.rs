@@ -2,8 +2,9 @@
 
 //! Writes that are there as a whole or not at all, and that change more than data.
 //!
-//! The device does it, for one request of its own that is marked (`REQ_ATOMIC`). The kernel's direct I/O by blocks
-//! does not mark any, so these go by way of iomap, which makes one bio of such a write or refuses it. What they take
+//! The device does it, for one request of its own that is marked (`REQ_ATOMIC`); or none of the blocks is written before,
+//! and they become so in one transaction. The kernel's direct I/O by blocks does not mark any request, nor does it tell of
+//! one that ends early, so these go by way of iomap, which makes one bio of a marked write or refuses it. What they take
 //! along, and how they are completed, is as with [`super::write()`]:
 //!
 //! ```text
@@ -26,7 +27,20 @@ use crate::{
     },
 };
 use core::{marker::PhantomData, ptr};
-use kernel::{error::Error, ffi, prelude::*};
+use kernel::{
+    error::{code, Error},
+    ffi,
+    prelude::*,
+};
+
+/// What makes a write a whole one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WholeBy {
+    /// The device, of one marked request.
+    Device,
+    /// One conversion of blocks that are not written before, which nobody else has claimed.
+    Conversion,
+}
 
 /// The `iomap_ops` and `iomap_dio_ops`.
 struct Table<T: DirectIo>(PhantomData<T>);
@@ -52,23 +66,35 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
+        // SAFETY: as below.
+        let whole = unsafe { Carried::<T>::lend(passed(out)) }.and_then(|carried| carried.whole);
+        let by = whole.map_or(WholeBy::Device, |(_, by)| by);
         let find = |inode: &Inode<T>| {
             // SAFETY: it is the request that `write_atomic` has passed, which is not completed before this has come
             // back for the last time.
             let carried = unsafe { Carried::<T>::lend(passed(out)) };
             let carried = carried.ok_or(EIO)?;
+            let lacks_blocks = &mut carried.lacks_blocks;
             let (io_end, ..) = carried.ended.get_or_insert((None, offset, Err(EIO)));
             map_blocks(inode, (offset as u64, len as u64), |first, most, bits| {
                 let mapping = T::map_write(inode, first, most, at_once, io_end)?;
-                // iomap ends the request here, with nothing.
-                mapping.place(bits).ok_or(super::must_go_through_cache())
+                if let (Some(io_end), true) = (io_end, by == WholeBy::Conversion) {
+                    T::note_whole(io_end);
+                }
+                let place = mapping.place(bits);
+                *lacks_blocks |= place.is_none();
+                // iomap ends the request here, with what it has.
+                place.ok_or(super::must_go_through_cache())
             })
         };
         // SAFETY: iomap passes an inode of ours and a structure to fill.
         let result = unsafe { answer(inode, out, find) };
         // As new, so that it is ended by a task in any case. That would have the rest of a block filled with
         // zeros, if there were any.
-        let own = bindings::IOMAP_F_NEW | bindings::REXT4_IOMAP_F_ATOMIC_BIO;
+        let mut own = bindings::IOMAP_F_NEW;
+        if by == WholeBy::Device {
+            own |= bindings::REXT4_IOMAP_F_ATOMIC_BIO;
+        }
         // SAFETY: as above.
         unsafe { (*out).flags |= own as u16 };
         result
@@ -90,9 +116,17 @@ impl<T: DirectIo> Table<T> {
         // SAFETY: the request is valid.
         let offset = unsafe { (*kiocb).ki_pos };
         let (_, _, result) = carried.ended.get_or_insert((None, offset, Err(EIO)));
-        *result = match error {
-            0 => count(bytes),
-            error => Err(Error::from_errno(error)),
+        *result = match (error, carried.whole) {
+            // Not all of it.
+            (0, Some((asked, _))) if bytes > 0 && bytes.unsigned_abs() < asked => {
+                Err(if carried.lacks_blocks {
+                    code::ENOSPC
+                } else {
+                    code::EFAULT
+                })
+            }
+            (0, _) => count(bytes),
+            (error, _) => Err(Error::from_errno(error)),
         };
         let result = *result;
         // iomap drops cached pages after this, and takes one that is dirty for lost. This writes them first; it comes
@@ -123,7 +157,7 @@ unsafe extern "C" fn on_device<T: DirectIo>(kiocb: *mut bindings::kiocb, _not_ye
 
 /// Writes directly, as a whole or not at all; returns the number of bytes or `EIOCBQUEUED`.
 ///
-/// The request is one that the device can do so, of whole blocks, [is accepted](super::is_accepted), and is not all over
+/// The request is one of which `by` is true, of whole blocks, [is accepted](super::is_accepted), and is not all over
 /// blocks that are written: for these there is [`super::transfer`]. A write beyond the end of the file needs the lock held
 /// exclusively, and is done when this returns, also an asynchronous one. `claim` is dropped when the write is complete.
 ///
@@ -136,15 +170,18 @@ pub(crate) fn write_atomic<T: DirectIo>(
     memory: &mut IovIter<'_>,
     lock: &HeldLock<'_, T>,
     claim: Option<T::Claim>,
+    by: WholeBy,
 ) -> Result<usize> {
     let inode = request.inode();
-    let growing = lock.growing(request, memory.len())?;
+    let asked = memory.len();
+    let growing = lock.growing(request, asked)?;
     let goes_on = growing.is_none() && request.is_async();
-    let carried = if goes_on {
+    let mut carried = if goes_on {
         Carried::with_others(request, claim, 0..0)?
     } else {
         Carried::alone(request, growing, claim)?
     };
+    carried.whole = Some((asked, by));
     // iomap does not count it any more when it is to be converted.
     let _announced = (!goes_on).then(|| Announced::new(inode));
     let kiocb = request.as_ptr();
