@@ -532,9 +532,10 @@ int rext4_shim_read_page(struct address_space *mapping, loff_t at)
 	return 0;
 }
 
-bool rext4_shim_iov_iter_is_user(const struct iov_iter *iter)
+bool rext4_shim_is_kernel_thread(void)
 {
-	return user_backed_iter(iter);
+	/* Those of io_uring are the process's own. */
+	return current->flags & PF_KTHREAD;
 }
 
 void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count)

@@ -444,7 +444,7 @@ ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);
 void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count);
 int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last);
 int rext4_shim_read_page(struct address_space *mapping, loff_t at);
-bool rext4_shim_iov_iter_is_user(const struct iov_iter *iter);
+bool rext4_shim_is_kernel_thread(void);
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter);
 
 /* Direct I/O: what get_block answers. */

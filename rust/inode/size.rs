@@ -83,6 +83,10 @@ pub(crate) fn set_size(
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
     } else {
+        if has_tail {
+            // As it is: what is dirty gets zeros behind the new end, and may be written back at any time.
+            let _ = inode.write_back(new, new);
+        }
         inode.truncate_page_cache(lock, new);
         let size = sb.data().layout.block_size();
         // Within the limit that was checked above.

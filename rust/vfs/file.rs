@@ -431,12 +431,6 @@ impl IovIter<'_> {
         }
     }
 
-    /// Whether it is a process's, and not the kernel's own.
-    pub fn is_user(&self) -> bool {
-        // SAFETY: by the type invariant.
-        unsafe { bindings::rext4_shim_iov_iter_is_user(self.raw) }
-    }
-
     /// Moves back by `bytes`, which were moved over before.
     pub fn revert(&mut self, bytes: usize) {
         // SAFETY: by the type invariant.

@@ -37,6 +37,12 @@ pub(crate) fn current_id() -> i32 {
     current!().pid()
 }
 
+/// Whether the calling task is the kernel's own, as that of a loop device is.
+pub(crate) fn is_kernel_thread() -> bool {
+    // SAFETY: looks at the current task alone.
+    unsafe { bindings::rext4_shim_is_kernel_thread() }
+}
+
 /// Whether the calling task is to stand still, since the machine is being suspended. What takes long has to end
 /// early then.
 pub(crate) fn is_freezing() -> bool {
