@@ -30,7 +30,8 @@ Command = Callable[[int, int, int, Path], list]
 def fsx(seed: int, count: int, _block: int, file: Path) -> list:
     """The crate: no direct I/O. With every fourth seed it waits for what it has stored through mappings."""
     lines = [f"flen = {256 << 10}", f"nomsyncafterwrite = {str(seed % 4 != 0).lower()}",
-             "[opsize]", f"max = {16 << 10}",
+             # It may choose 0 else, which fallocate refuses.
+             "[opsize]", "min = 1", f"max = {16 << 10}",
              "[weights]", *(f"{name} = {float(weight)}" for name, weight in _WEIGHTS.items())]
     settings = SCRATCH / f"fsx-{seed}.toml"
     settings.write_text("\n".join(lines) + "\n", encoding="ascii")
