@@ -46,42 +46,74 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         return Ok(0);
     };
     if request.is_atomic() {
-        atomic::check_place(request, asked, bytes)?;
-        // iomap warns if it finds out when it has a part of it.
-        memory.fault_in(bytes)?;
+        return write_whole(request, memory, lock, asked, bytes);
     }
     if !direct_io::is_accepted(request, memory) {
         // Before any of it is done.
         return Err(code::EINVAL);
     }
-    let errno = |e| Filesystem::errno(request.inode(), "direct write", e);
-    let mut whole = None;
-    let mut claim = None;
-    if request.is_atomic() {
-        let way = atomic::way(request, bytes).map_err(errno)?;
-        if way == Way::InPlace(WholeBy::Conversion) {
-            claim = self::claim(request, bytes, true).map_err(errno)?;
+    let claim = claim(request, bytes, false)
+        .map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
+    if is_overwrite(request, bytes, &claim) {
+        overwrite(request, memory, lock)
+    } else {
+        write_new(request, memory, lock, bytes, claim, None)
+    }
+}
+
+/// A write that is to be there as a whole or not at all.
+#[inline(never)] // As below.
+fn write_whole(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: HeldLock<'_, Rext4>,
+    asked: usize,
+    bytes: usize,
+) -> Result<usize> {
+    atomic::check_place(request, asked, bytes)?;
+    // iomap warns if it finds out when it has a part of it.
+    memory.fault_in(bytes)?;
+    if !direct_io::is_accepted(request, memory) {
+        return Err(code::EINVAL);
+    }
+    let find_way = || -> FsResult<(Way, Option<Claim>)> {
+        let way = atomic::way(request, bytes)?;
+        if way == Way::Aside {
+            return Ok((way, None));
         }
+        let claim = claim(request, bytes, way == Way::InPlace(WholeBy::Conversion))?;
         // Others may have been there when it has waited for them.
-        match atomic::way(request, bytes).map_err(errno)? {
-            Way::InPlace(by) if way == Way::InPlace(by) => whole = Some(by),
-            _ => {
-                drop(claim);
-                drop(lock);
-                return aside::write(request, memory, asked);
-            }
+        match atomic::way(request, bytes)? == way {
+            true => Ok((way, claim)),
+            false => Ok((Way::Aside, None)),
+        }
+    };
+    let found = find_way().map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
+    match found {
+        (Way::InPlace(_), claim) if is_overwrite(request, bytes, &claim) => {
+            overwrite(request, memory, lock)
+        }
+        (Way::InPlace(by), claim) => write_new(request, memory, lock, bytes, claim, Some(by)),
+        (Way::Aside, _) => {
+            drop(lock);
+            aside::write(request, memory, asked)
         }
     }
-    if claim.is_none() {
-        claim = self::claim(request, bytes, false).map_err(errno)?;
-    }
-    // Nothing is changed but data, so it can go the simple way.
-    let is_overwrite = claim.is_none() && !grows(request, bytes) && !clears_behind(request, bytes);
-    if !is_overwrite {
-        return write_new(request, memory, lock, bytes, claim, whole);
-    }
+}
+
+/// Whether nothing is changed but data, so that it can go the simple way.
+fn is_overwrite(request: &Kiocb<'_, Rext4>, bytes: usize, claim: &Option<Claim>) -> bool {
+    claim.is_none() && !grows(request, bytes) && !clears_behind(request, bytes)
+}
+
+/// A write over blocks that are all written.
+fn overwrite(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: HeldLock<'_, Rext4>,
+) -> Result<usize> {
     request.modified()?;
-    size_to_disk(request, bytes)?;
+    size_to_disk(request, memory.len())?;
     note_async(request);
     // What is to be durable is when this has ended.
     match direct_io::transfer(request, memory) {
