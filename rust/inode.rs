@@ -53,7 +53,7 @@ use crate::{
     disk::{
         checksum::InodeSeed,
         inode::{self as format, InodeFlags},
-        units::{InodeNumber, LogicalBlock, PhysicalBlock},
+        units::{BlockSize, InodeNumber, LogicalBlock, PhysicalBlock},
     },
     error::{FsError, FsResult},
     group::Rights,
@@ -70,9 +70,10 @@ use crate::{
 };
 use ahead::Ahead;
 use cache::ExtentCache;
+use core::ops::Range;
 use core::sync::atomic::{fence, AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use delayed::Blocks;
-use kernel::{error::Error, prelude::*};
+use kernel::{error::Error, page::PAGE_SIZE, prelude::*};
 
 pub(crate) use cache::Usage;
 pub(crate) use load::get;
@@ -409,6 +410,14 @@ pub(crate) fn has_direct_writes(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, R
     let may_be = inode.has_direct_io(lock);
     noted.store(may_be, Ordering::Relaxed);
     may_be
+}
+
+/// The bytes of all pages that have something of a range of blocks: the first one, and the one behind the last.
+pub(crate) fn whole_pages(size: BlockSize, blocks: Range<LogicalBlock>) -> (i64, i64) {
+    let page = PAGE_SIZE as u64;
+    let start = size.byte_of_logical(blocks.start);
+    let end = size.byte_of_logical(blocks.end).next_multiple_of(page);
+    ((start - start % page) as i64, end as i64)
 }
 
 /// The number of an inode, typed.

@@ -45,23 +45,22 @@ pub(super) fn write(
     memory.fault_in(bytes)?;
     request.modified()?;
     let end = request.end_of(bytes);
-    let prepare = || -> FsResult {
-        if end > inode.size() {
+    let grows = end > inode.size();
+    if grows {
+        let prepare = || -> FsResult {
             size::before_growing(inode, &lock, end)?;
             size::write_new_data(inode, inode.size());
             // A gap reads as zeros, whatever a mapping has left behind the end.
-            size::clear_to_block_end(inode, &lock, request.position())?;
-        }
-        Ok(())
-    };
-    prepare().map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-    if end <= inode.size() {
+            size::clear_to_block_end(inode, &lock, request.position())
+        };
+        prepare().map_err(|e| Filesystem::errno(inode, "direct write", e))?;
+    } else {
         super::write::size_to_disk(request, bytes)?;
     }
     let alone = Alone::new(inode, &lock);
     let replaced = replace(request, memory, bytes, &lock, &alone);
     let page_cache = replaced.map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-    if end > inode.size() {
+    if grows {
         // No page of the old end is there, which would have zeros behind it.
         inode.grow(&lock, request.position(), end);
     }

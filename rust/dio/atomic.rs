@@ -44,24 +44,16 @@ pub(crate) fn units(inode: &Inode<Rext4>) -> Option<AtomicUnits> {
     let block = fs.layout.block_size().bytes();
     let device = inode.super_block().device().atomic_units();
     let most = MOST_BLOCKS * block;
-    let device = device.and_then(|device| {
-        let (min, max) = (device.min.max(block), device.max.min(most));
-        (min <= max).then_some(AtomicUnits {
-            min,
-            max,
-            best: max,
-        })
-    });
     if fs.journal.get().is_some_and(|journal| journal.is_atomic()) {
-        let best = device.map_or(0, |device| device.max);
+        let own = device.filter(|device| device.min <= most && block <= device.max);
         return Some(AtomicUnits {
             min: block,
             max: most,
-            best,
+            best: own.map_or(0, |device| device.max.min(most)),
         });
     }
     device
-        .filter(|device| device.min <= block)
+        .filter(|device| (device.min..=device.max).contains(&block))
         .map(|_| AtomicUnits {
             min: block,
             max: block,

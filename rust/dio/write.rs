@@ -81,12 +81,13 @@ fn write_whole(
         if way == Way::Aside {
             return Ok((way, None));
         }
-        let claim = claim(request, bytes, way == Way::InPlace(WholeBy::Conversion))?;
-        // Others may have been there when it has waited for them.
-        match atomic::way(request, bytes)? == way {
-            true => Ok((way, claim)),
-            false => Ok((Way::Aside, None)),
+        let is_new = way == Way::InPlace(WholeBy::Conversion);
+        let claim = claim(request, bytes, is_new)?;
+        // Others may have been there when it has waited for them. What was written stays so.
+        if is_new && atomic::way(request, bytes)? != way {
+            return Ok((Way::Aside, None));
         }
+        Ok((way, claim))
     };
     let found = find_way().map_err(|e| Filesystem::errno(request.inode(), "direct write", e))?;
     match found {

@@ -38,7 +38,7 @@ use crate::{
         map::{self, Found},
         rights,
         tree::{ReadTree, WriteTree},
-        Alone, DataKind,
+        whole_pages, Alone, DataKind,
     },
     journal::credits,
     vfs::{
@@ -49,7 +49,6 @@ use crate::{
     },
     Rext4,
 };
-use core::ops::Range;
 use kernel::{error::code, page::PAGE_SIZE, prelude::*};
 
 /// The most bytes that are copied at once.
@@ -181,14 +180,6 @@ fn check_range(
         block(range.donor_start)?,
         len.ok_or(invalid)?,
     ))
-}
-
-/// The bytes of all pages that have something of a range of blocks.
-fn whole_pages(size: BlockSize, blocks: Range<LogicalBlock>) -> (i64, i64) {
-    let page = PAGE_SIZE as u64;
-    let start = size.byte_of_logical(blocks.start);
-    let end = size.byte_of_logical(blocks.end).next_multiple_of(page);
-    ((start - start % page) as i64, end as i64)
 }
 
 /// What is left to do.

@@ -19,13 +19,13 @@ use super::{
     number, rights,
     staged::StagedRun,
     tree::{ReadTree, WriteTree},
-    Alone,
+    whole_pages, Alone,
 };
 use crate::{
     dio::claim::Waiting,
     disk::{
         extent::{Extent, State},
-        units::{BlockSize, LogicalBlock, PhysicalBlock},
+        units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
     extent::{self, NodeStoreMut},
@@ -41,7 +41,7 @@ use crate::{
     Rext4,
 };
 use core::ops::Range;
-use kernel::{error::code, page::PAGE_SIZE, prelude::*};
+use kernel::{error::code, prelude::*};
 
 /// Blocks that were chosen for a range of a file. Dropping it makes them free again.
 ///
@@ -163,7 +163,8 @@ impl<'a> Aside<'a> {
         let mut reserve = groups.reserve_conversion(journal, nodes)?;
         // Nobody reads what is in the old blocks into a page from here on, nor writes one back to them.
         let page_cache = inode.lock_page_cache();
-        let (first, last) = pages(fs.layout.block_size(), &self.blocks);
+        let (first, end_of_pages) = whole_pages(fs.layout.block_size(), self.blocks.clone());
+        let last = end_of_pages - 1;
         // What is changed of other blocks in them has to get to its place. `fsync` tells of errors.
         let _ = inode.write_back(first, last);
         inode
@@ -271,14 +272,6 @@ impl Drop for Aside<'_> {
             self.blocks.end.0 - self.blocks.start.0,
         ));
     }
-}
-
-/// First and last byte of all pages that have something of a range of blocks.
-fn pages(size: BlockSize, blocks: &Range<LogicalBlock>) -> (i64, i64) {
-    let page = PAGE_SIZE as u64;
-    let start = size.byte_of_logical(blocks.start);
-    let end = size.byte_of_logical(blocks.end).next_multiple_of(page);
-    ((start - start % page) as i64, end as i64 - 1)
 }
 
 /// Changes the tree: all pieces, or none. Gives how it went to free what was in their place; the file has its data in

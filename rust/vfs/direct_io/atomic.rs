@@ -66,13 +66,12 @@ impl<T: DirectIo> Table<T> {
         _source: *mut bindings::iomap,
     ) -> i32 {
         let at_once = flags & bindings::REXT4_IOMAP_NOWAIT != 0;
-        // SAFETY: as below.
-        let whole = unsafe { Carried::<T>::lend(passed(out)) }.and_then(|carried| carried.whole);
+        // SAFETY: it is the request that `write_atomic` has passed, which is not completed before this has come back for
+        // the last time.
+        let carried = unsafe { Carried::<T>::lend(passed(out)) };
+        let whole = carried.as_ref().and_then(|carried| carried.whole);
         let by = whole.map_or(WholeBy::Device, |(_, by)| by);
         let find = |inode: &Inode<T>| {
-            // SAFETY: it is the request that `write_atomic` has passed, which is not completed before this has come
-            // back for the last time.
-            let carried = unsafe { Carried::<T>::lend(passed(out)) };
             let carried = carried.ok_or(EIO)?;
             let lacks_blocks = &mut carried.lacks_blocks;
             let (io_end, ..) = carried.ended.get_or_insert((None, offset, Err(EIO)));
