@@ -124,12 +124,14 @@ pub(crate) fn check(request: &Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Res
     request.check_atomic(memory)
 }
 
-/// The same when it is known where it begins (`O_APPEND`) and how much of it may be written: `bytes` of `asked`.
+/// The same when it is known where it begins (`O_APPEND`) and how much of it may be written: `bytes` of `asked`. The
+/// inode's lock is held.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it does not begin with a block, `EFBIG` if a limit cuts it.
+/// `EINVAL` if it does not begin with a block, or the file has got a block map meanwhile; `EFBIG` if a limit cuts it.
 pub(super) fn check_place(request: &Kiocb<'_, Rext4>, asked: usize, bytes: usize) -> Result {
+    units(request.inode()).ok_or(code::EINVAL)?;
     if bytes < asked {
         return Err(code::EFBIG);
     }

@@ -76,6 +76,11 @@ fn write_whole(
     if !direct_io::is_accepted(request, memory) {
         return Err(code::EINVAL);
     }
+    // Data in the page cache becomes written when that is dropped: not behind the back of who has looked for a way.
+    match request.invalidate_cache(bytes) {
+        Err(e) if e == code::EBUSY => return Err(code::EAGAIN),
+        result => result?,
+    }
     let find_way = || -> FsResult<(Way, Option<Claim>)> {
         let way = atomic::way(request, bytes)?;
         if way == Way::Aside {
@@ -239,7 +244,11 @@ fn note_async(request: &Kiocb<'_, Rext4>) {
 ///
 /// A loop device takes a part for all of it, so to the kernel's own tasks a part is an error.
 fn some_of_it(inode: &Inode<Rext4>, asked: usize, result: Result<usize>) -> Result<usize> {
-    match result? {
+    let written = match result {
+        Err(e) if e == code::ENOSPC => 0,
+        result => result?,
+    };
+    match written {
         written if written == asked || (written > 0 && !task::is_kernel_thread()) => Ok(written),
         _ if quota::is_used_up(inode) => Err(edquot()),
         _ => Err(code::ENOSPC),

@@ -16,7 +16,7 @@
 
 use super::{
     completion::{self, NOT_YET},
-    count, map_blocks, queued, Announced, Carried, DirectIo, HeldLock,
+    count, give_back, map_blocks, queued, Announced, Carried, DirectIo, HeldLock, WriteMapping,
 };
 use crate::{
     bindings,
@@ -79,6 +79,10 @@ impl<T: DirectIo> Table<T> {
                 let mapping = T::map_write(inode, first, most, at_once, io_end)?;
                 if let (Some(io_end), true) = (io_end, by == WholeBy::Conversion) {
                     T::note_whole(io_end);
+                }
+                if let (WriteMapping::Written { .. }, WholeBy::Conversion) = (&mapping, by) {
+                    // A mapping was stored to meanwhile, and that was written back: no conversion has all of it any more.
+                    return Err(code::EAGAIN);
                 }
                 let place = mapping.place(bits);
                 *lacks_blocks |= place.is_none();
@@ -211,8 +215,10 @@ pub(crate) fn write_atomic<T: DirectIo>(
         return result;
     }
     // SAFETY: the request does not go on by itself, so it is still ours.
-    match unsafe { Carried::take(kiocb) } {
+    let result = match unsafe { Carried::take(kiocb) } {
         Some(carried) => completion::at_once(carried, inode, result),
         None => Err(EIO),
-    }
+    };
+    give_back(memory, asked, result);
+    result
 }
