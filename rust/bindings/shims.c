@@ -269,9 +269,22 @@ void rext4_shim_set_sysfs_name(struct super_block *sb)
 	super_set_sysfs_name_bdev(sb);
 }
 
-void rext4_shim_report_error(struct super_block *sb, int error)
+bool rext4_shim_is_journal_thread(const journal_t *journal)
 {
-	fserror_report_metadata(sb, error, GFP_NOFS);
+	return READ_ONCE(journal->j_task) == current;
+}
+
+void rext4_shim_report_error(struct super_block *sb, struct inode *inode, int error)
+{
+	/* One that is on its way out can't be kept for as long as the report takes. */
+	if (inode && (inode_state_read_once(inode) & (I_NEW | I_FREEING | I_WILL_FREE)))
+		inode = NULL;
+	fserror_report(sb, inode, FSERR_METADATA, 0, 0, error, GFP_NOFS);
+}
+
+void rext4_shim_report_lost_write(struct inode *inode, loff_t pos)
+{
+	fserror_report_io(inode, FSERR_DIRECTIO_WRITE, pos, 0, -EIO, GFP_NOFS);
 }
 
 bool rext4_shim_is_administrator(void)

@@ -139,7 +139,9 @@ int rext4_shim_bh_write_and_unlock(struct buffer_head *bh);
 
 /* Super blocks and mounting. */
 void rext4_shim_set_sysfs_name(struct super_block *sb);
-void rext4_shim_report_error(struct super_block *sb, int error);
+bool rext4_shim_is_journal_thread(const journal_t *journal);
+void rext4_shim_report_error(struct super_block *sb, struct inode *inode, int error);
+void rext4_shim_report_lost_write(struct inode *inode, loff_t pos);
 /* Whether the current task has the rights of an administrator. */
 bool rext4_shim_is_administrator(void);
 /* Whether it may make file systems larger. */

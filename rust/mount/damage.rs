@@ -57,6 +57,34 @@ impl Reports {
     }
 }
 
+/// What an error has to do with.
+#[derive(Clone, Copy)]
+enum Where<'a> {
+    /// No inode.
+    Elsewhere,
+    /// An inode that could not be read.
+    Number(InodeNumber),
+    /// An inode.
+    Inode(&'a Inode<Rext4>),
+}
+
+impl<'a> Where<'a> {
+    fn inode(self) -> Option<&'a Inode<Rext4>> {
+        match self {
+            Self::Inode(inode) => Some(inode),
+            _ => None,
+        }
+    }
+
+    fn number(self) -> Option<InodeNumber> {
+        match self {
+            Self::Elsewhere => None,
+            Self::Number(number) => Some(number),
+            Self::Inode(inode) => Some(crate::inode::number(inode)),
+        }
+    }
+}
+
 /// What is recorded of an error that is found now.
 fn error_record(
     inode: Option<InodeNumber>,
@@ -79,8 +107,7 @@ impl Filesystem {
     /// This is the only way out of the file system for an error, and so no damage goes unreported.
     pub(crate) fn errno(inode: &Inode<Rext4>, what: &'static str, error: FsError) -> Error {
         let sb = inode.super_block();
-        sb.data()
-            .errno_at(sb, Some(crate::inode::number(inode)), what, error)
+        sb.data().told(sb, Where::Inode(inode), what, error)
     }
 
     /// The same, for an operation that has to do with no inode, or with one that could not be read.
@@ -91,9 +118,20 @@ impl Filesystem {
         what: &'static str,
         error: FsError,
     ) -> Error {
+        let place = inode.map_or(Where::Elsewhere, Where::Number);
+        self.told(sb, place, what, error)
+    }
+
+    fn told(
+        &self,
+        sb: &SuperBlock<Rext4>,
+        place: Where<'_>,
+        what: &'static str,
+        error: FsError,
+    ) -> Error {
         match error {
             FsError::Kernel(errno) | FsError::Torn(errno) if errno == euclean() => {
-                self.corrupt(sb, inode, what, fmt!("inconsistent metadata"));
+                self.corrupt(sb, place, what, fmt!("inconsistent metadata"));
                 errno
             }
             FsError::Kernel(errno) => errno,
@@ -102,7 +140,7 @@ impl Filesystem {
                 if errno != code::EROFS && !self.is_stopped() {
                     self.damaged(
                         sb,
-                        inode,
+                        place,
                         what,
                         fmt!("error {}", errno.to_errno()),
                         (Code::Io, errno),
@@ -111,7 +149,7 @@ impl Filesystem {
                 errno
             }
             FsError::Corrupt(corrupt) => {
-                self.corrupt(sb, inode, what, fmt!("{}", FsError::Corrupt(corrupt)));
+                self.corrupt(sb, place, what, fmt!("{}", FsError::Corrupt(corrupt)));
                 euclean()
             }
         }
@@ -130,17 +168,17 @@ impl Filesystem {
     fn corrupt(
         &self,
         sb: &SuperBlock<Rext4>,
-        inode: Option<InodeNumber>,
+        place: Where<'_>,
         what: &'static str,
         text: fmt::Arguments<'_>,
     ) {
-        self.damaged(sb, inode, what, text, (Code::Corrupted, euclean()));
+        self.damaged(sb, place, what, text, (Code::Corrupted, euclean()));
     }
 
     fn damaged(
         &self,
         sb: &SuperBlock<Rext4>,
-        inode: Option<InodeNumber>,
+        place: Where<'_>,
         what: &'static str,
         text: fmt::Arguments<'_>,
         (code, errno): (Code, Error),
@@ -153,7 +191,7 @@ impl Filesystem {
         if !self.reports.take(Timestamp::now().seconds) {
             return self.apply(sb, policy, None);
         }
-        match inode {
+        match place.number() {
             Some(inode) => pr_err!(
                 "({}): error: {}: inode {}: {}\n",
                 sb.id(),
@@ -163,13 +201,13 @@ impl Filesystem {
             ),
             None => pr_err!("({}): error: {}: {}\n", sb.id(), what, text),
         }
-        crate::vfs::super_block::report_error(sb, errno);
-        self.apply(sb, policy, Some(&error_record(inode, what, code)));
+        crate::vfs::super_block::report_error(sb, place.inode(), errno);
+        self.apply(sb, policy, Some(&error_record(place.number(), what, code)));
     }
 
     /// Has an error happen because an administrator wants to see what comes of it.
     pub(super) fn triggered(&self, sb: &SuperBlock<Rext4>, text: &str) {
-        self.corrupt(sb, None, "trigger_fs_error", fmt!("{}", text));
+        self.corrupt(sb, Where::Elsewhere, "trigger_fs_error", fmt!("{}", text));
     }
 
     /// What follows from a journal that was given up, or from metadata that could not be written: whatever
@@ -215,7 +253,7 @@ impl Filesystem {
 
     /// Has nothing written any more, whatever `errors=` says.
     fn give_up(&self, sb: &SuperBlock<Rext4>, what: &'static str, (code, errno): (Code, Error)) {
-        crate::vfs::super_block::report_error(sb, errno);
+        crate::vfs::super_block::report_error(sb, None, errno);
         let policy = match self.on_damage() {
             OnDamage::Continue => OnDamage::RemountReadOnly,
             policy => policy,
@@ -227,7 +265,7 @@ impl Filesystem {
     pub(crate) fn quotas_are_lost(&self, sb: &SuperBlock<Rext4>, why: FsError) {
         self.damaged(
             sb,
-            None,
+            Where::Elsewhere,
             "count quotas",
             fmt!("{}", why),
             (Code::Io, code::EIO),
@@ -246,7 +284,7 @@ impl Filesystem {
             // At the end, or before the beginning.
             return;
         }
-        crate::vfs::super_block::report_error(sb, why);
+        crate::vfs::super_block::report_error(sb, None, why);
         self.apply(
             sb,
             self.on_damage(),
@@ -263,7 +301,7 @@ impl Filesystem {
             sb.id(),
             by
         );
-        crate::vfs::super_block::report_error(sb, code::EBUSY);
+        crate::vfs::super_block::report_error(sb, None, code::EBUSY);
         self.stopped.store(true, Ordering::Release);
         if let Some(journal) = self.journal.get() {
             journal.abandon();

@@ -75,7 +75,7 @@ impl Filesystem {
         self.background.stop();
         self.stop_updates();
         let why = Error::from_errno(-(crate::bindings::ESHUTDOWN as i32));
-        crate::vfs::super_block::report_error(sb, why);
+        crate::vfs::super_block::report_error(sb, None, why);
         Ok(())
     }
 }

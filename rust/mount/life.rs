@@ -351,6 +351,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     sb.set_time_range(T::MIN_SECONDS, last, step);
     sb.set_uuid(&superblock.uuid);
     sb.enable_cgroup_writeback();
+    sb.allow_filling_on_access();
     if options.acl {
         sb.enable_posix_acl();
     }

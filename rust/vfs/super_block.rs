@@ -265,10 +265,15 @@ pub(crate) fn panic_after_error<T: FileSystem>(sb: &SuperBlock<T>) {
     unsafe { bindings::rext4_shim_panic(sb.id().as_char_ptr().cast()) };
 }
 
-/// Tells those who watch the file system (`FAN_FS_ERROR`) of an error. Does not sleep.
-pub(crate) fn report_error<T: FileSystem>(sb: &SuperBlock<T>, error: Error) {
-    // SAFETY: the super block is valid, and errors are negative numbers.
-    unsafe { bindings::rext4_shim_report_error(sb.as_ptr(), error.to_errno()) };
+/// Tells those who watch the file system (`FAN_FS_ERROR`) of an error, of an inode if it is known which. Does not sleep.
+pub(crate) fn report_error<T: FileSystem>(
+    sb: &SuperBlock<T>,
+    inode: Option<&Inode<T>>,
+    error: Error,
+) {
+    let inode = inode.map_or(ptr::null_mut(), Inode::as_ptr);
+    // SAFETY: the super block and its inode are valid, and errors are negative numbers.
+    unsafe { bindings::rext4_shim_report_error(sb.as_ptr(), inode, error.to_errno()) };
 }
 
 /// A super block that is being filled: it has a device, but no state.
@@ -352,6 +357,13 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     pub fn enable_cgroup_writeback(&self) {
         // SAFETY: nobody else has the super block yet.
         unsafe { (*self.as_ptr()).s_iflags |= bindings::SB_I_CGROUPWB as usize };
+    }
+
+    /// Lets somebody fill a file with what is about to be read of it (`FAN_PRE_ACCESS`): reads, writes and faults
+    /// are the VFS's and iomap's own, which ask.
+    pub fn allow_filling_on_access(&self) {
+        // SAFETY: nobody else has the super block yet.
+        unsafe { (*self.as_ptr()).s_iflags |= bindings::SB_I_ALLOW_HSM as usize };
     }
 
     /// Makes permission checks use POSIX ACLs.

@@ -29,7 +29,7 @@
 //! `i_dio_count` is raised once more until the claim goes back, so who waits for direct I/O waits for
 //! this too.
 
-use super::{append, queued, Carried, DirectIo};
+use super::{append, queued, report_lost, Carried, DirectIo};
 use crate::{
     bindings,
     vfs::{file::count, inode::Inode},
@@ -137,6 +137,7 @@ impl<T: DirectIo> Ended<T> {
     /// Lets go of what others wait for: what the write had claimed, and that it is under way.
     fn let_go(mut self) -> Over {
         append::tell(&self.0);
+        report_lost(self.0.inode(), self.offset(), self.result());
         let over = Over {
             kiocb: self.0.kiocb,
             complete: self.0.complete.take(),
