@@ -438,6 +438,20 @@ void rext4_shim_set_kfree_link(struct delayed_call *done, void *text)
 	set_delayed_call(done, kfree_link, text);
 }
 
+void rext4_shim_cache_link(struct inode *inode, const void *text, u32 len)
+{
+	char *copy = kmemdup_nul(text, len, GFP_KERNEL);
+
+	if (copy)
+		inode_set_cached_link(inode, copy, len);
+}
+
+void rext4_shim_free_cached_link(struct inode *inode)
+{
+	if (inode->i_opflags & IOP_CACHED_LINK)
+		kfree(inode->i_link);
+}
+
 const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len)
 {
 	*len = dentry->d_name.len;

@@ -216,6 +216,9 @@ void rext4_shim_i_set_owner(struct inode *inode, u32 uid, u32 gid);
 u64 rext4_shim_iversion_peek(const struct inode *inode);
 void rext4_shim_iversion_set(struct inode *inode, u64 version);
 void rext4_shim_set_kfree_link(struct delayed_call *done, void *text);
+/* A copy of a symbolic link's text, without which the VFS asks for it each time; nothing without memory. */
+void rext4_shim_cache_link(struct inode *inode, const void *text, u32 len);
+void rext4_shim_free_cached_link(struct inode *inode);
 const u8 *rext4_shim_dentry_name(const struct dentry *dentry, u32 *len);
 const struct qstr *rext4_shim_dentry_qstr(const struct dentry *dentry);
 

@@ -154,6 +154,9 @@ fn fill(
     common.flags = load::vfs_flags(flags);
     let birth = common.ctime;
     new.fill(common)?;
+    if let (DataKind::ShortSymlink, Some(text)) = (holds, content.text) {
+        new.cache_link(text);
+    }
 
     data.kind.store(holds as u8, Ordering::Relaxed);
     data.flags.store(flags.0, Ordering::Relaxed);

@@ -125,22 +125,30 @@ fn load(
     let data = inode.data();
     *data.xattr_block.write() = xattr_block;
     let kind = data.kind();
+    let mut area = None;
     if matches!(
         kind,
         DataKind::Extents | DataKind::BlockMap | DataKind::ShortSymlink
     ) {
         // The tree's lock sleeps, so the bytes are copied by way of the stack.
-        let area = buffer.with(|block| {
+        let read = buffer.with(|block| {
             format::Inode::in_block(block, &fs.layout, place).map(|raw| *raw.block_area())
         });
-        data.tree.write().root = area.map_err(|e| FsError::Corrupt(e.into()))?;
+        let read = read.map_err(|e| FsError::Corrupt(e.into()))?;
+        data.tree.write().root = read;
+        area = Some(read);
     }
     data.set_goal(first_goal(sb, place));
     data.sync_point.reset(fs.journal.get());
     if common.links != 0 {
         fs.orphans.remind(inode);
     }
-    Ok(new.publish(&common)?)
+    new.fill(&common)?;
+    let text = area.as_ref().filter(|_| kind == DataKind::ShortSymlink);
+    if let Some(text) = text.and_then(|area| area.get(..common.size as usize)) {
+        new.cache_link(text);
+    }
+    Ok(new.unlock())
 }
 
 /// Where an inode's first block would go best: in its own group.

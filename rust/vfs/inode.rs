@@ -622,6 +622,7 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     let memory = inode.cast::<Container<T>>();
     // SAFETY: nobody uses the inode any more; its data was initialised in `alloc_inode`.
     unsafe {
+        bindings::rext4_shim_free_cached_link(inode);
         ptr::drop_in_place(ptr::addr_of_mut!((*memory).data).cast::<T::Inode>());
         bindings::kmem_cache_free(CACHE.load(Ordering::Acquire), memory.cast());
     }

@@ -137,6 +137,22 @@ impl<T: FileSystem> NewInode<T> {
         change_attributes::cache_acl(self.inode(), kind, acl);
     }
 
+    /// Has the VFS know the text of a symbolic link, which then follows it without asking, and without a reference to
+    /// the inode. Where there is no memory for that, it goes on asking.
+    ///
+    /// There is no zero byte in the text, and it is shorter than a page. The inode is filled, and has no such text yet.
+    pub fn cache_link(&self, text: &[u8]) {
+        // SAFETY: the text is valid for reading, and by the type invariant nobody else changes the inode, which gives
+        // the copy back in `free_inode`.
+        unsafe {
+            bindings::rext4_shim_cache_link(
+                self.inode().as_ptr(),
+                text.as_ptr().cast(),
+                text.len() as u32,
+            )
+        };
+    }
+
     /// Sets the size in bytes, of an inode that has got data.
     pub fn set_size(&self, bytes: i64) {
         // SAFETY: by the type invariant nobody else changes the inode.
