@@ -92,4 +92,5 @@ static const unsigned int REXT4_TASK_COMM_LEN = TASK_COMM_LEN;
 static const unsigned int REXT4_S_NOSEC = S_NOSEC;
 static const fop_flags_t REXT4_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;
 static const fop_flags_t REXT4_FOP_DONTCACHE = FOP_DONTCACHE;
+static const fop_flags_t REXT4_FOP_BUFFER_RASYNC = FOP_BUFFER_RASYNC;
 static const fop_flags_t REXT4_FOP_BUFFER_WASYNC = FOP_BUFFER_WASYNC;

@@ -472,6 +472,8 @@ impl<T: FileSystem> Table<T> {
         write_iter: Some(Self::write_iter),
         iopoll: Some(direct_io::poll),
         mmap_prepare: Some(mmap::prepare::<T>),
+        // Where a huge page fits, mappings begin at one.
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         open: Some(Self::open),
         release: Some(Self::release),
         fsync: Some(Self::fsync),
@@ -483,6 +485,7 @@ impl<T: FileSystem> Table<T> {
         compat_ioctl: Some(ioctl::compat_ioctl::<T>),
         fop_flags: bindings::REXT4_FOP_DIO_PARALLEL_WRITE
             | bindings::REXT4_FOP_DONTCACHE
+            | bindings::REXT4_FOP_BUFFER_RASYNC
             | bindings::REXT4_FOP_BUFFER_WASYNC,
         ..Self::EMPTY
     };
