@@ -47,18 +47,21 @@ const IGNORED: &[(&str, Value)] = &[
     ("reservation", Value::Nothing),
     ("noreservation", Value::Nothing),
     ("journal", Value::Number),
+    // Its commit block waits for the blocks before it all the same.
+    ("journal_async_commit", Value::Nothing),
+    // There is no encryption.
+    ("inlinecrypt", Value::Nothing),
     // Damage is told with its place on disk, not in the code.
     ("warn_on_error", Value::Nothing),
 ];
 
 /// Options of C ext4 that can't be had, and why.
 const REFUSED: &[(&str, &CStr)] = &[
-    ("dax", c"DAX is not supported, so there is dax=never alone"),
-    ("nouid32", c"user IDs always have 32 bits"),
     (
-        "journal_async_commit",
-        c"the journal's commit block always waits for the blocks before it, and for data",
+        "dax",
+        c"DAX is not supported, so there are dax=never and dax=inode alone",
     ),
+    ("nouid32", c"user IDs always have 32 bits"),
     ("journal_dev", c"external journals are not supported"),
     ("journal_path", c"external journals are not supported"),
     (
@@ -66,7 +69,6 @@ const REFUSED: &[(&str, &CStr)] = &[
         c"only the primary super block, sb=1, can be used; e2fsck restores it from a copy",
     ),
     ("test_dummy_encryption", c"encryption is not supported"),
-    ("inlinecrypt", c"encryption is not supported"),
     ("fc_debug_force", c"fast commits are not supported"),
     ("fc_debug_max_replay", c"fast commits are not supported"),
 ];
@@ -79,7 +81,8 @@ pub(in crate::mount) fn is_ignored(key: &str) -> bool {
 /// Takes one of these options.
 pub(super) fn parse(key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
     match (key, value) {
-        ("dax", Some("never")) | ("sb", Some("1")) => return Ok(()),
+        // With dax=inode a file has DAX if its flag says so and the device has it.
+        ("dax", Some("never" | "inode")) | ("sb", Some("1")) => return Ok(()),
         _ => {}
     }
     if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == key) {
