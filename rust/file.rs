@@ -8,7 +8,7 @@ mod move_extents;
 
 use crate::{
     dio::{self, claim::Waiting},
-    disk::{block_map, features::Feature, units::LogicalBlock},
+    disk::{block_map, features::Feature, inode::InodeFlags, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
     inode::{self, convert, delayed, map, size, window, DataKind},
     mount::Filesystem,
@@ -30,6 +30,10 @@ impl FileOperations for Rext4 {
         Self::check_access(inode)?;
         if file.is_for_writing() {
             Self::check_writable(inode)?;
+            if inode.data().flags().has(InodeFlags::JOURNAL_DATA) && inode.is_regular() {
+                let fs = inode.super_block().data();
+                fs.warn_once_per_inode(inode, "its data does not go through the journal (flag j)");
+            }
         }
         inode.super_block().data().note_mount_point(file);
         // A file whose data can't be served can be opened, for its attributes; reading it fails.

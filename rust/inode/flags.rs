@@ -64,7 +64,7 @@ const VISIBLE: u32 = CHANGEABLE
 /// What can't be carried out here, so that it stays as it is.
 const FIXED: u32 = InodeFlags::JOURNAL_DATA | InodeFlags::CASEFOLD;
 
-/// What a new inode takes over from its directory.
+/// What a new inode takes over from its directory. Not that its data goes through the journal, which would not be so.
 const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
     | InodeFlags::UNDELETABLE
     | InodeFlags::COMPRESSED
@@ -73,7 +73,6 @@ const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
     | InodeFlags::SYNC
     | InodeFlags::NODUMP
     | InodeFlags::NOATIME
-    | InodeFlags::JOURNAL_DATA
     | InodeFlags::DIRSYNC
     | InodeFlags::PROJECT_INHERIT
     | InodeFlags::CASEFOLD
@@ -159,7 +158,9 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         }
     }
     let special = old.has(InodeFlags::VERITY) || old.has(InodeFlags::ENCRYPT);
-    if changed & FIXED != 0 || (new.has(InodeFlags::DAX) && special) {
+    // What is not carried out can be taken off.
+    let taken_off = InodeFlags::JOURNAL_DATA & !new.0;
+    if changed & FIXED & !taken_off != 0 || (new.has(InodeFlags::DAX) && special) {
         return Err(FsError::unsupported());
     }
     if old_project != wanted.project && !has_projects(inode) {
