@@ -330,6 +330,11 @@ impl Groups {
         }
     }
 
+    /// Keeps `blocks` for the super-user from now on. Returns whether others may use more than before.
+    pub(crate) fn set_reserved(&self, blocks: u64) -> bool {
+        self.space.update(|ledger| ledger.reserve(blocks))
+    }
+
     /// Damage that was found in a group's bitmap, if there is any that was not taken yet.
     ///
     /// An allocation that meets it goes on in other groups, so that nobody else would hear of it.

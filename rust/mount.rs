@@ -299,15 +299,30 @@ impl Filesystem {
     }
 
     /// Has all delayed data written, so that what is set aside for it beyond what it needs can be
-    /// used by others. Returns whether there was any.
+    /// used by others, and looks whether less is kept for the super-user by now. Returns whether there may be more.
     ///
     /// For one who got `ENOSPC`, to try once more; without a handle, a folio's lock, and the reserve of
     /// a conversion, since writeback waits for all of these.
     pub(crate) fn make_room(&self, sb: &SuperBlock<Rext4>) -> bool {
+        let less_reserved = self.renew_reserved();
         let delayed = self.groups().map(|groups| groups.delayed_space());
-        delayed.is_ok_and(|delayed| !delayed.is_empty())
+        let written = delayed.is_ok_and(|delayed| !delayed.is_empty())
             && Journal::must_not_have_handle().is_ok()
-            && sb.write_all_data()
+            && sb.write_all_data();
+        written || less_reserved
+    }
+
+    /// Keeps as many blocks for the super-user as the super block says now: `tune2fs -m` changes it on the device, whose
+    /// cache has it. Returns whether others may use more than before.
+    pub(crate) fn renew_reserved(&self) -> bool {
+        let Ok(groups) = self.groups() else {
+            return false;
+        };
+        let reserved = self.primary.with(|superblock| {
+            let fits = superblock.blocks_count() >= superblock.reserved_blocks_count();
+            fits.then(|| superblock.reserved_blocks_count())
+        });
+        matches!(reserved, Ok(Some(reserved)) if groups.set_reserved(reserved))
     }
 
     /// Makes a change that may need blocks; if there are none, [again](Groups::retry) after what was freed is committed,

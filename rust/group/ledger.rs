@@ -87,6 +87,12 @@ impl Ledger {
         self.pool = Self::pool_of(blocks);
     }
 
+    /// Keeps so many blocks for the super-user from now on. Returns whether others have more now.
+    pub(super) fn reserve(&mut self, root: u64) -> bool {
+        let before = core::mem::replace(&mut self.root, root);
+        root < before
+    }
+
     /// Notes `free` free blocks of new groups, and that the super-user has `root` of all for himself now.
     pub(super) fn add(&mut self, free: u64, root: u64) {
         self.free += free;

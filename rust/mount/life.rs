@@ -169,6 +169,7 @@ impl FileSystem for Rext4 {
         let fs = sb.data();
         let statfs = || -> FsResult<StatFs> {
             let groups = fs.groups()?;
+            fs.renew_reserved();
             let free = groups.free_space();
             let per_cluster = u64::from(fs.layout.blocks_per_cluster());
             let overhead = if fs.options().minixdf {

@@ -171,6 +171,7 @@ fn reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -> Fs
         warn_of_discard(sb, options);
     }
     fs.set_options(*options);
+    fs.renew_reserved();
     if let Some(journal) = fs.journal.get() {
         journal.configure(journal::settings(options));
         if options.quota {
