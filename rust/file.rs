@@ -189,7 +189,7 @@ pub(crate) fn sync(inode: &Inode<Rext4>, data_only: bool) -> FsResult {
     };
     if !data_only {
         // Times that changed in memory alone.
-        inode.sync_metadata(true)?;
+        inode.sync_metadata()?;
     }
     inode
         .data()

@@ -399,12 +399,11 @@ impl<T: FileSystem> Inode<T> {
         };
     }
 
-    /// Writes the inode itself now if it was changed in memory, and with `wait` waits for it.
-    pub fn sync_metadata(&self, wait: bool) -> Result {
+    /// Has [`FileSystem::write_inode`] called, without `wait`, if the inode was changed in memory, and waits for the call, also
+    /// for one that others have begun. The caller sees to it that what was written gets to the device.
+    pub fn sync_metadata(&self) -> Result {
         // SAFETY: the inode is valid.
-        kernel::error::to_result(unsafe {
-            bindings::sync_inode_metadata(self.as_ptr(), i32::from(wait))
-        })
+        kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
     }
 
     /// Waits until no direct I/O is outstanding.

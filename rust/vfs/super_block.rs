@@ -640,10 +640,12 @@ impl<T: FileSystem> SuperTable<T> {
         wbc: *mut bindings::writeback_control,
     ) -> i32 {
         from_result(|| {
+            // Who syncs metadata alone, and none of the data, is `Inode::sync_metadata`.
             // SAFETY: the VFS passes a valid control block.
             let wait = unsafe {
                 (*wbc).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL
                     && !bindings::rext4_shim_wbc_for_sync(wbc)
+                    && (*wbc).nr_to_write != 0
             };
             // SAFETY: the VFS passes an inode of this file system.
             T::write_inode(unsafe { Inode::from_raw(inode) }, wait)?;
