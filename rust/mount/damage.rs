@@ -332,7 +332,8 @@ impl Filesystem {
     ///
     /// Past the journal only if that is given up, or about to be: jbd2 may be writing the block to its
     /// log, and what it has taken the checksum of must not change before it is there. Who has a
-    /// handle can't wait for the journal, and takes the risk.
+    /// handle can't wait for the journal, and takes the risk; nor can the journal's own thread, which looks for the log's
+    /// blocks.
     fn record(&self, policy: OnDamage, record: &ErrorRecord<'_>) -> FsResult {
         let change = |superblock: &mut Superblock| {
             superblock.record_error(record);
@@ -345,7 +346,8 @@ impl Filesystem {
             Ok(handle.stop()?)
         };
         let may_wait = policy == OnDamage::Continue && !Journal::in_transaction();
-        let journal = self.journal.get().filter(|_| may_wait);
+        let journal = self.journal.get();
+        let journal = journal.filter(|journal| may_wait && !journal.is_committer());
         match journal.map(through) {
             Some(Ok(())) => Ok(()),
             _ => self.primary.write_alone(change),

@@ -163,6 +163,14 @@ impl Journal {
         }
     }
 
+    /// Whether the calling thread is the one that commits, which must not wait for that.
+    pub(crate) fn is_committer(&self) -> bool {
+        match self {
+            Self::Log(log) => log.is_committer(),
+            Self::InPlace(_) => false,
+        }
+    }
+
     /// From now on each handle has so many credits beyond those that it is started with: for what goes
     /// along with any change.
     pub(crate) fn set_spare_credits(&self, blocks: u32) {

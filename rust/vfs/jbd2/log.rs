@@ -69,6 +69,12 @@ impl Log {
         unsafe { bindings::rext4_shim_journal_is_aborted(self.as_ptr()) }
     }
 
+    /// Whether the calling thread is the one that commits: to wait for a commit it would wait for itself.
+    pub(super) fn is_committer(&self) -> bool {
+        // SAFETY: the journal is valid.
+        unsafe { bindings::rext4_shim_is_journal_thread(self.as_ptr()) }
+    }
+
     /// Gives the journal up because of `error`, which is written into its super block.
     ///
     /// What is not committed yet never will be.
