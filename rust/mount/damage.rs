@@ -303,8 +303,10 @@ impl Filesystem {
         );
         crate::vfs::super_block::report_error(sb, None, code::EBUSY);
         self.stopped.store(true, Ordering::Release);
-        if let Some(journal) = self.journal.get() {
-            journal.abandon();
+        match self.journal.get() {
+            Some(journal) => journal.abandon(),
+            // It is being closed.
+            None => sb.device().forget_all(),
         }
         if self.on_damage() == OnDamage::Panic {
             crate::vfs::super_block::panic_after_error(sb);

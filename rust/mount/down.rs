@@ -70,6 +70,11 @@ impl Filesystem {
                 if let Some(journal) = self.journal.get() {
                     journal.lose_power();
                 }
+                if self.is_protected() {
+                    // What was committed is on its way to its place, where others may have something else soon. Recovery
+                    // has it.
+                    sb.device().forget_all();
+                }
             }
         }
         self.background.stop();

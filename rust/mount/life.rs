@@ -105,11 +105,27 @@ impl FileSystem for Rext4 {
         &sb.data().journal
     }
 
+    fn before_close(sb: &SuperBlock<Self>) {
+        // What takes long is done while the journal can still be abandoned, should somebody else have the file system by then.
+        if sb.data().is_protected() {
+            if let Some(journal) = sb.data().journal.get() {
+                // What comes of it is told when it is closed.
+                let _ = journal
+                    .lock_updates()
+                    .and_then(|journal| journal.flush(Wipe::Nothing));
+            }
+        }
+    }
+
     fn shut_down(sb: &SuperBlock<Self>, journal: Option<Result>) {
         if let Some(closed) = journal {
             end(sb, closed);
         }
         sb.data().unprotect(sb);
+        if sb.data().is_taken_over() {
+            // The VFS writes what is left.
+            sb.device().forget_all();
+        }
     }
 
     fn is_stopped(sb: &SuperBlock<Self>) -> bool {

@@ -288,6 +288,10 @@ impl Filesystem {
             return;
         }
         let mut leave = || -> FsResult<Option<Intruder>> {
+            if let Some(intruder) = held.look(sb.device())? {
+                sb.device().forget_all();
+                return Ok(Some(intruder));
+            }
             // What is in memory goes first, and what others change is not read from there.
             sb.device().reset_cache()?;
             let intruder = held.look(sb.device())?;
@@ -320,6 +324,11 @@ impl Filesystem {
     /// Ends the updates of a file system to which nothing may be written any more.
     pub(super) fn stop_updates(&self) {
         self.protection.updates.stop();
+    }
+
+    /// Whether others are kept from the file system.
+    pub(super) fn is_protected(&self) -> bool {
+        self.protection.held.lock().is_some()
     }
 
     /// Whether somebody else has the file system now.
@@ -369,7 +378,8 @@ impl Filesystem {
 
     /// One update. Returns after how many milliseconds the next one is to be done.
     fn update_protection(&self, sb: &SuperBlock<Rext4>) -> Option<Msecs> {
-        if self.is_down() || self.is_stopped() || self.is_taken_over() {
+        // One that was stopped by damage still has committed metadata on its way to its place.
+        if self.is_down() || self.is_taken_over() {
             return None;
         }
         let begin = Instant::now();

@@ -77,6 +77,9 @@ pub trait FileSystem:
     /// Where the journal is kept. It is destroyed when the super block is shut down.
     fn journal(sb: &SuperBlock<Self>) -> &JournalSlot;
 
+    /// No inode is left but those that the journal has, which is closed after this.
+    fn before_close(sb: &SuperBlock<Self>);
+
     /// Ends the file system's life, at unmount or after [`FileSystem::activate`] failed: its inodes
     /// are gone and its journal was destroyed, with this result if there was one.
     fn shut_down(sb: &SuperBlock<Self>, journal: Option<Result>);
@@ -593,6 +596,7 @@ unsafe fn shut_down<T: FileSystem>(sb: &SuperBlock<T>) {
     T::commit_work(sb).stop();
     // What goes on has the journal for the last time.
     let presence = <T as BackgroundSteps<Presence>>::background(sb);
+    T::before_close(sb);
     presence.stop();
     T::journal(sb).hide();
     presence.restart();
