@@ -56,7 +56,7 @@ pub(super) fn remount(sb: &SuperBlock<Rext4>, wish: &Wish, read_only: bool) -> R
             done
         });
     // If it is to be read-only and that has failed, the VFS may insist on it.
-    if !read_only && (result.is_ok() || !sb.is_read_only()) {
+    if (!read_only && result.is_ok()) || (result.is_err() && !sb.is_read_only()) {
         fs.restart_zeroing(sb);
     }
     if result.is_ok() && options.abort {
