@@ -35,6 +35,8 @@ pub const SUPERBLOCK_OFFSET: u64 = 1024;
 pub const MAGIC: u16 = 0xef53;
 /// `s_checksum_type` for crc32c, the only one there is.
 const CHECKSUM_CRC32C: u8 = 1;
+/// `s_creator_os` for the Hurd (`EXT4_OS_HURD`).
+const CREATOR_HURD: u32 = 1;
 /// The last revision of the format: inodes of any size, feature bits.
 const DYNAMIC_REVISION: u32 = 1;
 
@@ -407,6 +409,11 @@ impl Superblock {
         log.checked_add(BlockSize::MIN.bits())
             .and_then(BlockSize::from_bits)
             .ok_or(SuperblockError::LogBlockSize(log))
+    }
+
+    /// Whether it was made for the Hurd, in whose inodes some fields mean something else.
+    pub fn is_of_hurd(&self) -> bool {
+        self.creator_os.get() == CREATOR_HURD
     }
 
     /// All blocks of the file system.

@@ -70,6 +70,7 @@ struct Facts {
     state: State,
     uuid: [u8; 16],
     external_journal: bool,
+    is_of_hurd: bool,
     descriptor_checksum: GroupDescChecksum,
 }
 
@@ -478,6 +479,7 @@ fn read_facts(superblock: &Superblock) -> Facts {
         state: superblock.state(),
         uuid: *superblock.uuid(),
         external_journal: superblock.journal_device().is_some(),
+        is_of_hurd: superblock.is_of_hurd(),
         descriptor_checksum,
     }
 }
@@ -500,6 +502,14 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
              it can be mounted read-only (-o ro)\n",
             sb.id(),
             kernel::prelude::fmt!("{}", crate::error::Shown(&read_only))
+        );
+        return Err(FsError::Kernel(code::EROFS));
+    }
+    if facts.is_of_hurd && !sb.is_read_only() {
+        pr_err!(
+            "({}): error: can't mount writable: it was made for the Hurd, in whose inodes some fields mean something \
+             else; it can be mounted read-only (-o ro)\n",
+            sb.id()
         );
         return Err(FsError::Kernel(code::EROFS));
     }

@@ -143,6 +143,13 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
             );
             return Err(FsError::Kernel(code::EROFS));
         }
+        if fs.primary.with(|superblock| superblock.is_of_hurd())? {
+            pr_err!(
+                "({}): error: can't become writable: it was made for the Hurd\n",
+                sb.id()
+            );
+            return Err(FsError::Kernel(code::EROFS));
+        }
         if !quota::can_be_kept(fs.features) {
             quota::say_why_not(sb.id());
             return Err(FsError::Kernel(code::EROFS));
