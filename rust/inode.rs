@@ -166,6 +166,8 @@ pub(crate) struct InodeData {
     extra_size: AtomicU32,
     /// Whether more room for them was wanted and not to be had. Changed like it.
     no_more_room: AtomicBool,
+    /// Whether it is a directory whose index was found to be wrong.
+    bad_index: AtomicBool,
     /// The project that the inode is counted for. Changed with the inode's lock held exclusively.
     pub(crate) project: AtomicU32,
     /// Set when the inode gets room for a time of creation, too.
@@ -202,6 +204,7 @@ impl InodeData {
             xattr_block <- new_rw_semaphore!(None, c"rext4_xattrs"),
             extra_size: AtomicU32::new(0),
             no_more_room: AtomicBool::new(false),
+            bad_index: AtomicBool::new(false),
             project: AtomicU32::new(0),
             birth_seconds: AtomicI64::new(0),
             birth_nanoseconds: AtomicU32::new(u32::MAX),
@@ -262,6 +265,16 @@ impl InodeData {
     /// Notes whether it is so.
     pub(crate) fn note_no_more_room(&self, so: bool) {
         self.no_more_room.store(so, Ordering::Relaxed);
+    }
+
+    /// Whether this is a directory whose index was found to be wrong, so that names are found without it.
+    pub(crate) fn has_bad_index(&self) -> bool {
+        self.bad_index.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it is so. Returns whether that is news.
+    pub(crate) fn note_bad_index(&self) -> bool {
+        !self.bad_index.swap(true, Ordering::Relaxed)
     }
 
     /// The size in bytes that the disk has or gets with the running transaction.

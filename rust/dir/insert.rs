@@ -6,7 +6,7 @@ use super::{
     block::{corrupt, Blocks, ROOT},
     change::entry_type,
     grow,
-    order::Order,
+    order::{does_without_index, Order},
     split,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         inode::InodeFlags,
         units::LogicalBlock,
     },
-    error::{edquot, FsError, FsResult},
+    error::{edquot, euclean, FsError, FsResult},
     inode::{self, store},
     vfs::{buffer::Buffer, inode::Inode, jbd2::Handle, namespace::Directory},
     Rext4,
@@ -37,7 +37,7 @@ struct NewName<'a> {
 ///
 /// `ENOSPC` if there are no blocks left, or the index is as deep as it may be and full; no name was
 /// added then, though there may be more room for other ones. `EOPNOTSUPP` for an index of an unknown
-/// kind. Damage, errors of the journal.
+/// kind, if there are checksums: without, the directory has none any more then. Damage, errors of the journal.
 pub(crate) fn insert(
     dir: &Directory<'_, Rext4>,
     handle: &Handle<'_>,
@@ -47,7 +47,12 @@ pub(crate) fn insert(
     let new = NewName { name, inode };
     let blocks = Blocks::new(dir)?;
     match Order::of(&blocks)? {
-        Order::Indexed(hasher) => insert_indexed(dir, handle, &hasher, &new, false),
+        Order::Indexed(hasher) => match insert_indexed(dir, handle, &hasher, &new, false) {
+            Err(e) if does_without_index(&blocks, &e) && !blocks.has_tails() => {
+                insert_linear(dir, handle, &blocks, &new)
+            }
+            inserted => inserted,
+        },
         Order::OneBlock(hasher) => {
             if try_leaf(&blocks, handle, ROOT, &new)? {
                 return Ok(());
@@ -55,7 +60,13 @@ pub(crate) fn insert(
             split::make_index(dir, handle)?;
             insert_indexed(dir, handle, &hasher, &new, true)
         }
-        Order::Linear if blocks.is_indexed() => Err(FsError::unsupported()),
+        // The blocks of the index are not taken for blocks of names, which have their checksums in another place.
+        Order::Linear if blocks.is_indexed() && blocks.has_tails() => {
+            Err(match dir.data().has_bad_index() {
+                true => FsError::Kernel(euclean()),
+                false => FsError::unsupported(),
+            })
+        }
         Order::Linear => insert_linear(dir, handle, &blocks, &new),
     }
 }
@@ -98,8 +109,8 @@ fn insert_linear(
     new: &NewName<'_>,
 ) -> FsResult {
     if dir.data().flags().has(InodeFlags::INDEX) {
-        // The file system was told to have none any more. Nobody keeps this one up to date now, so
-        // it must not be believed once there are indexes again.
+        // The file system was told to have none any more, or this one can't be used. Nobody keeps it up to date now,
+        // so it must not be believed once there are indexes again.
         store::clear_flag(dir, handle, InodeFlags::INDEX)?;
     }
     for number in (0..blocks.count()).map(LogicalBlock) {

@@ -24,7 +24,8 @@ use crate::{
         },
         units::{InodeNumber, LogicalBlock},
     },
-    error::FsResult,
+    error::{FsError, FsResult},
+    mount::Filesystem,
     vfs::readdir::{pause, EntryType},
 };
 use core::ops::Range;
@@ -65,6 +66,17 @@ pub(super) fn entry_type(blocks: &Blocks<'_>, entry: &Entry<'_>) -> EntryType {
     }
 }
 
+/// Reports damage of a directory, of which the rest is read. Returns whether there was none.
+pub(super) fn go_on(blocks: &Blocks<'_>, result: FsResult) -> FsResult<bool> {
+    match result {
+        Err(e @ FsError::Corrupt(_)) => {
+            Filesystem::errno(blocks.dir(), "read a directory", e);
+            Ok(false)
+        }
+        result => result.map(|()| true),
+    }
+}
+
 /// A copy of one block of a directory, for work that sleeps.
 #[derive(Default)]
 pub(super) struct BlockCopy(KVVec<u8>);
@@ -99,6 +111,8 @@ pub(super) struct Listing {
     names: KVVec<u8>,
     /// How many leaves they are from.
     leaves: u32,
+    /// Whether something that is damaged was left out.
+    is_partial: bool,
     copy: BlockCopy,
 }
 
@@ -109,6 +123,7 @@ impl Listing {
             items: KVVec::new(),
             names: KVVec::new(),
             leaves: 0,
+            is_partial: false,
             copy: BlockCopy::new(),
         }
     }
@@ -116,6 +131,11 @@ impl Listing {
     /// Whether this is from several leaves, and worth keeping: that can be as much as the whole directory.
     pub(super) fn is_long(&self) -> bool {
         self.leaves > 1
+    }
+
+    /// Whether something that is damaged was left out.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// The entries from hash `from` on that are behind `last`: key, inode and type.
@@ -140,8 +160,14 @@ impl Listing {
         from: NameHash,
     ) -> FsResult {
         self.clear();
-        self.add_leaf(blocks, hasher, ROOT, (0, None), from)?;
-        self.sort(ROOT)
+        let added = self.add_leaf(blocks, hasher, ROOT, (0, None), from);
+        self.or_without(blocks, added)?;
+        self.sort(blocks, ROOT)
+    }
+
+    /// Goes on without what is damaged, which is reported.
+    fn or_without(&mut self, blocks: &Blocks<'_>, result: FsResult) -> FsResult {
+        go_on(blocks, result).map(|whole| self.is_partial |= !whole)
     }
 
     /// Collects the entries from hash `from` on that lie in the leaf that `path` leads to, and in
@@ -164,7 +190,8 @@ impl Listing {
             }
             let start = path.start() & !1;
             let next = path.next(blocks)?;
-            self.add_leaf(blocks, hasher, leaf, (start, next), from)?;
+            let added = self.add_leaf(blocks, hasher, leaf, (start, next), from);
+            self.or_without(blocks, added)?;
             // Its lowest bit says that the next leaf goes on with the hash.
             if next.is_none_or(|hash| hash & 1 == 0) {
                 break next;
@@ -173,7 +200,7 @@ impl Listing {
         };
         let next = next.map(|major| NameHash { major, minor: 0 });
         self.add_dots(blocks, from, next)?;
-        self.sort(path.leaf())?;
+        self.sort(blocks, path.leaf())?;
         Ok(next)
     }
 
@@ -181,6 +208,7 @@ impl Listing {
         self.items.clear();
         self.names.clear();
         self.leaves = 0;
+        self.is_partial = false;
     }
 
     /// Adds an entry if its hash is not less than `from`.
@@ -265,8 +293,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Sorts the entries. No two of them may be the same; `leaf` is where this would be noticed.
-    fn sort(&mut self, leaf: LogicalBlock) -> FsResult {
+    /// Sorts the entries. If two of them are the same, which is noticed in `leaf`, that is reported.
+    fn sort(&mut self, blocks: &Blocks<'_>, leaf: LogicalBlock) -> FsResult {
         let names = &self.names;
         sort_by(
             &mut self.items,
@@ -276,7 +304,9 @@ impl Listing {
         let neighbours = self.items.iter().zip(self.items.iter().skip(1));
         for (number, (a, b)) in neighbours.enumerate() {
             if key(names, a) == key(names, b) {
-                return Err(corrupt(leaf, DirectoryProblem::Twice));
+                go_on(blocks, Err(corrupt(leaf, DirectoryProblem::Twice)))?;
+                self.is_partial = true;
+                break;
             }
             if number % AT_ONCE == AT_ONCE - 1 {
                 pause()?;

@@ -4,7 +4,7 @@
 
 use super::{
     block::{corrupt, Blocks, ROOT},
-    order::Order,
+    order::{does_without_index, Order},
 };
 use crate::{
     disk::{
@@ -87,7 +87,10 @@ pub(super) fn find_unkillable(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Opti
 /// `pause` is called after each block.
 fn search(blocks: &Blocks<'_>, name: &[u8], pause: impl Fn() -> Result) -> FsResult<Option<Found>> {
     match Order::of(blocks)? {
-        Order::Indexed(hasher) => search_indexed(blocks, &hasher, name, pause),
+        Order::Indexed(hasher) => match search_indexed(blocks, &hasher, name, &pause) {
+            Err(e) if does_without_index(blocks, &e) => search_linear(blocks, name, pause),
+            found => found,
+        },
         Order::OneBlock(_) => find_in(blocks, ROOT, blocks.leaf(ROOT)?, name),
         Order::Linear => search_linear(blocks, name, pause),
     }

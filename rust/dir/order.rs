@@ -5,15 +5,17 @@
 use super::block::{corrupt, Blocks, ROOT};
 use crate::{
     disk::{
-        directory::DirectoryProblem,
+        directory::{DirectoryError, DirectoryProblem},
         features::Feature,
         htree::{
             hash::{HashVersion, Hasher},
             HtreeProblem, Root,
         },
+        Corrupt,
     },
-    error::FsResult,
+    error::{FsError, FsResult, Shown},
 };
+use kernel::prelude::*;
 
 /// In which order a directory is read.
 pub(super) enum Order {
@@ -29,12 +31,15 @@ pub(super) enum Order {
 }
 
 impl Order {
-    /// The order that a directory is in. With an index of an unknown kind it is linear.
+    /// The order that a directory is in. With an index of an unknown kind it is linear, and with one that is wrong.
     ///
     /// # Errors
     ///
-    /// That the index's root can't be read, or is damaged.
+    /// That the index's root can't be read, or that its checksum is wrong.
     pub(super) fn of(blocks: &Blocks<'_>) -> FsResult<Self> {
+        if blocks.is_indexed() && blocks.dir().data().has_bad_index() {
+            return Ok(Self::Linear);
+        }
         if blocks.is_indexed() {
             return Ok(root_hash(blocks)?.map_or(Self::Linear, |version| {
                 Self::Indexed(hasher(blocks, version))
@@ -53,7 +58,10 @@ impl Order {
 /// Whether a directory's positions are hashes, as far as its inode tells. (Those of a directory
 /// whose hashes are of an unknown kind are not, but are smaller than any hash's.)
 pub(super) fn is_hashed(blocks: &Blocks<'_>) -> bool {
-    blocks.is_indexed() || (blocks.fs().features.has(Feature::DIR_INDEX) && blocks.count() == 1)
+    if blocks.is_indexed() {
+        return !blocks.dir().data().has_bad_index();
+    }
+    blocks.fs().features.has(Feature::DIR_INDEX) && blocks.count() == 1
 }
 
 fn hasher(blocks: &Blocks<'_>, version: HashVersion) -> Hasher {
@@ -61,7 +69,32 @@ fn hasher(blocks: &Blocks<'_>, version: HashVersion) -> Hasher {
     Hasher::new(version, settings.signedness, settings.seed)
 }
 
-/// How an index hashes names; `None`, with a warning, if it is not known how.
+/// Whether an error is that of an index which is wrong, though its blocks are not (they have their checksums, where there
+/// are any): then names are found without it, from now on, with a warning.
+pub(super) fn does_without_index(blocks: &Blocks<'_>, error: &FsError) -> bool {
+    let (FsError::Corrupt(Corrupt::Htree(wrong))
+    | FsError::Corrupt(Corrupt::Directory(DirectoryError {
+        problem: DirectoryProblem::Index(wrong),
+        ..
+    }))) = error
+    else {
+        return false;
+    };
+    if matches!(wrong.problem, HtreeProblem::Checksum(_)) {
+        return false;
+    }
+    if blocks.dir().data().note_bad_index() {
+        pr_warn!(
+            "({}): warning: inode {}: {}; it is not used, running e2fsck is recommended\n",
+            blocks.dir().super_block().id(),
+            blocks.dir().ino(),
+            Shown(wrong)
+        );
+    }
+    true
+}
+
+/// How an index hashes names; `None`, with a warning, if it is not known how, or if it is wrong.
 fn root_hash(blocks: &Blocks<'_>) -> FsResult<Option<HashVersion>> {
     let version = match blocks.index(ROOT)? {
         Ok(root) => root.with(|bytes| {
@@ -79,7 +112,13 @@ fn root_hash(blocks: &Blocks<'_>) -> FsResult<Option<HashVersion>> {
                 );
                 Ok(None)
             }
-            _ => Err(corrupt(ROOT, DirectoryProblem::Index(error))),
+            _ => {
+                let error = corrupt(ROOT, DirectoryProblem::Index(error));
+                match does_without_index(blocks, &error) {
+                    true => Ok(None),
+                    false => Err(error),
+                }
+            }
         },
     }
 }

@@ -4,8 +4,8 @@
 
 use super::{
     block::{corrupt, Blocks},
-    listing::{entry_type, BlockCopy, Key, Listing},
-    order::{is_hashed, Order},
+    listing::{entry_type, go_on, BlockCopy, Key, Listing},
+    order::{does_without_index, is_hashed, Order},
     position,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
             search::Path,
         },
     },
-    error::FsResult,
+    error::{FsError, FsResult},
     mount::Filesystem,
     vfs::{
         inode::Inode,
@@ -32,6 +32,23 @@ use kernel::prelude::*;
 pub(crate) struct Cursor {
     resume: Option<Resume>,
     kept: Option<Kept>,
+    /// Whether something that is damaged was left out.
+    is_partial: bool,
+}
+
+impl Cursor {
+    /// What is said behind the last name.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if something was left out, which was reported where it was found: who copies or removes all that there is
+    /// must not take it for all.
+    fn end(&self) -> FsResult {
+        if self.is_partial {
+            return Err(FsError::Kernel(EIO));
+        }
+        Ok(())
+    }
 }
 
 /// What was collected of several leaves, when the reader's memory ended before it did.
@@ -108,14 +125,20 @@ impl ReadDir for Rext4 {
 fn read(dir: &Inode<Rext4>, cursor: &mut Cursor, context: &mut DirContext<'_>) -> FsResult {
     let blocks = Blocks::new(dir)?;
     match Order::of(&blocks)? {
-        Order::Linear => read_linear(&blocks, context),
+        Order::Linear => read_linear(&blocks, cursor, context),
         Order::OneBlock(hasher) => read_hashed(&blocks, &hasher, false, cursor, context),
-        Order::Indexed(hasher) => read_hashed(&blocks, &hasher, true, cursor, context),
+        Order::Indexed(hasher) => match read_hashed(&blocks, &hasher, true, cursor, context) {
+            // Positions mean something else without it, so that who has read a part of it has to begin anew.
+            Err(e) if does_without_index(&blocks, &e) && context.position() == 0 => {
+                read_linear(&blocks, cursor, context)
+            }
+            result => result,
+        },
     }
 }
 
 /// Reads block by block; positions are bytes from the directory's start.
-fn read_linear(blocks: &Blocks<'_>, context: &mut DirContext<'_>) -> FsResult {
+fn read_linear(blocks: &Blocks<'_>, cursor: &mut Cursor, context: &mut DirContext<'_>) -> FsResult {
     let size = blocks.size();
     let mut copy = BlockCopy::new();
     while let Ok(position) = u64::try_from(context.position()) {
@@ -128,9 +151,25 @@ fn read_linear(blocks: &Blocks<'_>, context: &mut DirContext<'_>) -> FsResult {
         // At most 2^48.
         let start = size.byte_of_logical(number) as i64;
         let within = size.within_block(position) as usize;
-        let bytes = copy.take(&blocks.linear(number)?)?;
+        let read = blocks.linear(number).and_then(|buffer| copy.take(&buffer));
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                cursor.is_partial |= !go_on(blocks, Err(e))?;
+                context.set_position(start + i64::from(size.bytes()));
+                pause()?;
+                continue;
+            }
+        };
         for entry in blocks.entries_if_linear(number, bytes).entries() {
-            let entry = entry.map_err(|e| corrupt(number, DirectoryProblem::Entries(e)))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    let e = corrupt(number, DirectoryProblem::Entries(e));
+                    cursor.is_partial |= !go_on(blocks, Err(e))?;
+                    break;
+                }
+            };
             // The position may have been an entry that is gone since: go on behind it.
             let Some(inode) = entry.inode.filter(|_| entry.offset >= within) else {
                 continue;
@@ -144,7 +183,7 @@ fn read_linear(blocks: &Blocks<'_>, context: &mut DirContext<'_>) -> FsResult {
         context.set_position(start + i64::from(size.bytes()));
         pause()?;
     }
-    Ok(())
+    cursor.end()
 }
 
 /// Reads by hash, one stretch of hashes after the other.
@@ -162,7 +201,7 @@ fn read_hashed(
         .filter(|resume| resume.position == context.position());
     let kept = cursor.kept.take();
     let Some(mut from) = position::to_hash(context.position(), width) else {
-        return Ok(());
+        return cursor.end();
     };
     let mut kept = kept.filter(|kept| kept.has(blocks.dir(), from));
     let mut path = None;
@@ -185,6 +224,7 @@ fn read_hashed(
                 (from, None)
             }
         };
+        cursor.is_partial |= listing.is_partial();
         if !emit(&listing, from, resume.as_ref(), cursor, context) {
             cursor.kept = listing.is_long().then(|| Kept {
                 listing,
@@ -196,7 +236,7 @@ fn read_hashed(
         }
         let Some(next) = next else {
             context.set_position(position::end(width));
-            return Ok(());
+            return cursor.end();
         };
         context.set_position(position::of_hash(next, width));
         from = next;
