@@ -175,8 +175,8 @@ pub(super) fn link(
     inode.set_links(inode.links() + 1);
     inode.note_change();
     store(inode, &handle)?;
-    if is_first {
-        // Another one may be an orphan for what is left to be cut behind its end.
+    if is_first && !inode.data().is_uncut() {
+        // Else it stays an orphan for what is left to be cut behind its end.
         orphan::remove(inode, &handle)?;
     }
     dir.note_data_change();
