@@ -32,8 +32,13 @@ pub(super) fn allocate(
     quota::charge(inode, 1, limits)?;
     let take = || -> FsResult<Buffer> {
         let run = fs.groups()?.allocate(handle, wanted, rights)?;
-        let fresh = FreshBuffer::get(sb.device(), run.start.0, fs.layout.block_size().bytes())?;
-        Ok(handle.create(fresh)?)
+        let size = fs.layout.block_size().bytes();
+        let made = FreshBuffer::get(sb.device(), run.start.0, size);
+        let made = made.and_then(|fresh| handle.create(fresh));
+        if made.is_err() {
+            fs.groups()?.free(handle, run.start, run.len)?;
+        }
+        Ok(made?)
     };
     take().inspect_err(|_| quota::free(inode, 1))
 }

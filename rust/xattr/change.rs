@@ -310,7 +310,7 @@ pub(super) fn replace_block(
     let made = new.map(|new| make_block(inode, handle, new)).transpose()?;
     if let Some(Err(e)) = old.map(|old| drop_user(inode, handle, old)) {
         if let Some(made) = made {
-            quota::free(inode, 1);
+            uncharge(inode);
             unmake_block(inode, handle, made)?;
         }
         return Err(e);
@@ -329,17 +329,23 @@ fn make_block(inode: &Inode<Rext4>, handle: &Handle<'_>, new: &[u8]) -> FsResult
     quota::charge(inode, 1, Limits::Heeded)?;
     let run = groups
         .allocate(handle, Wanted::new(goal, 1), inode::rights(inode))
-        .inspect_err(|_| quota::free(inode, 1))?;
+        .inspect_err(|_| uncharge(inode))?;
     let filled = FreshBuffer::get(sb.device(), run.start.0, size)
         .and_then(|fresh| handle.create(fresh))
         .map_err(FsError::from)
         .and_then(|buffer| write_block(inode, handle, &buffer, new));
     if let Err(e) = filled {
-        quota::free(inode, 1);
+        uncharge(inode);
         unmake_block(inode, handle, run.start)?;
         return Err(e);
     }
     Ok(run.start)
+}
+
+/// Counts a block no more that was counted in vain. The inode may have been stored with it meanwhile.
+fn uncharge(inode: &Inode<Rext4>) {
+    quota::free(inode, 1);
+    inode.mark_dirty();
 }
 
 /// Frees a block that was allocated within the transaction, and filled or not.
