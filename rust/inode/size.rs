@@ -194,11 +194,11 @@ pub(crate) fn clear_behind_end(
     let (end, rest) = (inode.size(), rest_behind_end(inode, new));
     if rest > 0 {
         iomap::zero_range(inode, lock, end, rest)?;
-        if inode.data().has_stores() {
-            // Writeback writes zeros behind the end, but what is stored while it does may get there; and the
-            // larger size may be on disk before what is dirty.
-            inode.write_back(end, end + rest - 1)?;
-        }
+    }
+    if end % PAGE_SIZE as i64 != 0 && inode.data().has_stores() {
+        // Writeback writes zeros behind the end, also in the page's other blocks, but what is stored while it does may get
+        // there; and the larger size may be on disk before what is dirty. Once it is larger it makes no zeros any more.
+        inode.write_back(end, end + rest.max(1) - 1)?;
     }
     Ok(())
 }
