@@ -12,6 +12,7 @@
 //! | [`primary`] | the primary super block |
 //! | [`geometry`] | where things lie, as that says it |
 //! | [`administration`] | what is asked of it by `ioctl` |
+//! | [`tuning`] | what of the super block is changed so |
 //! | [`grow`] | made larger while it is mounted |
 //! | [`down`] | shut down while it is mounted |
 //! | [`discard`] | when free space is discarded |
@@ -40,6 +41,7 @@ mod quota_files;
 mod remount;
 mod sysfs;
 mod tables;
+mod tuning;
 
 use crate::{
     dio::claims::Claims,

@@ -12,6 +12,7 @@ mod edit;
 mod errors;
 mod geometry;
 mod size;
+mod tune;
 
 use super::checksum::{Crc32c, Crc32cFn, FsSeed};
 use super::error::ChecksumMismatch;
@@ -24,6 +25,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub use errors::ErrorRecord;
 pub use size::Size;
+pub use tune::DueCheck;
 
 /// The size of the structure, in bytes.
 pub const SUPERBLOCK_SIZE: usize = 1024;

@@ -2,7 +2,10 @@
 
 //! What administrators ask of a mounted file system by `ioctl`.
 
-use super::Filesystem;
+use super::{
+    tuning::{self, everywhere},
+    Filesystem,
+};
 use crate::{
     disk::{
         superblock::{Superblock, SUPERBLOCK_SIZE, VOLUME_NAME_SIZE},
@@ -11,13 +14,12 @@ use crate::{
     error::{FsError, FsResult},
     group::{Part, Use},
     inode::flags,
-    journal::credits,
     vfs::{
         buffer::Buffer,
         checksum::crc32c,
         inode::{ExclusiveLock, Inode},
-        ioctl::{owner, Administration, Resize, Shutdown, SpaceRecord, TrimRange},
-        jbd2::{Credits, Wipe},
+        ioctl::{owner, tune::Tuning, Administration, Resize, Shutdown, SpaceRecord, TrimRange},
+        jbd2::Wipe,
         super_block::SuperBlock,
     },
     Rext4,
@@ -55,7 +57,30 @@ impl Administration for Rext4 {
 
     fn set_label(sb: &SuperBlock<Self>, label: &[u8]) -> Result {
         let fs = sb.data();
-        set_label(sb, label).map_err(|e| fs.errno_at(sb, None, "set the label", e))
+        everywhere(sb, |superblock| superblock.set_volume_name(label))
+            .map_err(|e| fs.errno_at(sb, None, "set the label", e))
+    }
+
+    fn uuid(sb: &SuperBlock<Self>) -> Result<[u8; 16]> {
+        let fs = sb.data();
+        fs.primary
+            .with(|superblock| *superblock.uuid())
+            .map_err(|e| fs.errno_at(sb, None, "read the UUID", e))
+    }
+
+    fn set_uuid(sb: &SuperBlock<Self>, uuid: &[u8; 16]) -> Result {
+        let fs = sb.data();
+        tuning::set_uuid(sb, uuid).map_err(|e| fs.errno_at(sb, None, "set the UUID", e))
+    }
+
+    fn tuning(sb: &SuperBlock<Self>, out: &mut Tuning) -> Result {
+        let fs = sb.data();
+        tuning::get(fs, out).map_err(|e| fs.errno_at(sb, None, "read the super block", e))
+    }
+
+    fn tune(sb: &SuperBlock<Self>, wanted: &Tuning) -> Result {
+        let fs = sb.data();
+        tuning::set(sb, wanted).map_err(|e| fs.errno_at(sb, None, "tune", e))
     }
 
     fn trim(sb: &SuperBlock<Self>, range: &TrimRange) -> Result<u64> {
@@ -147,18 +172,6 @@ fn empty_journal(sb: &SuperBlock<Rext4>, wipe: Wipe, dry_run: bool) -> FsResult 
         return Ok(());
     }
     Ok(journal.lock_updates()?.flush(wipe)?)
-}
-
-/// Sets the label in the super block, in a transaction that is committed at the end, and then in
-/// its copies.
-fn set_label(sb: &SuperBlock<Rext4>, label: &[u8]) -> FsResult {
-    let fs = sb.data();
-    let journal = fs.writing(sb)?;
-    let handle = journal.start(Credits::new(credits::SUPER_BLOCK))?;
-    fs.edit_primary(&handle, |superblock| superblock.set_volume_name(label))?;
-    handle.set_sync();
-    handle.stop()?;
-    edit_copies(sb, |copy| copy.set_volume_name(label))
 }
 
 /// Changes the copies of the super block, after the primary one. `change` must not sleep.

@@ -19,7 +19,9 @@ use crate::{
         allocation::SystemRun,
         features::Feature,
         group_desc::GroupDescChecksum,
-        superblock::{HashSignedness, OnError, State, Superblock, SuperblockError, MAGIC},
+        superblock::{
+            DueCheck, HashSignedness, OnError, State, Superblock, SuperblockError, MAGIC,
+        },
         units::InodeNumber,
         Corrupt,
     },
@@ -71,6 +73,7 @@ struct Facts {
     uuid: [u8; 16],
     external_journal: bool,
     is_of_hurd: bool,
+    due: Option<DueCheck>,
     descriptor_checksum: GroupDescChecksum,
 }
 
@@ -318,7 +321,11 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     let why = match superblock.state {
         state if state.has_errors() => Some("with errors"),
         state if !state.is_clean() => Some("that was not left clean"),
-        _ => None,
+        _ if sb.is_read_only() => None,
+        _ => superblock.due.map(|due| match due {
+            DueCheck::Mounts => "that was mounted as often as it may be between two checks",
+            DueCheck::Time => "whose next check is due",
+        }),
     };
     if let Some(why) = why {
         pr_warn!(
@@ -480,6 +487,7 @@ fn read_facts(superblock: &Superblock) -> Facts {
         uuid: *superblock.uuid(),
         external_journal: superblock.journal_device().is_some(),
         is_of_hurd: superblock.is_of_hurd(),
+        due: superblock.due_check(u64::try_from(Timestamp::now().seconds).unwrap_or(0)),
         descriptor_checksum,
     }
 }

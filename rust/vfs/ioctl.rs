@@ -12,6 +12,7 @@
 mod known_extents;
 mod move_extents;
 mod space_map;
+pub mod tune;
 
 pub(super) use known_extents::{limited, precache_if_asked};
 pub use known_extents::{FileState, KnownExtent, KnownExtents};
@@ -31,6 +32,7 @@ use kernel::{
     prelude::*,
     uaccess::{UserPtr, UserSlice},
 };
+use tune::Tuning;
 
 /// How a file system is shut down, as if the power went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,26 @@ pub trait Administration: Sized {
 
     /// Makes the file system larger, so that it has `blocks` blocks, durably.
     fn resize(sb: &SuperBlock<Self>, how: Resize, blocks: u64) -> Result
+    where
+        Self: FileSystem;
+
+    /// The UUID in the super block.
+    fn uuid(sb: &SuperBlock<Self>) -> Result<[u8; UUID_BYTES]>
+    where
+        Self: FileSystem;
+
+    /// Sets it.
+    fn set_uuid(sb: &SuperBlock<Self>, uuid: &[u8; UUID_BYTES]) -> Result
+    where
+        Self: FileSystem;
+
+    /// Tells what administrators have set of the super block.
+    fn tuning(sb: &SuperBlock<Self>, out: &mut Tuning) -> Result
+    where
+        Self: FileSystem;
+
+    /// Sets what [`tune::Tuned`] says of it, which is [supported](tune::Tuned::SUPPORTED).
+    fn tune(sb: &SuperBlock<Self>, wanted: &Tuning) -> Result
     where
         Self: FileSystem;
 
@@ -236,7 +258,7 @@ impl<T: FileSystem + Administration> Call<'_, T> {
         let (length, rest) = out.split_at_mut(4);
         length.copy_from_slice(&own);
         let (_, uuid) = rest.split_at_mut(4);
-        uuid.copy_from_slice(&self.sb().uuid());
+        uuid.copy_from_slice(&T::uuid(self.sb())?);
         self.write(&out)
     }
 
@@ -306,6 +328,9 @@ impl<T: FileSystem + Administration> Call<'_, T> {
             b::REXT4_GETFSLABEL => self.get_label(),
             b::REXT4_SETFSLABEL => self.set_label(),
             b::REXT4_EXT4_GETFSUUID => self.get_uuid(),
+            b::REXT4_EXT4_SETFSUUID => self.set_uuid(),
+            b::REXT4_GET_TUNE => self.get_tuning(),
+            b::REXT4_SET_TUNE => self.set_tuning(),
             b::REXT4_FITRIM => self.trim(),
             b::REXT4_SHUTDOWN => self.shut_down(),
             b::REXT4_CHECKPOINT => self.empty_journal(),

@@ -177,12 +177,6 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
-    /// The UUID that the VFS shows for the file system.
-    pub fn uuid(&self) -> [u8; 16] {
-        // SAFETY: set while the super block was filled, and not changed.
-        unsafe { (*self.as_ptr()).s_uuid.b }
-    }
-
     /// Does something while the file system is frozen: after everything was written, and with all
     /// who write kept out.
     ///

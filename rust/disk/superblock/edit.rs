@@ -82,6 +82,11 @@ impl Superblock {
         set_text(&mut self.volume_name, name);
     }
 
+    /// Sets the UUID.
+    pub fn set_uuid(&mut self, uuid: &[u8; 16]) {
+        self.uuid = *uuid;
+    }
+
     /// Sets the head of the list of orphans, or makes the list empty.
     pub fn set_last_orphan(&mut self, inode: Option<InodeNumber>) {
         self.last_orphan.set(inode.map_or(0, |inode| inode.0));

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What administrators change of the super block of a mounted file system (`tune2fs`), and what of it holds at once: the
+//! reserved blocks. The rest holds from the next mount on.
+
+use super::{administration::edit_copies, Filesystem};
+use crate::{
+    bindings,
+    disk::{
+        features::Feature,
+        htree::hash::HashVersion,
+        superblock::{OnError, Superblock},
+    },
+    error::{FsError, FsResult},
+    journal::credits,
+    vfs::{
+        ioctl::tune::{Tuned, Tuning},
+        jbd2::Credits,
+        super_block::SuperBlock,
+    },
+    Rext4,
+};
+use kernel::error::code;
+
+/// Tells what is set now.
+pub(super) fn get(fs: &Filesystem, out: &mut Tuning) -> FsResult {
+    fs.primary.with(|superblock| {
+        out.errors_behavior = superblock.errors_behavior();
+        out.mnt_count = superblock.mount_count();
+        out.max_mnt_count = superblock.max_mount_count_as_stored();
+        out.checkinterval = superblock.check_interval();
+        out.last_check_time = superblock.last_check();
+        out.reserved_blocks = superblock.reserved_blocks_count();
+        out.blocks_count = superblock.blocks_count();
+        (out.reserved_uid, out.reserved_gid) = superblock.reserved_for();
+        out.default_mnt_opts = superblock.default_mount_options();
+        out.def_hash_alg = superblock.default_hash_version();
+        out.raid_stride = superblock.raid_stride();
+        out.raid_stripe_width = superblock.raid_stripe_width();
+        for (to, from) in out.mount_opts.iter_mut().zip(superblock.mount_options()) {
+            *to = *from;
+        }
+        [
+            out.feature_compat,
+            out.feature_incompat,
+            out.feature_ro_compat,
+        ] = superblock.feature_words();
+    })
+}
+
+/// Sets what is asked for, in a transaction that is committed at the end, and then in the copies.
+///
+/// # Errors
+///
+/// `EINVAL` for a value that can't be.
+pub(super) fn set(sb: &SuperBlock<Rext4>, wanted: &Tuning) -> FsResult {
+    let fs = sb.data();
+    let is_set = Tuned::of(wanted);
+    let on_error = match wanted.errors_behavior {
+        1 => Some(OnError::Continue),
+        2 => Some(OnError::RemountReadOnly),
+        3 => Some(OnError::Panic),
+        _ => None,
+    };
+    if is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR) && on_error.is_none() {
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    let most = fs.layout.blocks_count() / 2;
+    if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_BLOCKS) && wanted.reserved_blocks > most {
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if is_set.has(bindings::EXT4_TUNE_FL_DEF_HASH_ALG)
+        && HashVersion::from_number(wanted.def_hash_alg).is_err()
+    {
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    let change = |superblock: &mut Superblock| {
+        if let Some(on_error) =
+            on_error.filter(|_| is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR))
+        {
+            superblock.set_on_error(on_error);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_MNT_COUNT) {
+            superblock.set_mount_count(wanted.mnt_count);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_MAX_MNT_COUNT) {
+            superblock.set_max_mount_count(wanted.max_mnt_count);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_CHECKINTRVAL) {
+            superblock.set_check_interval(wanted.checkinterval);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_LAST_CHECK_TIME) {
+            superblock.set_last_check(wanted.last_check_time);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_BLOCKS) {
+            superblock.set_reserved_blocks_count(wanted.reserved_blocks);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_UID) {
+            superblock.set_reserved_user(wanted.reserved_uid);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_GID) {
+            superblock.set_reserved_group(wanted.reserved_gid);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_DEFAULT_MNT_OPTS) {
+            superblock.set_default_mount_options(wanted.default_mnt_opts);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_MOUNT_OPTS) {
+            superblock.set_mount_options(&wanted.mount_opts);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_DEF_HASH_ALG) {
+            superblock.set_default_hash_version(wanted.def_hash_alg);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_RAID_STRIDE) {
+            superblock.set_raid_stride(wanted.raid_stride);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_RAID_STRIPE_WIDTH) {
+            superblock.set_raid_stripe_width(wanted.raid_stripe_width);
+        }
+        if is_set.has(bindings::EXT4_TUNE_FL_FORCE_FSCK) {
+            superblock.force_check();
+        }
+    };
+    everywhere(sb, change)?;
+    fs.renew_reserved();
+    Ok(())
+}
+
+/// Sets the UUID. The VFS shows the old one until the next mount.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` where checksums start from it, or inode numbers are to stay what they are together with it.
+pub(super) fn set_uuid(sb: &SuperBlock<Rext4>, uuid: &[u8; 16]) -> FsResult {
+    let features = sb.data().features;
+    let has_checksums = features.has(Feature::GDT_CSUM) || features.has(Feature::METADATA_CSUM);
+    if (has_checksums && !features.has(Feature::METADATA_CSUM_SEED))
+        || features.has(Feature::STABLE_INODES)
+    {
+        return Err(FsError::unsupported());
+    }
+    everywhere(sb, |superblock| superblock.set_uuid(uuid))
+}
+
+/// Makes a change of the super block durable, and then of its copies.
+pub(super) fn everywhere(sb: &SuperBlock<Rext4>, change: impl Fn(&mut Superblock)) -> FsResult {
+    let fs = sb.data();
+    let handle = fs.writing(sb)?.start(Credits::new(credits::SUPER_BLOCK))?;
+    fs.edit_primary(&handle, &change)?;
+    handle.set_sync();
+    handle.stop()?;
+    edit_copies(sb, change)
+}
