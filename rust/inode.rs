@@ -168,6 +168,8 @@ pub(crate) struct InodeData {
     no_more_room: AtomicBool,
     /// Whether it is a directory whose index was found to be wrong.
     bad_index: AtomicBool,
+    /// Whether it is a directory of which some names can't be listed.
+    lacks_names: AtomicBool,
     /// The project that the inode is counted for. Changed with the inode's lock held exclusively.
     pub(crate) project: AtomicU32,
     /// Set when the inode gets room for a time of creation, too.
@@ -205,6 +207,7 @@ impl InodeData {
             extra_size: AtomicU32::new(0),
             no_more_room: AtomicBool::new(false),
             bad_index: AtomicBool::new(false),
+            lacks_names: AtomicBool::new(false),
             project: AtomicU32::new(0),
             birth_seconds: AtomicI64::new(0),
             birth_nanoseconds: AtomicU32::new(u32::MAX),
@@ -275,6 +278,16 @@ impl InodeData {
     /// Notes that it is so. Returns whether that is news.
     pub(crate) fn note_bad_index(&self) -> bool {
         !self.bad_index.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is a directory of which some names could not be listed.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.lacks_names.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it is so.
+    pub(crate) fn note_lack_of_names(&self) {
+        self.lacks_names.store(true, Ordering::Relaxed);
     }
 
     /// The size in bytes that the disk has or gets with the running transaction.

@@ -109,6 +109,10 @@ fn insert_linear(
     new: &NewName<'_>,
 ) -> FsResult {
     if dir.data().flags().has(InodeFlags::INDEX) {
+        // What can't be read would be out of reach for good.
+        for number in (0..blocks.count()).map(LogicalBlock) {
+            blocks.linear(number)?;
+        }
         // The file system was told to have none any more, or this one can't be used. Nobody keeps it up to date now,
         // so it must not be believed once there are indexes again.
         store::clear_flag(dir, handle, InodeFlags::INDEX)?;

@@ -71,6 +71,7 @@ pub(super) fn go_on(blocks: &Blocks<'_>, result: FsResult) -> FsResult<bool> {
     match result {
         Err(e @ FsError::Corrupt(_)) => {
             Filesystem::errno(blocks.dir(), "read a directory", e);
+            blocks.dir().data().note_lack_of_names();
             Ok(false)
         }
         result => result.map(|()| true),

@@ -86,7 +86,7 @@ pub(super) fn find_unkillable(blocks: &Blocks<'_>, name: &[u8]) -> FsResult<Opti
 
 /// `pause` is called after each block.
 fn search(blocks: &Blocks<'_>, name: &[u8], pause: impl Fn() -> Result) -> FsResult<Option<Found>> {
-    match Order::of(blocks)? {
+    match Order::to_find(blocks)? {
         Order::Indexed(hasher) => match search_indexed(blocks, &hasher, name, &pause) {
             Err(e) if does_without_index(blocks, &e) => search_linear(blocks, name, pause),
             found => found,
@@ -101,14 +101,21 @@ fn search_linear(
     name: &[u8],
     pause: impl Fn() -> Result,
 ) -> FsResult<Option<Found>> {
+    // A block that is damaged does not keep the names in others from being found.
+    let mut damage = None;
     for number in (0..blocks.count()).map(LogicalBlock) {
-        let found = find_in(blocks, number, blocks.linear(number)?, name)?;
-        if found.is_some() {
-            return Ok(found);
+        let found = blocks
+            .linear(number)
+            .and_then(|buffer| find_in(blocks, number, buffer, name));
+        match found {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(e @ FsError::Corrupt(_)) => damage = damage.or(Some(e)),
+            Err(e) => return Err(e),
         }
         pause()?;
     }
-    Ok(None)
+    damage.map_or(Ok(None), Err)
 }
 
 fn search_indexed(

@@ -40,6 +40,15 @@ impl Order {
         if blocks.is_indexed() && blocks.dir().data().has_bad_index() {
             return Ok(Self::Linear);
         }
+        Self::to_find(blocks)
+    }
+
+    /// In which order a name is looked for: through an index of which only a part is wrong, too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::of`].
+    pub(super) fn to_find(blocks: &Blocks<'_>) -> FsResult<Self> {
         if blocks.is_indexed() {
             return Ok(root_hash(blocks)?.map_or(Self::Linear, |version| {
                 Self::Indexed(hasher(blocks, version))
@@ -72,16 +81,19 @@ fn hasher(blocks: &Blocks<'_>, version: HashVersion) -> Hasher {
 /// Whether an error is that of an index which is wrong, though its blocks are not (they have their checksums, where there
 /// are any): then names are found without it, from now on, with a warning.
 pub(super) fn does_without_index(blocks: &Blocks<'_>, error: &FsError) -> bool {
-    let (FsError::Corrupt(Corrupt::Htree(wrong))
-    | FsError::Corrupt(Corrupt::Directory(DirectoryError {
-        problem: DirectoryProblem::Index(wrong),
-        ..
-    }))) = error
-    else {
-        return false;
+    let (block, wrong) = match error {
+        FsError::Corrupt(Corrupt::Htree(wrong)) => (None, wrong),
+        FsError::Corrupt(Corrupt::Directory(DirectoryError {
+            problem: DirectoryProblem::Index(wrong),
+            block,
+        })) => (Some(*block), wrong),
+        _ => return false,
     };
-    if matches!(wrong.problem, HtreeProblem::Checksum(_)) {
-        return false;
+    match wrong.problem {
+        HtreeProblem::Checksum(_) => return false,
+        // Anything may be there in place of the index.
+        HtreeProblem::NotAnIndex if block != Some(ROOT) => return false,
+        _ => {}
     }
     if blocks.dir().data().note_bad_index() {
         pr_warn!(

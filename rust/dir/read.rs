@@ -16,6 +16,7 @@ use crate::{
             hash::{Hasher, NameHash},
             search::Path,
         },
+        units::LogicalBlock,
     },
     error::{FsError, FsResult},
     mount::Filesystem,
@@ -34,6 +35,10 @@ pub(crate) struct Cursor {
     kept: Option<Kept>,
     /// Whether something that is damaged was left out.
     is_partial: bool,
+    /// Whether it was read from the beginning on.
+    has_begun: bool,
+    /// Whether the position is a hash.
+    is_hash: bool,
 }
 
 impl Cursor {
@@ -41,10 +46,10 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// `EIO` if something was left out, which was reported where it was found: who copies or removes all that there is
-    /// must not take it for all.
-    fn end(&self) -> FsResult {
-        if self.is_partial {
+    /// `EIO` if something was left out, perhaps by who has read the beginning, which was reported where it was found: who
+    /// copies or removes all that there is must not take it for all.
+    fn end(&self, dir: &Inode<Rext4>) -> FsResult {
+        if self.is_partial || (!self.has_begun && dir.data().lacks_names()) {
             return Err(FsError::Kernel(EIO));
         }
         Ok(())
@@ -124,17 +129,38 @@ impl ReadDir for Rext4 {
 
 fn read(dir: &Inode<Rext4>, cursor: &mut Cursor, context: &mut DirContext<'_>) -> FsResult {
     let blocks = Blocks::new(dir)?;
-    match Order::of(&blocks)? {
+    if context.position() == 0 {
+        cursor.has_begun = true;
+        cursor.is_hash = false;
+    }
+    let order = Order::of(&blocks)?;
+    if matches!(order, Order::Linear) && is_lost(&blocks, cursor, context) {
+        return Err(FsError::Kernel(EIO));
+    }
+    cursor.is_hash = !matches!(order, Order::Linear);
+    match order {
         Order::Linear => read_linear(&blocks, cursor, context),
         Order::OneBlock(hasher) => read_hashed(&blocks, &hasher, false, cursor, context),
         Order::Indexed(hasher) => match read_hashed(&blocks, &hasher, true, cursor, context) {
-            // Positions mean something else without it, so that who has read a part of it has to begin anew.
             Err(e) if does_without_index(&blocks, &e) && context.position() == 0 => {
+                cursor.is_hash = false;
                 read_linear(&blocks, cursor, context)
             }
             result => result,
         },
     }
+}
+
+/// Whether the position is a hash of an index that is not used any more: who has read a part of the directory by that has
+/// to begin anew.
+fn is_lost(blocks: &Blocks<'_>, cursor: &Cursor, context: &DirContext<'_>) -> bool {
+    let position = context.position();
+    if position == 0 || position == position::end(context.width()) {
+        return false;
+    }
+    let end = blocks.size().byte_of_logical(LogicalBlock(blocks.count()));
+    let is_outside = u64::try_from(position).is_ok_and(|position| position > end);
+    cursor.is_hash || (is_outside && blocks.dir().data().has_bad_index())
 }
 
 /// Reads block by block; positions are bytes from the directory's start.
@@ -183,7 +209,7 @@ fn read_linear(blocks: &Blocks<'_>, cursor: &mut Cursor, context: &mut DirContex
         context.set_position(start + i64::from(size.bytes()));
         pause()?;
     }
-    cursor.end()
+    cursor.end(blocks.dir())
 }
 
 /// Reads by hash, one stretch of hashes after the other.
@@ -201,7 +227,7 @@ fn read_hashed(
         .filter(|resume| resume.position == context.position());
     let kept = cursor.kept.take();
     let Some(mut from) = position::to_hash(context.position(), width) else {
-        return cursor.end();
+        return cursor.end(blocks.dir());
     };
     let mut kept = kept.filter(|kept| kept.has(blocks.dir(), from));
     let mut path = None;
@@ -236,7 +262,7 @@ fn read_hashed(
         }
         let Some(next) = next else {
             context.set_position(position::end(width));
-            return cursor.end();
+            return cursor.end(blocks.dir());
         };
         context.set_position(position::of_hash(next, width));
         from = next;

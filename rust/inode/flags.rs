@@ -22,6 +22,7 @@ use crate::{
         inode::{ExclusiveLock, Inode},
         jbd2::Credits,
         quota::Transfer,
+        task,
     },
     xattr::room,
     Rext4,
@@ -160,6 +161,9 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     let special = old.has(InodeFlags::VERITY) || old.has(InodeFlags::ENCRYPT);
     // What is not carried out can be taken off.
     let taken_off = InodeFlags::JOURNAL_DATA & !new.0;
+    if changed & InodeFlags::JOURNAL_DATA != 0 && !task::has_resource_rights() {
+        return Err(FsError::Kernel(code::EPERM));
+    }
     if changed & FIXED & !taken_off != 0 || (new.has(InodeFlags::DAX) && special) {
         return Err(FsError::unsupported());
     }

@@ -456,17 +456,17 @@ pub(crate) fn write<T: DirectIo>(
         (result, None) => result,
     };
     give_back(memory, asked, result);
-    report_lost(inode, request.position(), result);
+    if result == Err(EIO) {
+        report_lost(inode, request.position());
+    }
     result
 }
 
 /// Tells those who watch the file system (`FAN_FS_ERROR`) of a write that did not get to the device. What goes by way
 /// of iomap is told there. May sleep.
-fn report_lost<T: FileSystem>(inode: &Inode<T>, position: i64, result: Result<usize>) {
-    if result == Err(EIO) {
-        // SAFETY: the inode is valid.
-        unsafe { bindings::rext4_shim_report_lost_write(inode.as_ptr(), position) };
-    }
+fn report_lost<T: FileSystem>(inode: &Inode<T>, position: i64) {
+    // SAFETY: the inode is valid.
+    unsafe { bindings::rext4_shim_report_lost_write(inode.as_ptr(), position) };
 }
 
 /// A function that says where blocks are to be written.

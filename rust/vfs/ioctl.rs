@@ -23,6 +23,7 @@ use super::{
     inode::{ExclusiveLock, Inode},
     jbd2::Wipe,
     super_block::{FileSystem, SuperBlock},
+    task,
 };
 use crate::bindings;
 use core::ops::Range;
@@ -301,8 +302,7 @@ impl<T: FileSystem + Administration> Call<'_, T> {
 
     /// `read` gets the number of blocks that is asked for.
     fn resize(&self, how: Resize, read: impl FnOnce() -> Result<u64>) -> Result {
-        // SAFETY: no precondition.
-        if !unsafe { bindings::rext4_shim_may_resize() } {
+        if !task::has_resource_rights() {
             return Err(code::EPERM);
         }
         let blocks = read()?;

@@ -69,3 +69,9 @@ pub(crate) fn seconds_since_boot() -> i64 {
     // SAFETY: no preconditions.
     unsafe { bindings::ktime_get_seconds() }
 }
+
+/// Whether the calling task may have more of what there is than others (`CAP_SYS_RESOURCE`).
+pub(crate) fn has_resource_rights() -> bool {
+    // SAFETY: no precondition.
+    unsafe { bindings::rext4_shim_may_resize() }
+}

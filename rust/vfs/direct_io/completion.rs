@@ -137,7 +137,9 @@ impl<T: DirectIo> Ended<T> {
     /// Lets go of what others wait for: what the write had claimed, and that it is under way.
     fn let_go(mut self) -> Over {
         append::tell(&self.0);
-        report_lost(self.0.inode(), self.offset(), self.result());
+        if self.result() == Err(EIO) {
+            report_lost(self.0.inode(), self.offset());
+        }
         let over = Over {
             kiocb: self.0.kiocb,
             complete: self.0.complete.take(),
