@@ -68,8 +68,9 @@ def _measure(plan: Direct, path: str | Path, limit: float, profile: bool) -> dic
     with sampled(profile) as samples, Clock() as clock:
         if plan.layout == "beside":
             # A job's options follow its name.
+            pace = [f"--rate_iops={plan.pace}"] if plan.pace else []
             done = fio(*_words(plan), f"--filename={path}", time,
-                       "--name=writer", "--rw=randwrite", f"--offset={_READABLE}", f"--size={plan.size - _READABLE}",
+                       "--name=writer", *pace, "--rw=randwrite", f"--offset={_READABLE}", f"--size={plan.size - _READABLE}",
                        "--name=reader", "--rw=randread", "--iodepth=1", "--offset=0", f"--size={_READABLE}",
                        "--time_based=1", "--norandommap=1", "--new_group")
         else:

@@ -60,6 +60,7 @@ class Direct:
     depth: int = 32
     tasks: int = 1
     engine: str = "libaio"
+    pace: int = 0  # writes a second at most beside the reads; 0: as many as can be
 
     @property
     def repeats(self) -> bool:
@@ -84,6 +85,8 @@ BOTH = (CSUM, PLAIN)
 IOPS = (Figure("", "IOPS"),)
 #: 63 sectors: where partitions used to begin.
 SECTOR_63 = 63 * 512
+#: Less than any of the file systems can do on any machine that was seen.
+PACE = 1000
 
 
 def _ext4(csum: float, plain: float | None = None) -> Aim:
@@ -118,6 +121,9 @@ DIRECT = (
     Job("read-beside", "random read, QD 1, beside a writer (QD 32) that fills holes of the file",
         (Figure("p50", "µs"), Figure("p99", "µs"), Figure("writer", "IOPS")),
         Direct("beside", 512 * MIB), BOTH, aims=(_ext4(1),)),
+    Job("read-beside-paced", f"the same, with the writer held to {PACE} writes a second",
+        (Figure("p50", "µs"), Figure("p99", "µs"), Figure("writer", "IOPS")),
+        Direct("beside", 512 * MIB, pace=PACE), BOTH, aims=(_ext4(1),)),
     Job("preallocated-uring", "preallocated, with io_uring", IOPS,
         Direct("preallocated", 512 * MIB, engine="io_uring"), aims=(_ext4(3),)),
     Job("sparse-uring", "sparse, with io_uring", IOPS,
