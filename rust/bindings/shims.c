@@ -269,6 +269,12 @@ void rext4_shim_set_sysfs_name(struct super_block *sb)
 	super_set_sysfs_name_bdev(sb);
 }
 
+bool rext4_shim_has_changed_metadata(struct inode *inode)
+{
+	/* Whoever writes it says so in the same word before it counts as unchanged. */
+	return inode_state_read_once(inode) & (I_DIRTY_INODE | I_DIRTY_TIME | I_SYNC);
+}
+
 bool rext4_shim_is_journal_thread(const journal_t *journal)
 {
 	return READ_ONCE(journal->j_task) == current;

@@ -139,6 +139,8 @@ int rext4_shim_bh_write_and_unlock(struct buffer_head *bh);
 
 /* Super blocks and mounting. */
 void rext4_shim_set_sysfs_name(struct super_block *sb);
+/* Changed in memory alone, or just being written, perhaps with data. */
+bool rext4_shim_has_changed_metadata(struct inode *inode);
 bool rext4_shim_is_journal_thread(const journal_t *journal);
 void rext4_shim_report_error(struct super_block *sb, struct inode *inode, int error);
 void rext4_shim_report_lost_write(struct inode *inode, loff_t pos);

@@ -403,6 +403,11 @@ impl<T: FileSystem> Inode<T> {
     /// for one that others have begun. The caller sees to it that what was written gets to the device.
     pub fn sync_metadata(&self) -> Result {
         // SAFETY: the inode is valid.
+        if !unsafe { bindings::rext4_shim_has_changed_metadata(self.as_ptr()) } {
+            // The VFS would look for data to write, of all of the file, and wait for it.
+            return Ok(());
+        }
+        // SAFETY: as above.
         kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
     }
 
