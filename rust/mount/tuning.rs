@@ -48,6 +48,74 @@ pub(super) fn get(fs: &Filesystem, out: &mut Tuning) -> FsResult {
     })
 }
 
+/// A bit of the call, and how its field is set.
+type Setter = (u32, fn(&mut Superblock, &Tuning));
+
+const SETTERS: &[Setter] = &[
+    (
+        bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR,
+        |superblock, wanted| {
+            if let Some(on_error) = on_error(wanted.errors_behavior) {
+                superblock.set_on_error(on_error);
+            }
+        },
+    ),
+    (bindings::EXT4_TUNE_FL_MNT_COUNT, |superblock, wanted| {
+        superblock.set_mount_count(wanted.mnt_count)
+    }),
+    (
+        bindings::EXT4_TUNE_FL_MAX_MNT_COUNT,
+        |superblock, wanted| superblock.set_max_mount_count(wanted.max_mnt_count),
+    ),
+    (bindings::EXT4_TUNE_FL_CHECKINTRVAL, |superblock, wanted| {
+        superblock.set_check_interval(wanted.checkinterval)
+    }),
+    (
+        bindings::EXT4_TUNE_FL_LAST_CHECK_TIME,
+        |superblock, wanted| superblock.set_last_check(wanted.last_check_time),
+    ),
+    (
+        bindings::EXT4_TUNE_FL_RESERVED_BLOCKS,
+        |superblock, wanted| superblock.set_reserved_blocks_count(wanted.reserved_blocks),
+    ),
+    (bindings::EXT4_TUNE_FL_RESERVED_UID, |superblock, wanted| {
+        superblock.set_reserved_user(wanted.reserved_uid)
+    }),
+    (bindings::EXT4_TUNE_FL_RESERVED_GID, |superblock, wanted| {
+        superblock.set_reserved_group(wanted.reserved_gid)
+    }),
+    (
+        bindings::EXT4_TUNE_FL_DEFAULT_MNT_OPTS,
+        |superblock, wanted| superblock.set_default_mount_options(wanted.default_mnt_opts),
+    ),
+    (bindings::EXT4_TUNE_FL_MOUNT_OPTS, |superblock, wanted| {
+        superblock.set_mount_options(&wanted.mount_opts)
+    }),
+    (bindings::EXT4_TUNE_FL_DEF_HASH_ALG, |superblock, wanted| {
+        superblock.set_default_hash_version(wanted.def_hash_alg)
+    }),
+    (bindings::EXT4_TUNE_FL_RAID_STRIDE, |superblock, wanted| {
+        superblock.set_raid_stride(wanted.raid_stride)
+    }),
+    (
+        bindings::EXT4_TUNE_FL_RAID_STRIPE_WIDTH,
+        |superblock, wanted| superblock.set_raid_stripe_width(wanted.raid_stripe_width),
+    ),
+    (bindings::EXT4_TUNE_FL_FORCE_FSCK, |superblock, _| {
+        superblock.force_check()
+    }),
+];
+
+/// What `s_errors` stands for, if it is one of the numbers of the format.
+fn on_error(number: u16) -> Option<OnError> {
+    match number {
+        1 => Some(OnError::Continue),
+        2 => Some(OnError::RemountReadOnly),
+        3 => Some(OnError::Panic),
+        _ => None,
+    }
+}
+
 /// Sets what is asked for, in a transaction that is committed at the end, and then in the copies.
 ///
 /// # Errors
@@ -56,13 +124,9 @@ pub(super) fn get(fs: &Filesystem, out: &mut Tuning) -> FsResult {
 pub(super) fn set(sb: &SuperBlock<Rext4>, wanted: &Tuning) -> FsResult {
     let fs = sb.data();
     let is_set = Tuned::of(wanted);
-    let on_error = match wanted.errors_behavior {
-        1 => Some(OnError::Continue),
-        2 => Some(OnError::RemountReadOnly),
-        3 => Some(OnError::Panic),
-        _ => None,
-    };
-    if is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR) && on_error.is_none() {
+    if is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR)
+        && on_error(wanted.errors_behavior).is_none()
+    {
         return Err(FsError::Kernel(code::EINVAL));
     }
     let most = fs.layout.blocks_count() / 2;
@@ -74,53 +138,13 @@ pub(super) fn set(sb: &SuperBlock<Rext4>, wanted: &Tuning) -> FsResult {
     {
         return Err(FsError::Kernel(code::EINVAL));
     }
-    let change = |superblock: &mut Superblock| {
-        if let Some(on_error) =
-            on_error.filter(|_| is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR))
-        {
-            superblock.set_on_error(on_error);
+    everywhere(sb, |superblock| {
+        for (bit, set) in SETTERS {
+            if is_set.has(*bit) {
+                set(superblock, wanted);
+            }
         }
-        if is_set.has(bindings::EXT4_TUNE_FL_MNT_COUNT) {
-            superblock.set_mount_count(wanted.mnt_count);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_MAX_MNT_COUNT) {
-            superblock.set_max_mount_count(wanted.max_mnt_count);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_CHECKINTRVAL) {
-            superblock.set_check_interval(wanted.checkinterval);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_LAST_CHECK_TIME) {
-            superblock.set_last_check(wanted.last_check_time);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_BLOCKS) {
-            superblock.set_reserved_blocks_count(wanted.reserved_blocks);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_UID) {
-            superblock.set_reserved_user(wanted.reserved_uid);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_RESERVED_GID) {
-            superblock.set_reserved_group(wanted.reserved_gid);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_DEFAULT_MNT_OPTS) {
-            superblock.set_default_mount_options(wanted.default_mnt_opts);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_MOUNT_OPTS) {
-            superblock.set_mount_options(&wanted.mount_opts);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_DEF_HASH_ALG) {
-            superblock.set_default_hash_version(wanted.def_hash_alg);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_RAID_STRIDE) {
-            superblock.set_raid_stride(wanted.raid_stride);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_RAID_STRIPE_WIDTH) {
-            superblock.set_raid_stripe_width(wanted.raid_stripe_width);
-        }
-        if is_set.has(bindings::EXT4_TUNE_FL_FORCE_FSCK) {
-            superblock.force_check();
-        }
-    };
-    everywhere(sb, change)?;
+    })?;
     fs.renew_reserved();
     Ok(())
 }
