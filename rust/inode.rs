@@ -290,6 +290,13 @@ impl InodeData {
         self.lacks_names.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that all were listed.
+    pub(crate) fn note_all_names(&self) {
+        if self.lacks_names() {
+            self.lacks_names.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The size in bytes that the disk has or gets with the running transaction.
     pub(crate) fn disk_size(&self) -> i64 {
         self.disk_size.load(Ordering::Acquire)

@@ -272,7 +272,11 @@ void rext4_shim_set_sysfs_name(struct super_block *sb)
 bool rext4_shim_has_changed_metadata(struct inode *inode)
 {
 	/* Whoever writes it says so in the same word before it counts as unchanged. */
-	return inode_state_read_once(inode) & (I_DIRTY_INODE | I_DIRTY_TIME | I_SYNC);
+	bool changed = inode_state_read_once(inode) & (I_DIRTY_INODE | I_DIRTY_TIME | I_SYNC);
+
+	/* What it was written with is looked at after this. */
+	smp_rmb();
+	return changed;
 }
 
 bool rext4_shim_is_journal_thread(const journal_t *journal)

@@ -52,6 +52,9 @@ impl Cursor {
         if self.is_partial || (!self.has_begun && dir.data().lacks_names()) {
             return Err(FsError::Kernel(EIO));
         }
+        if self.has_begun {
+            dir.data().note_all_names();
+        }
         Ok(())
     }
 }

@@ -155,19 +155,31 @@ pub(super) fn set(sb: &SuperBlock<Rext4>, wanted: &Tuning) -> FsResult {
 ///
 /// `EOPNOTSUPP` where checksums start from it, or inode numbers are to stay what they are together with it.
 pub(super) fn set_uuid(sb: &SuperBlock<Rext4>, uuid: &[u8; 16]) -> FsResult {
-    let features = sb.data().features;
-    let has_checksums = features.has(Feature::GDT_CSUM) || features.has(Feature::METADATA_CSUM);
-    if (has_checksums && !features.has(Feature::METADATA_CSUM_SEED))
-        || features.has(Feature::STABLE_INODES)
-    {
-        return Err(FsError::unsupported());
+    let fs = sb.data();
+    // Administrators may have changed them since it was mounted.
+    let now = fs.primary.with(|superblock| superblock.features())?;
+    for features in [fs.features, now] {
+        // With a seed only those of metadata_csum do not start from it.
+        let has_seed = features.has(Feature::METADATA_CSUM_SEED);
+        let is_free = match features.has(Feature::METADATA_CSUM) {
+            true => has_seed,
+            false => !features.has(Feature::GDT_CSUM),
+        };
+        if !is_free || features.has(Feature::STABLE_INODES) {
+            return Err(FsError::unsupported());
+        }
     }
     everywhere(sb, |superblock| superblock.set_uuid(uuid))
 }
 
 /// Makes a change of the super block durable, and then of its copies.
+///
+/// # Errors
+///
+/// `EBUSY` while it is being made larger, which stores what it has read at the beginning.
 pub(super) fn everywhere(sb: &SuperBlock<Rext4>, change: impl Fn(&mut Superblock)) -> FsResult {
     let fs = sb.data();
+    let _alone = fs.resizing.try_lock().ok_or(FsError::Kernel(code::EBUSY))?;
     let handle = fs.writing(sb)?.start(Credits::new(credits::SUPER_BLOCK))?;
     fs.edit_primary(&handle, &change)?;
     handle.set_sync();
