@@ -332,7 +332,8 @@ impl Groups {
 
     /// Keeps `blocks` for the super-user from now on. Returns whether others may use more than before.
     pub(crate) fn set_reserved(&self, blocks: u64) -> bool {
-        self.space.update(|ledger| ledger.reserve(blocks))
+        let clusters = blocks / u64::from(self.layout.blocks_per_cluster());
+        self.space.update(|ledger| ledger.reserve(clusters))
     }
 
     /// Damage that was found in a group's bitmap, if there is any that was not taken yet.
