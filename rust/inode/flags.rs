@@ -62,9 +62,6 @@ const VISIBLE: u32 = CHANGEABLE
     | InodeFlags::VERITY
     | InodeFlags::INLINE_DATA;
 
-/// What can't be carried out here, so that it stays as it is.
-const FIXED: u32 = InodeFlags::JOURNAL_DATA | InodeFlags::CASEFOLD;
-
 /// What a new inode takes over from its directory. Not that its data goes through the journal, which would not be so.
 const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
     | InodeFlags::UNDELETABLE
@@ -159,12 +156,12 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
         }
     }
     let special = old.has(InodeFlags::VERITY) || old.has(InodeFlags::ENCRYPT);
-    // What is not carried out can be taken off.
-    let taken_off = InodeFlags::JOURNAL_DATA & !new.0;
     if changed & InodeFlags::JOURNAL_DATA != 0 && !task::has_resource_rights() {
         return Err(FsError::Kernel(code::EPERM));
     }
-    if changed & FIXED & !taken_off != 0 || (new.has(InodeFlags::DAX) && special) {
+    // Neither is carried out here. The first can be taken off nevertheless.
+    let refused = changed & new.0 & InodeFlags::JOURNAL_DATA | changed & InodeFlags::CASEFOLD;
+    if refused != 0 || (new.has(InodeFlags::DAX) && special) {
         return Err(FsError::unsupported());
     }
     if old_project != wanted.project && !has_projects(inode) {

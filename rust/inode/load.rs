@@ -125,18 +125,15 @@ fn load(
     let data = inode.data();
     *data.xattr_block.write() = xattr_block;
     let kind = data.kind();
-    let mut area = None;
     if matches!(
         kind,
         DataKind::Extents | DataKind::BlockMap | DataKind::ShortSymlink
     ) {
         // The tree's lock sleeps, so the bytes are copied by way of the stack.
-        let read = buffer.with(|block| {
+        let area = buffer.with(|block| {
             format::Inode::in_block(block, &fs.layout, place).map(|raw| *raw.block_area())
         });
-        let read = read.map_err(|e| FsError::Corrupt(e.into()))?;
-        data.tree.write().root = read;
-        area = Some(read);
+        data.tree.write().root = area.map_err(|e| FsError::Corrupt(e.into()))?;
     }
     data.set_goal(first_goal(sb, place));
     data.sync_point.reset(fs.journal.get());
@@ -144,9 +141,11 @@ fn load(
         fs.orphans.remind(inode);
     }
     new.fill(&common)?;
-    let text = area.as_ref().filter(|_| kind == DataKind::ShortSymlink);
-    if let Some(text) = text.and_then(|area| area.get(..common.size as usize)) {
-        new.cache_link(text);
+    if kind == DataKind::ShortSymlink {
+        // Without memory for it, it is asked for each time.
+        if let Ok(text) = super::symlink_text(inode) {
+            new.cache_link(&text);
+        }
     }
     Ok(new.unlock())
 }

@@ -6,7 +6,7 @@
 use super::{options::OnDamage, Filesystem};
 use crate::{
     disk::{
-        superblock::{ErrorRecord, State, Superblock},
+        superblock::{ErrorRecord, Superblock},
         units::InodeNumber,
     },
     error::{euclean, FsError, FsResult},
@@ -339,7 +339,7 @@ impl Filesystem {
     fn record(&self, policy: OnDamage, record: &ErrorRecord<'_>) -> FsResult {
         let change = |superblock: &mut Superblock| {
             superblock.record_error(record);
-            superblock.set_state(State(superblock.state().0 | State::ERRORS));
+            superblock.note_errors();
         };
         let through = |journal: &Journal| -> FsResult {
             let handle = journal.start(Credits::new(credits::SUPER_BLOCK))?;

@@ -4,9 +4,7 @@
 
 use super::{geometry, options::Options, Filesystem};
 use crate::{
-    disk::{
-        allocation::SystemRun, features::Feature, superblock::State, units::LogicalBlock, Corrupt,
-    },
+    disk::{allocation::SystemRun, features::Feature, units::LogicalBlock, Corrupt},
     error::{eopnotsupp, euclean, FsError, FsResult},
     group::tidy,
     inode::{
@@ -120,7 +118,7 @@ fn load(sb: &SuperBlock<Rext4>, needs_recovery: bool) -> FsResult {
             sb.id()
         );
         fs.primary.write_now(|superblock| {
-            superblock.set_state(State(superblock.state().0 | State::ERRORS));
+            superblock.note_errors();
         })?;
         log.clear_error()?;
     }

@@ -6,11 +6,7 @@
 use super::{administration::edit_copies, Filesystem};
 use crate::{
     bindings,
-    disk::{
-        features::Feature,
-        htree::hash::HashVersion,
-        superblock::{OnError, Superblock},
-    },
+    disk::{features::Feature, htree::hash::HashVersion, superblock::Superblock},
     error::{FsError, FsResult},
     journal::credits,
     vfs::{
@@ -54,11 +50,7 @@ type Setter = (u32, fn(&mut Superblock, &Tuning));
 const SETTERS: &[Setter] = &[
     (
         bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR,
-        |superblock, wanted| {
-            if let Some(on_error) = on_error(wanted.errors_behavior) {
-                superblock.set_on_error(on_error);
-            }
-        },
+        |superblock, wanted| superblock.set_errors_behavior(wanted.errors_behavior),
     ),
     (bindings::EXT4_TUNE_FL_MNT_COUNT, |superblock, wanted| {
         superblock.set_mount_count(wanted.mnt_count)
@@ -102,19 +94,9 @@ const SETTERS: &[Setter] = &[
         |superblock, wanted| superblock.set_raid_stripe_width(wanted.raid_stripe_width),
     ),
     (bindings::EXT4_TUNE_FL_FORCE_FSCK, |superblock, _| {
-        superblock.force_check()
+        superblock.note_errors()
     }),
 ];
-
-/// What `s_errors` stands for, if it is one of the numbers of the format.
-fn on_error(number: u16) -> Option<OnError> {
-    match number {
-        1 => Some(OnError::Continue),
-        2 => Some(OnError::RemountReadOnly),
-        3 => Some(OnError::Panic),
-        _ => None,
-    }
-}
 
 /// Sets what is asked for, in a transaction that is committed at the end, and then in the copies.
 ///
@@ -125,7 +107,7 @@ pub(super) fn set(sb: &SuperBlock<Rext4>, wanted: &Tuning) -> FsResult {
     let fs = sb.data();
     let is_set = Tuned::of(wanted);
     if is_set.has(bindings::EXT4_TUNE_FL_ERRORS_BEHAVIOR)
-        && on_error(wanted.errors_behavior).is_none()
+        && !(1..=3).contains(&wanted.errors_behavior)
     {
         return Err(FsError::Kernel(code::EINVAL));
     }

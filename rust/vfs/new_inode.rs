@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   SuperBlock::iget ──▶ Iget::New ────┐
-//!                                      ├──▶ NewInode ──fill, publish──▶ everybody's
+//!                                      ├──▶ NewInode ──fill, unlock───▶ everybody's
 //!   Creation::begin ──▶ Unnumbered ────┘        └──abandon──▶ evicted
 //!                          (number it)
 //! ```
@@ -62,7 +62,7 @@ pub struct Common {
 
 /// An inode that is being filled.
 ///
-/// Dropped without [`NewInode::publish`] it becomes a bad inode for those who wait for it.
+/// Dropped without [`NewInode::unlock`] it becomes a bad inode for those who wait for it.
 ///
 /// # Invariants
 ///
@@ -105,16 +105,6 @@ impl<T: FileSystem> NewInode<T> {
         }
         // SAFETY: by the type invariant nobody else changes the inode.
         unsafe { inode::set_callbacks::<T>(raw, common.mode, common.device) }
-    }
-
-    /// [`NewInode::fill`], and lets everybody use the inode.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NewInode::fill`].
-    pub fn publish(self, common: &Common) -> Result<ARef<Inode<T>>> {
-        self.fill(common)?;
-        Ok(self.unlock())
     }
 
     /// Lets everybody use the inode.

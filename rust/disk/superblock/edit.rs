@@ -54,6 +54,11 @@ impl Superblock {
         self.state.set(state.0);
     }
 
+    /// Says that there is something for e2fsck to look at.
+    pub fn note_errors(&mut self) {
+        self.state.set(self.state().0 | State::ERRORS);
+    }
+
     /// Notes a mount at `time` (seconds since 1970).
     pub fn note_mount(&mut self, time: u64) {
         set_time(&mut self.mtime, &mut self.mtime_hi, time);

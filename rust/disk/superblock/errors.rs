@@ -140,7 +140,7 @@ impl Superblock {
     /// some.
     pub fn set_error_history(&mut self, kept: &ErrorHistory) {
         if kept.state.has_errors() {
-            self.set_state(State(self.state().0 | State::ERRORS));
+            self.note_errors();
         }
         if kept.count <= self.error_count.get() {
             return;

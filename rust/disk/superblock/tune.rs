@@ -2,7 +2,7 @@
 
 //! What administrators set of a super block (`tune2fs`).
 
-use super::{edit, OnError, State, Superblock};
+use super::{edit, Superblock};
 use zerocopy::little_endian::{U16, U32};
 
 impl Superblock {
@@ -12,12 +12,8 @@ impl Superblock {
     }
 
     /// Sets it.
-    pub fn set_on_error(&mut self, on_error: OnError) {
-        self.errors.set(match on_error {
-            OnError::Continue => 1,
-            OnError::RemountReadOnly => 2,
-            OnError::Panic => 3,
-        });
+    pub fn set_errors_behavior(&mut self, number: u16) {
+        self.errors.set(number);
     }
 
     /// Sets how often it was mounted since the last check.
@@ -98,11 +94,6 @@ impl Superblock {
             self.feature_ro_compat,
         ]
         .map(U32::get)
-    }
-
-    /// Has e2fsck check it at the next opportunity.
-    pub fn force_check(&mut self) {
-        self.set_state(State(self.state().0 | State::ERRORS));
     }
 
     /// Why a check is due at `now`, in seconds since 1970, if nobody has found anything wrong.
