@@ -95,6 +95,18 @@ def fails_with(what: str, *numbers: int) -> Iterator[None]:
     raise Wrong(f"{what}: expected {names}, but it worked")
 
 
+@contextlib.contextmanager
+def as_user(user: int) -> Iterator[None]:
+    """The block is done by this user, of the group with the same number."""
+    os.setegid(user)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
 def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + seconds

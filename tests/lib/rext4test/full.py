@@ -29,6 +29,12 @@ LIMIT = 6 << 20
 LEAST = 3
 
 
+def blocks_kept(top: Path) -> int:
+    """How many free blocks there are that not everybody may use."""
+    space = os.statvfs(top)
+    return space.f_bfree - space.f_bavail
+
+
 def fill_up(top: Path) -> None:
     """Take every free block there is, reserved ones too: this is root."""
     with open(top / "filler", "wb", buffering=0) as file:
