@@ -511,7 +511,8 @@ fn check_features(sb: &NewSuperBlock<'_, Rext4>, facts: &Facts) -> FsResult {
             sb.id(),
             kernel::prelude::fmt!("{}", crate::error::Shown(&read_only))
         );
-        return Err(FsError::Kernel(code::EROFS));
+        // mount(8) takes EROFS for a wish to be mounted read-only.
+        return Err(FsError::Kernel(code::EINVAL));
     }
     if facts.is_of_hurd && !sb.is_read_only() {
         pr_err!(
