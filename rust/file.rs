@@ -10,7 +10,11 @@ use crate::{
     dio::{self, claim::Waiting},
     disk::{block_map, features::Feature, inode::InodeFlags, units::LogicalBlock},
     error::{eopnotsupp, FsError, FsResult},
-    inode::{self, convert, delayed, map, size, window, DataKind},
+    inode::{
+        self, convert, delayed,
+        journaled::{self, journals_data},
+        map, size, window, DataKind,
+    },
     mount::Filesystem,
     vfs::{
         file::{FallocateMode, FileOperations, IovIter, Kiocb, MoveRange, OpenFile},
@@ -30,9 +34,13 @@ impl FileOperations for Rext4 {
         Self::check_access(inode)?;
         if file.is_for_writing() {
             Self::check_writable(inode)?;
-            if inode.data().flags().has(InodeFlags::JOURNAL_DATA) && inode.is_regular() {
+            let asks = inode.data().flags().has(InodeFlags::JOURNAL_DATA) && inode.is_regular();
+            if asks && !journals_data(inode) {
                 let fs = inode.super_block().data();
-                fs.warn_once_per_inode(inode, "its data does not go through the journal (flag j)");
+                fs.warn_once_per_inode(
+                    inode,
+                    "its data does not go through the journal (flag j): there is none",
+                );
             }
         }
         inode.super_block().data().note_mount_point(file);
@@ -68,7 +76,7 @@ impl FileOperations for Rext4 {
         if memory.len() == 0 {
             return Ok(0);
         }
-        if request.is_direct() {
+        if request.is_direct() && !journals_data(inode) {
             dio::read::read(request, memory)
         } else {
             request.read_buffered(memory)
@@ -223,6 +231,14 @@ impl IomapOperations for Rext4 {
         sb.data().make_room(sb)
     }
 
+    fn journals_data(inode: &Inode<Self>) -> bool {
+        journals_data(inode)
+    }
+
+    fn is_on_device(inode: &Inode<Self>) -> bool {
+        journaled::is_on_device(inode)
+    }
+
     fn map_version(inode: &Inode<Self>) -> u64 {
         inode.data().version()
     }
@@ -293,7 +309,7 @@ fn attributes(inode: &Inode<Rext4>) -> Attributes {
     };
     let device = inode.super_block().device();
     let size = inode.super_block().data().layout.block_size();
-    let direct = inode.is_regular() && inode.data().kind().has_blocks();
+    let direct = inode.is_regular() && inode.data().kind().has_blocks() && !journals_data(inode);
     Attributes {
         birth: inode.data().birth(),
         direct_io: direct.then_some(DirectIoAlignment {

@@ -16,6 +16,7 @@
 //! | [`window`] | room left free behind a file that grows |
 //! | [`aside`] | blocks that take the place of others, with all that was written to them |
 //! | [`delayed`] | blocks that are reserved at write and chosen at writeback |
+//! | [`journaled`] | data that goes through the journal |
 //! | [`convert`] | from unwritten to written, and the size on disk |
 //! | [`size`] | truncation, both ways |
 //! | [`flags`] | what `chattr` changes |
@@ -38,6 +39,7 @@ pub(crate) mod create;
 pub(crate) mod delayed;
 pub(crate) mod flags;
 mod goal;
+pub(crate) mod journaled;
 mod known;
 pub(crate) mod load;
 pub(crate) mod map;
@@ -466,9 +468,10 @@ pub(crate) fn seed(inode: &Inode<Rext4>) -> Option<InodeSeed> {
         .map(|seed| seed.inode(number(inode), inode.generation()))
 }
 
-/// Whether the inode's blocks go through the journal: those of directories and symbolic links do.
+/// Whether the inode's blocks go through the journal: those of directories and symbolic links do, and those of
+/// [some files](journaled).
 pub(crate) fn holds_metadata(inode: &Inode<Rext4>) -> bool {
-    !inode.is_regular()
+    !inode.is_regular() || journaled::journals_data(inode)
 }
 
 /// What blocks the calling process may have for an inode: also those kept for the super-user, or

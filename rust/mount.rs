@@ -109,7 +109,7 @@ pub(crate) struct Filesystem {
     pub(crate) journal: JournalSlot,
     /// What is done after each commit.
     #[pin]
-    commit_work: CommitWork,
+    pub(crate) commit_work: CommitWork,
     /// Who completes writeback.
     pub(crate) ioend_workers: IoendWorkers,
     /// What is done meanwhile.
@@ -146,6 +146,8 @@ pub(crate) struct Filesystem {
     quota_files: Mutex<QuotaFiles>,
     /// The same as in `options`, for the read path.
     dioread_nolock: AtomicBool,
+    /// Whether all data goes through the journal, if there is one; `data=journal`.
+    pub(crate) journals_data: bool,
     /// What inodes should have for fields behind the first 128 bytes.
     wanted_extra_size: AtomicU32,
     /// What the super block says about `errors=`.

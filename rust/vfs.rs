@@ -30,6 +30,7 @@ pub(crate) mod inode;
 pub(crate) mod ioctl;
 pub(crate) mod iomap;
 pub(crate) mod jbd2;
+pub(crate) mod journaled;
 mod mmap;
 pub(crate) mod namespace;
 pub(crate) mod new_inode;

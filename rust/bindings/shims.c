@@ -495,6 +495,43 @@ void rext4_shim_iomap_readahead(struct readahead_control *request,
 	iomap_bio_readahead(request, ops);
 }
 
+struct inode *rext4_shim_folio_inode(struct folio *folio)
+{
+	return folio->mapping->host;
+}
+
+void rext4_shim_copy_from_folio(void *to, struct folio *folio, size_t offset,
+				size_t len)
+{
+	memcpy_from_folio(to, folio, offset, len);
+}
+
+void rext4_shim_copy_to_folio(struct folio *folio, size_t offset,
+			      const void *from, size_t len)
+{
+	memcpy_to_folio(folio, offset, from, len);
+}
+
+size_t rext4_shim_offset_in_folio(struct folio *folio, loff_t pos)
+{
+	return offset_in_folio(folio, pos);
+}
+
+int rext4_shim_read_into_folio(struct block_device *bdev, sector_t sector,
+			       struct folio *folio, size_t offset, size_t len)
+{
+	struct bio_vec vec;
+	struct bio bio;
+	int error;
+
+	bio_init(&bio, bdev, &vec, 1, REQ_OP_READ);
+	bio.bi_iter.bi_sector = sector;
+	bio_add_folio_nofail(&bio, folio, len, offset);
+	error = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return error;
+}
+
 struct inode *rext4_shim_file_inode(const struct file *file)
 {
 	return file_inode(file);

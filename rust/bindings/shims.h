@@ -68,6 +68,14 @@ struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 /* The same, of a block that is in memory and filled; does not sleep. */
 struct buffer_head *rext4_shim_bh_find(struct block_device *bdev, sector_t block,
 				       unsigned int size);
+/* The same, if the device may have an older version of it. Sleeps. */
+struct buffer_head *rext4_shim_bh_find_newer(struct block_device *bdev,
+					     sector_t block, unsigned int size);
+/* Whether it is filled, also with what could not be written. */
+bool rext4_shim_bh_is_filled(struct buffer_head *bh);
+/* The buffer if there is one in memory, filled or not. Sleeps. */
+struct buffer_head *rext4_shim_bh_find_any(struct block_device *bdev, sector_t block,
+					   unsigned int size);
 /* Fills the buffer from the device unless it is filled: 0 or -EIO. Sleeps. */
 int rext4_shim_bh_read(struct buffer_head *bh);
 /* Begins to read a block that is not in memory, without waiting, if there is memory for it. */
@@ -232,6 +240,17 @@ void rext4_shim_iomap_read_folio(struct folio *folio,
 				 const struct iomap_ops *ops);
 void rext4_shim_iomap_readahead(struct readahead_control *request,
 				const struct iomap_ops *ops);
+struct inode *rext4_shim_folio_inode(struct folio *folio);
+/* Bytes of a folio, which may be in high memory; does not sleep. */
+void rext4_shim_copy_from_folio(void *to, struct folio *folio, size_t offset,
+				size_t len);
+void rext4_shim_copy_to_folio(struct folio *folio, size_t offset,
+			      const void *from, size_t len);
+/* Where a byte of the file is in its folio. */
+size_t rext4_shim_offset_in_folio(struct folio *folio, loff_t pos);
+/* Reads sectors into a part of a folio, and waits: 0 or an error. */
+int rext4_shim_read_into_folio(struct block_device *bdev, sector_t sector,
+			       struct folio *folio, size_t offset, size_t len);
 /*
  * The folio that iomap writes to, locked. While direct I/O is under way
  * (`private` is a bool then): EAGAIN if it has more than what is written, and
@@ -318,6 +337,8 @@ struct rext4_commit_work {
 	struct super_block *sb;
 	bool wanted;
 	bool stopped;
+	/* The last transaction that was on disk as a whole. */
+	tid_t committed;
 };
 
 void rext4_shim_commit_work_init(struct rext4_commit_work *work,
@@ -329,6 +350,8 @@ void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 				   journal_t *journal, struct super_block *sb);
 void rext4_shim_commit_work_queue(struct rext4_commit_work *work);
+/* Whether a transaction was on disk before the journal was given up. */
+bool rext4_shim_commit_work_has(const struct rext4_commit_work *work, tid_t tid);
 void rext4_shim_commit_work_want(struct rext4_commit_work *work, bool wanted);
 /* Waits for the work to end; it does nothing any more if it is queued again. */
 void rext4_shim_commit_work_stop(struct rext4_commit_work *work);

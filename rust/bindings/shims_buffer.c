@@ -22,7 +22,7 @@ struct buffer_head *rext4_shim_bh_get(struct block_device *bdev, sector_t block,
 	return getblk_unmovable(bdev, block, size);
 }
 
-int rext4_shim_bh_read(struct buffer_head *bh)
+bool rext4_shim_bh_is_filled(struct buffer_head *bh)
 {
 	/*
 	 * A block that could not be written is not up to date any more, but
@@ -31,6 +31,12 @@ int rext4_shim_bh_read(struct buffer_head *bh)
 	 */
 	if (buffer_write_io_error(bh) && !buffer_uptodate(bh))
 		set_buffer_uptodate(bh);
+	return buffer_uptodate(bh);
+}
+
+int rext4_shim_bh_read(struct buffer_head *bh)
+{
+	rext4_shim_bh_is_filled(bh);
 	return bh_read(bh, REQ_META | REQ_PRIO) < 0 ? -EIO : 0;
 }
 
@@ -63,6 +69,31 @@ struct buffer_head *rext4_shim_bh_find(struct block_device *bdev, sector_t block
 		return NULL;
 	}
 	return bh;
+}
+
+struct buffer_head *rext4_shim_bh_find_newer(struct block_device *bdev,
+					     sector_t block, unsigned int size)
+{
+	struct buffer_head *bh = rext4_shim_bh_find_any(bdev, block, size);
+
+	/*
+	 * The journal has it until it is on the device, or could not be
+	 * written there.
+	 */
+	if (bh && !(rext4_shim_bh_is_filled(bh) &&
+		    (buffer_jbd(bh) || buffer_dirty(bh) ||
+		     buffer_write_io_error(bh)))) {
+		__brelse(bh);
+		return NULL;
+	}
+	return bh;
+}
+
+struct buffer_head *rext4_shim_bh_find_any(struct block_device *bdev, sector_t block,
+					   unsigned int size)
+{
+	/* The other one misses a buffer whose memory is about to be moved. */
+	return __find_get_block_nonatomic(bdev, block, size);
 }
 
 void rext4_shim_bh_lock(struct buffer_head *bh)

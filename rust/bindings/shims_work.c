@@ -13,11 +13,21 @@ void rext4_shim_commit_work_init(struct rext4_commit_work *work,
 	work->sb = NULL;
 	work->wanted = false;
 	work->stopped = false;
+	work->committed = 0;
 }
 
 static void commit_is_done(journal_t *journal, transaction_t *transaction)
 {
-	rext4_shim_commit_work_queue(journal->j_private);
+	struct rext4_commit_work *work = journal->j_private;
+
+	if (!is_journal_aborted(journal))
+		WRITE_ONCE(work->committed, transaction->t_tid);
+	rext4_shim_commit_work_queue(work);
+}
+
+bool rext4_shim_commit_work_has(const struct rext4_commit_work *work, tid_t tid)
+{
+	return tid_geq(READ_ONCE(work->committed), tid);
 }
 
 void rext4_shim_commit_work_queue(struct rext4_commit_work *work)
@@ -38,6 +48,7 @@ void rext4_shim_commit_work_attach(struct rext4_commit_work *work,
 	if (!journal)
 		return;
 	journal->j_private = work;
+	work->committed = READ_ONCE(journal->j_commit_sequence);
 	/* A commit that sees the callback sees what it works with. */
 	smp_store_release(&journal->j_commit_callback, commit_is_done);
 }

@@ -17,6 +17,7 @@ use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
     inode::{
+        journaled::journals_data,
         map::{self, Found},
         DataKind,
     },
@@ -35,9 +36,10 @@ const MOST_BLOCKS: u32 = 16;
 
 /// What one such write may have in a file, without regard to whether the device does it: up to 16 blocks. Without a
 /// journal it is one block, if the device does that. Files with block maps have none, nor have those whose data is in
-/// the inode, as with C ext4.
+/// the inode or goes through the journal, as with C ext4.
 pub(crate) fn units(inode: &Inode<Rext4>) -> Option<AtomicUnits> {
-    if !inode.is_regular() || inode.data().kind() != DataKind::Extents {
+    let is_possible = inode.data().kind() == DataKind::Extents && !journals_data(inode);
+    if !inode.is_regular() || !is_possible {
         return None;
     }
     let fs = inode.super_block().data();

@@ -10,6 +10,7 @@
 
 use super::{alignment::ByteRange, nowait};
 use crate::{
+    inode::journaled::journals_data,
     mount::Filesystem,
     vfs::{
         direct_io,
@@ -38,16 +39,20 @@ pub(crate) fn read(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> 
     request.accessed();
     if inode.super_block().data().reads_without_lock() {
         let reader = direct_io::Announced::new(inode);
-        if inode.data().are_readers_out() {
-            // Somebody needs the file for himself, and may be waiting for us.
-            drop(reader);
-            let _lock = nowait::lock_shared(request)?;
-            direct_io::transfer(request, memory)
-        } else {
-            direct_io::transfer(request, memory)
+        // If somebody needs the file for himself he may be waiting for us.
+        if !inode.data().are_readers_out() {
+            return transfer(request, memory);
         }
-    } else {
-        let _lock = nowait::lock_shared(request)?;
-        direct_io::transfer(request, memory)
+        drop(reader);
+    }
+    let _lock = nowait::lock_shared(request)?;
+    transfer(request, memory)
+}
+
+/// Reads, if the data does not go through the journal by now.
+fn transfer(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
+    match journals_data(request.inode()) {
+        true => request.read_buffered(memory),
+        false => direct_io::transfer(request, memory),
     }
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     error::{edquot, FsError, FsResult},
     file::buffered,
-    inode::{convert, size, truncate},
+    inode::{convert, journaled::journals_data, size, truncate},
     mount::Filesystem,
     quota,
     vfs::{
@@ -45,6 +45,13 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
     let Some((lock, bytes)) = prepare(request, memory)? else {
         return Ok(0);
     };
+    if journals_data(request.inode()) {
+        drop(lock);
+        return match request.is_atomic() {
+            true => Err(code::EINVAL),
+            false => some_of_it(request.inode(), bytes, buffered::write(request, memory)),
+        };
+    }
     if request.is_atomic() {
         return write_whole(request, memory, lock, asked, bytes);
     }

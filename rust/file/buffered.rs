@@ -20,6 +20,7 @@ use crate::{
         self, ahead, allocate,
         convert::{self, Part, Parts},
         delayed::{self, Reserved},
+        journaled::{self, journals_data},
         map::{self, Found},
         orphan, size, truncate, Alone,
     },
@@ -30,6 +31,7 @@ use crate::{
         inode::{ExclusiveLock, Inode},
         iomap::{self, Mapping, Reason},
         jbd2::Journal,
+        journaled::Source,
         no_fs::NoFs,
         super_block::SuperBlock,
         writeback::{Completed, IoendQueue, IoendWorkers, Writeback, TOGETHER},
@@ -43,7 +45,7 @@ use kernel::{error::code, prelude::*};
 pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) -> Result<usize> {
     let inode = request.inode();
     let at_once = request.is_nowait();
-    if at_once && request.is_dsync() {
+    if at_once && (request.is_dsync() || journals_data(inode)) {
         return Err(code::EAGAIN);
     }
     let lock = nowait::lock(request)?;
@@ -81,8 +83,13 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
         // What was written is in the file, and stays there. It stays an orphan, and recovery takes what is behind it.
         let _ = Filesystem::errno(inode, "end a write", e);
     }
+    let written = written?;
+    if written > 0 && journals_data(inode) {
+        let end = request.position();
+        inode.write_back(end.saturating_sub_unsigned(written as u64), end - 1)?;
+    }
     drop(lock);
-    request.sync(written?)
+    request.sync(written)
 }
 
 /// Frees blocks behind the end of the file that the write has got and did not come to, since its memory was not there
@@ -205,6 +212,10 @@ pub(crate) fn map(
             // It takes a transaction.
             return Err(FsError::Kernel(code::EAGAIN));
         }
+        let wanted = match inode::holds_metadata(inode) {
+            true => wanted.min(truncate::METADATA_STEP),
+            false => wanted,
+        };
         // What is found then is looked up again, so that mapping and version belong together.
         match fill_hole(inode, journal, block, wanted) {
             // Others' data may have more set aside than it needs.
@@ -240,6 +251,14 @@ fn fill_hole(
     Ok(())
 }
 
+fn warn_of_loss(inode: &Inode<Rext4>) {
+    let fs = inode.super_block().data();
+    fs.warn_once_per_inode(
+        inode,
+        "data in the page cache can't be written, and is lost",
+    );
+}
+
 /// What an ioend takes along.
 pub(crate) struct Completion {
     /// For its conversion.
@@ -253,13 +272,13 @@ impl Writeback for Rext4 {
 
     fn map_for_writeback(inode: &Inode<Self>, offset: u64) -> Result<Mapping> {
         delayed::map_for_writeback(inode, offset)
-            .inspect_err(|_| {
-                let fs = inode.super_block().data();
-                fs.warn_once_per_inode(
-                    inode,
-                    "data in the page cache can't be written, and is lost",
-                );
-            })
+            .inspect_err(|_| warn_of_loss(inode))
+            .map_err(|e| Filesystem::errno(inode, "write back", e))
+    }
+
+    fn write_to_journal(inode: &Inode<Self>, source: &Source<'_>) -> Result<u32> {
+        journaled::write(inode, source)
+            .inspect_err(|_| warn_of_loss(inode))
             .map_err(|e| Filesystem::errno(inode, "write back", e))
     }
 

@@ -52,10 +52,10 @@ pub(crate) fn fallocate(
     if mode != FallocateMode::PunchHole && end > max_bytes(inode) {
         return Err(FsError::Kernel(code::EFBIG));
     }
+    let lock = inode.lock();
     if mode == FallocateMode::WriteZeroes {
         write_zeroes::check_supported(inode)?;
     }
-    let lock = inode.lock();
     if inode.is_immutable() {
         // The VFS has asked without the lock; it may be a quota file by now.
         return Err(FsError::Kernel(code::EPERM));

@@ -35,6 +35,7 @@ use crate::{
     extent,
     inode::{
         convert,
+        journaled::journals_data,
         map::{self, Found},
         rights,
         tree::{ReadTree, WriteTree},
@@ -122,9 +123,9 @@ fn check_files(file: &Inode<Rext4>, donor: &Inode<Rext4>) -> FsResult {
         return refuse(code::EINVAL);
     }
     for inode in [file, donor] {
-        let special = InodeFlags::JOURNAL_DATA | InodeFlags::ENCRYPT;
         let data = inode.data();
-        if data.flags().0 & special != 0 || data.kind() != DataKind::Extents {
+        let special = data.flags().has(InodeFlags::ENCRYPT) || journals_data(inode);
+        if special || data.kind() != DataKind::Extents {
             return Err(FsError::unsupported());
         }
     }

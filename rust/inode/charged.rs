@@ -58,7 +58,7 @@ pub(super) fn let_go(
     if super::holds_metadata(inode) {
         let size = sb.data().layout.block_size().bytes();
         for block in (start.0..).take(len as usize) {
-            handle.forget_block(FreshBuffer::get(sb.device(), block, size)?)?;
+            handle.forget_block(block, size)?;
         }
     }
     quota::free(inode, len);

@@ -128,17 +128,11 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
     let size = sb.data().layout.block_size();
     let journal = sb.data().writing(sb)?;
     let mut at = 0;
-    let is_mapped = inode.data().kind() == DataKind::BlockMap;
     while at < parts.len() {
-        let (depth, step) = if is_mapped {
-            (0, credits::settle_mapped())
-        } else {
-            let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
-            // To put something into the tree takes less.
-            (depth, credits::convert(depth, STEP))
-        };
+        let step = step_credits(inode)?;
         let mut steps = u32::try_from(parts.len() - at).unwrap_or(u32::MAX);
-        let credits = step.with_revokes(step.revokes.saturating_mul(steps));
+        let credits = step.credits;
+        let credits = credits.with_revokes(credits.revokes.saturating_mul(steps));
         // The data is there already.
         let handle = insist(|| journal.start(credits))?;
         let mut root = inode.data().tree.write();
@@ -150,13 +144,11 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
                 at += 1;
                 continue;
             };
-            let missing = step.blocks.saturating_sub(handle.credits_left());
+            let missing = credits.blocks.saturating_sub(handle.credits_left());
             let fits = || -> FsResult<bool> {
                 // If the tree grew meanwhile, the credits may not do.
-                Ok(
-                    (is_mapped || extent::depth(&ReadTree::new(inode, &root))? <= depth)
-                        && (missing == 0 || handle.extend(Credits::new(missing))?),
-                )
+                Ok(still_fits(inode, &root, step)?
+                    && (missing == 0 || handle.extend(Credits::new(missing))?))
             };
             match fits() {
                 Ok(true) => steps -= 1,
@@ -191,6 +183,81 @@ pub(crate) fn convert_all(inode: &Inode<Rext4>, parts: &mut [Option<Part<'_>>]) 
         result?;
     }
     Ok(())
+}
+
+/// What one step can change, at the depth that the tree has.
+#[derive(Clone, Copy)]
+pub(super) struct StepCredits {
+    depth: u16,
+    /// The credits for it.
+    pub(super) credits: Credits,
+}
+
+/// What one step will need.
+///
+/// # Errors
+///
+/// Those of reading the tree.
+pub(super) fn step_credits(inode: &Inode<Rext4>) -> FsResult<StepCredits> {
+    if inode.data().kind() == DataKind::BlockMap {
+        let credits = credits::settle_mapped();
+        return Ok(StepCredits { depth: 0, credits });
+    }
+    let depth = extent::depth(&ReadTree::new(inode, &inode.data().tree.read()))?;
+    // To put something into the tree takes less.
+    let credits = credits::convert(depth, STEP);
+    Ok(StepCredits { depth, credits })
+}
+
+/// Whether the tree is as deep as it was, or less.
+fn still_fits(inode: &Inode<Rext4>, root: &Blocks, step: StepCredits) -> FsResult<bool> {
+    let is_mapped = inode.data().kind() == DataKind::BlockMap;
+    Ok(is_mapped || extent::depth(&ReadTree::new(inode, root))? <= step.depth)
+}
+
+/// One step with a handle of the caller's, who has put data into its transaction: makes `range` written, if it is not,
+/// and moves the size on disk up to `end`, in bytes, if it is less. Returns where that has come to, if not to the end;
+/// `None` in the place of all that if the credits do not do any more.
+pub(super) fn within(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    step: StepCredits,
+    range: Option<Range<LogicalBlock>>,
+    end: i64,
+    reserve: &mut ConversionReserve,
+) -> FsResult<Option<Option<LogicalBlock>>> {
+    if range.is_none() && end <= inode.data().disk_size() {
+        return Ok(Some(None));
+    }
+    let size = inode.super_block().data().layout.block_size();
+    let mut root = inode.data().tree.write();
+    if !still_fits(inode, &root, step)? {
+        return Ok(None);
+    }
+    let (mut end, mut behind, mut result) = (end, None, Ok(()));
+    if let Some(range) = range {
+        let mut part = Part {
+            range,
+            end,
+            staged: None,
+            reserve,
+            is_whole: false,
+        };
+        match write_part(inode, handle, &mut root, &mut part) {
+            Ok(Progress::Done) => {}
+            Ok(Progress::More(start)) => {
+                end = end.min(size.byte_of_logical(start) as i64);
+                behind = Some(start);
+            }
+            Err(e) => result = Err(e),
+        }
+    }
+    if result.is_ok() && end > inode.data().disk_size() {
+        inode.data().set_disk_size(end);
+    }
+    // What was converted before an error is converted on disk too.
+    WriteTree::new(inode, &mut root, handle, Rights::Root).store_inode()?;
+    result.map(|()| Some(behind))
 }
 
 /// Makes written what can be in one step.

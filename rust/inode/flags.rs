@@ -5,9 +5,10 @@
 //!
 //! The bits of `i_flags` on disk are those of the system call. Which of them are seen, which can be
 //! changed, and what is refused is as in C ext4 (`EXT4_FL_USER_VISIBLE` and its neighbours in the
-//! kernel's `fs/ext4/ext4.h`), but for one that rext4 can't carry out: to put data through the journal.
+//! kernel's `fs/ext4/ext4.h`). That data goes through the journal holds with delayed allocation, too, and can't be had
+//! without a journal.
 
-use super::{block_map, store, Alone};
+use super::{block_map, journaled, store, Alone};
 use crate::{
     disk::{
         features::Feature,
@@ -62,7 +63,7 @@ const VISIBLE: u32 = CHANGEABLE
     | InodeFlags::VERITY
     | InodeFlags::INLINE_DATA;
 
-/// What a new inode takes over from its directory. Not that its data goes through the journal, which would not be so.
+/// What a new inode takes over from its directory.
 const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
     | InodeFlags::UNDELETABLE
     | InodeFlags::COMPRESSED
@@ -71,6 +72,7 @@ const INHERITED: u32 = InodeFlags::SECURE_REMOVAL
     | InodeFlags::SYNC
     | InodeFlags::NODUMP
     | InodeFlags::NOATIME
+    | InodeFlags::JOURNAL_DATA
     | InodeFlags::DIRSYNC
     | InodeFlags::PROJECT_INHERIT
     | InodeFlags::CASEFOLD
@@ -159,18 +161,41 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     if changed & InodeFlags::JOURNAL_DATA != 0 && !task::has_resource_rights() {
         return Err(FsError::Kernel(code::EPERM));
     }
-    // Neither is carried out here. The first can be taken off nevertheless.
-    let refused = changed & new.0 & InodeFlags::JOURNAL_DATA | changed & InodeFlags::CASEFOLD;
-    if refused != 0 || (new.has(InodeFlags::DAX) && special) {
+    // That is not carried out here.
+    if changed & InodeFlags::CASEFOLD != 0 || (new.has(InodeFlags::DAX) && special) {
         return Err(FsError::unsupported());
     }
     if old_project != wanted.project && !has_projects(inode) {
         return Err(FsError::unsupported());
     }
 
+    let store = || store_flags(inode, lock, new, wanted.project);
+    let is_or_will_be = new.has(InodeFlags::JOURNAL_DATA) || journaled::journals_data(inode);
+    let has_data = inode.is_regular() && inode.data().kind().has_blocks();
+    if changed & InodeFlags::JOURNAL_DATA != 0 && has_data && is_or_will_be {
+        journaled::change_way(inode, lock, store)?;
+    } else {
+        store()?;
+    }
+    match changed & InodeFlags::EXTENTS {
+        0 => Ok(()),
+        _ if new.has(InodeFlags::EXTENTS) => block_map::to_extents(inode, lock),
+        _ => block_map::from_extents(inode, lock),
+    }
+}
+
+/// The part of [`set`] that is one transaction.
+fn store_flags(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    new: InodeFlags,
+    project: u32,
+) -> FsResult {
+    let old = inode.data().flags();
+    let old_project = attributes(inode)?.project;
     let sb = inode.super_block();
     let journal = sb.data().writing(sb)?;
-    let becomes_immutable = changed & new.0 & InodeFlags::IMMUTABLE != 0;
+    let becomes_immutable = !old.has(InodeFlags::IMMUTABLE) && new.has(InodeFlags::IMMUTABLE);
     if inode.is_regular() && becomes_immutable && inode.data().kind().has_blocks() {
         // Writes under way end, and pages become clean, so that the next store into a mapping
         // comes through the file system and is refused.
@@ -179,10 +204,10 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     }
     let own = Credits::new(credits::INODE);
     let mut transfer = None;
-    let handle = if old_project == wanted.project {
+    let handle = if old_project == project {
         journal.start(own)?
     } else {
-        transfer = Some(Transfer::to_project(inode, lock, wanted.project)?);
+        transfer = Some(Transfer::to_project(inode, lock, project)?);
         // Inodes of old have no room for it.
         room::start(inode, journal, own)?
     };
@@ -197,7 +222,7 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     }
     let stored = merged(old, new);
     let has_room = store::edit(inode, &handle, |raw| {
-        let has_room = old_project == wanted.project || raw.set_project(wanted.project);
+        let has_room = old_project == project || raw.set_project(project);
         if has_room {
             // Not what the inode's number of blocks is counted in.
             raw.set_flags(merged(raw.flags(), stored));
@@ -207,18 +232,10 @@ fn set(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, wanted: FileAttrib
     if !has_room {
         return Err(FsError::unsupported());
     }
-    inode
-        .data()
-        .project
-        .store(wanted.project, Ordering::Relaxed);
+    inode.data().project.store(project, Ordering::Relaxed);
     set_in_memory(inode, lock, stored);
     inode.note_change();
-    finish(inode, handle)?;
-    match changed & InodeFlags::EXTENTS {
-        0 => Ok(()),
-        _ if new.has(InodeFlags::EXTENTS) => block_map::to_extents(inode, lock),
-        _ => block_map::from_extents(inode, lock),
-    }
+    finish(inode, handle)
 }
 
 /// Sets the flags of an inode in memory alone.

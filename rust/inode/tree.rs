@@ -303,10 +303,12 @@ impl NodeStoreMut for WriteTree<'_, '_> {
     fn free_data(&mut self, removed: Extent) -> FsResult {
         let groups = self.inode.super_block().data().groups()?;
         if self.frees_unused {
+            // The journal never had anything of them.
             groups.free_unused(self.handle, removed.physical(), removed.len())?;
-        } else {
-            groups.free(self.handle, removed.physical(), removed.len())?;
+            quota::free(self.inode, removed.len());
+            return Ok(());
         }
+        groups.free(self.handle, removed.physical(), removed.len())?;
         charged::let_go(self.inode, self.handle, removed.physical(), removed.len())
     }
 

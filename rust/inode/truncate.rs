@@ -31,7 +31,7 @@ use kernel::prelude::*;
 /// Extents removed in one step at most.
 const STEP: u32 = 16;
 /// Blocks of metadata removed in one step at most: each is revoked.
-const METADATA_STEP: u32 = 256;
+pub(crate) const METADATA_STEP: u32 = 256;
 
 /// The depth of the tree, how many extents are removed in one step, and what that can change.
 fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, Credits)> {
@@ -74,10 +74,38 @@ pub(crate) fn remove(
     if inode.data().kind() == DataKind::BlockMap {
         return block_map::remove(inode, range);
     }
+    if super::holds_metadata(inode) {
+        return remove_metadata(inode, range, reserve);
+    }
     remove_by(inode, reserve, None, |left| {
         range.end = left.unwrap_or(range.end);
         Some(range.clone())
     })
+}
+
+/// The same where the journal has to be told of each block, with no more of them at once than can be revoked.
+fn remove_metadata(
+    inode: &Inode<Rext4>,
+    range: Range<LogicalBlock>,
+    mut reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
+    let mut step = |mut step: Range<LogicalBlock>| {
+        remove_by(inode, reserve.as_deref_mut(), None, |left| {
+            step.end = left.unwrap_or(step.end);
+            Some(step.clone())
+        })
+    };
+    let mut below = range.end;
+    while let Some(end) = mapped_end_below(inode, below)?.filter(|end| *end > range.start) {
+        let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP)).max(range.start);
+        step(start..end)?;
+        below = start;
+    }
+    if range.end == LOGICAL_END {
+        // Nodes with nothing in them.
+        step(range)?;
+    }
+    Ok(())
 }
 
 /// The same for a range that is asked for before each step, with the tree's lock held for writing, and
@@ -143,28 +171,22 @@ fn is_map_empty(inode: &Inode<Rext4>) -> bool {
 
 /// The end of the last extent; `None` if there is none.
 pub(crate) fn mapped_end(inode: &Inode<Rext4>) -> FsResult<Option<LogicalBlock>> {
+    mapped_end_below(inode, LOGICAL_END)
+}
+
+/// The end of the last extent, or of what is below `end` of one that reaches beyond that; `None` if there is none.
+fn mapped_end_below(inode: &Inode<Rext4>, limit: LogicalBlock) -> FsResult<Option<LogicalBlock>> {
     let root = inode.data().tree.read();
     let tree = ReadTree::new(inode, &root);
-    let mut end = LOGICAL_END;
+    let mut end = limit;
     while let Some(last) = end.checked_sub(1) {
         match extent::lookup(&tree, last)? {
-            Mapping::Extent(extent) => return Ok(Some(extent.end())),
+            Mapping::Extent(extent) => return Ok(Some(extent.end().min(limit))),
             // As far as the hole is known: a leaf at a time.
             Mapping::Hole(hole) => end = hole.first,
         }
     }
     Ok(None)
-}
-
-/// Removes and frees the blocks of a directory or symbolic link from `first` on, the last ones first. How
-/// many there are is what the tree says: there should be none beyond the end that the size tells of.
-fn remove_metadata(inode: &Inode<Rext4>, first: LogicalBlock) -> FsResult {
-    while let Some(end) = mapped_end(inode)?.filter(|end| *end > first) {
-        let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP)).max(first);
-        remove(inode, start..end, None)?;
-    }
-    // Nodes with nothing in them.
-    remove(inode, first..LOGICAL_END, None)
 }
 
 /// Removes and frees everything past the end of the file.
@@ -175,10 +197,6 @@ pub(crate) fn beyond_end(inode: &Inode<Rext4>) -> FsResult {
     let size = inode.super_block().data().layout.block_size();
     let blocks = size.blocks_for(u64::try_from(inode.data().disk_size()).unwrap_or(0));
     let first = LogicalBlock(u32::try_from(blocks).unwrap_or(u32::MAX));
-    // Of a block map no more is removed at once than can be revoked.
-    if super::holds_metadata(inode) && inode.data().kind() == DataKind::Extents {
-        return remove_metadata(inode, first);
-    }
     remove(inode, first..LOGICAL_END, None)
 }
 
@@ -314,8 +332,6 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
     if inode.data().kind() == DataKind::Extents {
         if is_empty(inode)? {
             // Most often so of files that are made and removed: no transaction for nothing.
-        } else if super::holds_metadata(inode) {
-            remove_metadata(inode, LogicalBlock(0))?;
         } else {
             remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
         }

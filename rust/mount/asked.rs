@@ -117,7 +117,7 @@ impl Defaults {
         options.discard = has(bit::DISCARD);
         match self.bits & bit::DATA {
             bit::DATA_WRITEBACK => options.data = DataMode::Writeback,
-            bit::DATA_JOURNAL => warn_of_default(sb, c"journal_data", c"data=ordered is used"),
+            bit::DATA_JOURNAL => options.data = DataMode::Journal,
             _ => {}
         }
         if has(bit::GROUP_OF_DIRECTORY) {

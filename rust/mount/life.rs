@@ -8,7 +8,7 @@ use super::{
     daily_warning::DailyWarning,
     geometry::{self, Geometry},
     journal,
-    options::{self, OnDamage, Options},
+    options::{self, DataMode, OnDamage, Options},
     primary::Primary,
     protection::Protection,
     remount, Filesystem, HashSettings, MOUNT_POINT_SIZE,
@@ -391,6 +391,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
     // As C ext4 makes it: both halves of the UUID, one over the other.
     let id = word(0) ^ word(8);
     let nolock = options.dioread_nolock;
+    let journals_data = options.data == DataMode::Journal;
     let extra_size = options.wanted_extra_size(&layout);
     let fs = KBox::try_pin_init(
         try_pin_init!(Filesystem {
@@ -416,6 +417,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             options <- new_spinlock!(options, "rext4_options"),
             quota_files <- new_mutex!(quota_files, "rext4_quota_files"),
             dioread_nolock: AtomicBool::new(nolock),
+            journals_data,
             wanted_extra_size: AtomicU32::new(extra_size),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),

@@ -34,14 +34,16 @@ pub(crate) enum OnDamage {
     Panic,
 }
 
-/// The two names of one behaviour: see decision 5 of the design, data is never exposed before it
-/// is written, whatever the mode is called.
+/// What is done with data. The first two are names of one behaviour: see decision 5 of the design, data is never
+/// exposed before it is written, whatever the mode is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DataMode {
     /// `data=ordered`.
     Ordered,
     /// `data=writeback`.
     Writeback,
+    /// `data=journal`: see [`crate::inode::journaled`].
+    Journal,
 }
 
 /// The options of a mount.
@@ -269,13 +271,8 @@ impl Options {
             }
             ("data", Some("ordered")) => self.set_data(DataMode::Ordered),
             ("data", Some("writeback")) => self.set_data(DataMode::Writeback),
-            ("data", Some("journal")) => {
-                return Err(Refused::Because(
-                    c"data=journal is not supported: data is never journaled, and never exposed \
-                      before it is written; use data=ordered",
-                ));
-            }
-            ("data", _) => return Err(Refused::Because(c"wants ordered or writeback")),
+            ("data", Some("journal")) => self.set_data(DataMode::Journal),
+            ("data", _) => return Err(Refused::Because(c"wants ordered, writeback or journal")),
             ("data_err", Some(value @ ("ignore" | "abort"))) => {
                 self.data_err_abort = value == "abort";
                 self.note_of_journal("data_err=abort", self.data_err_abort);
@@ -390,6 +387,7 @@ pub(crate) fn show(sb: &SuperBlock<Rext4>, seq: &SeqFile) {
     let data = match options.data {
         DataMode::Ordered => "ordered",
         DataMode::Writeback => "writeback",
+        DataMode::Journal => "journal",
     };
     let has_journal = !sb.data().has_no_journal();
     if has_journal {

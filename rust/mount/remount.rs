@@ -6,7 +6,7 @@ use super::{
     asked::Wish,
     journal,
     life::{begin_writing, warn_of_discard},
-    options::Options,
+    options::{DataMode, Options},
     quota_files::QuotaFiles,
 };
 use crate::{
@@ -98,6 +98,13 @@ fn may_reconfigure(sb: &SuperBlock<Rext4>, options: &Options, read_only: bool) -
     }
     if old.acl != options.acl {
         pr_err!("({}): error: acl can't be changed by a remount\n", sb.id());
+        return Err(FsError::Kernel(code::EINVAL));
+    }
+    if (old.data == DataMode::Journal) != (options.data == DataMode::Journal) {
+        pr_err!(
+            "({}): error: data=journal can't be changed by a remount\n",
+            sb.id()
+        );
         return Err(FsError::Kernel(code::EINVAL));
     }
     options.check(sb.id(), &fs.layout, fs.features)?;

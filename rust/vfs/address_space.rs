@@ -4,9 +4,10 @@
 //!
 //! C headers: `include/linux/pagemap.h`, `include/linux/iomap.h`
 
-use super::{iomap, super_block::FileSystem, writeback};
+use super::{inode::Inode, iomap, journaled, super_block::FileSystem, writeback};
 use crate::bindings;
 use core::{marker::PhantomData, mem::MaybeUninit};
+use kernel::prelude::*;
 
 /// The `address_space_operations`.
 pub(super) struct Table<T: FileSystem>(PhantomData<T>);
@@ -42,7 +43,13 @@ impl<T: FileSystem> Table<T> {
         folio: *mut bindings::folio,
     ) -> i32 {
         // SAFETY: the VFS passes a locked folio of an inode of ours; the table is static.
-        unsafe { bindings::rext4_shim_iomap_read_folio(folio, &iomap::Table::<T>::READ) };
+        unsafe {
+            if T::journals_data(Inode::from_raw(bindings::rext4_shim_folio_inode(folio))) {
+                journaled::read_folio::<T>(folio);
+            } else {
+                bindings::rext4_shim_iomap_read_folio(folio, &iomap::Table::<T>::READ);
+            }
+        }
         0
     }
 
@@ -51,7 +58,13 @@ impl<T: FileSystem> Table<T> {
     /// Called by the kernel alone, with what it passes to this callback.
     unsafe extern "C" fn readahead(request: *mut bindings::readahead_control) {
         // SAFETY: the VFS passes a request for an inode of ours; the table is static.
-        unsafe { bindings::rext4_shim_iomap_readahead(request, &iomap::Table::<T>::READ) };
+        unsafe {
+            if T::journals_data(Inode::from_raw((*(*request).mapping).host)) {
+                journaled::readahead::<T>(request);
+            } else {
+                bindings::rext4_shim_iomap_readahead(request, &iomap::Table::<T>::READ);
+            }
+        }
     }
 
     /// # Safety
@@ -76,6 +89,12 @@ impl<T: FileSystem> Table<T> {
         file: *mut bindings::file,
         span: *mut bindings::sector_t,
     ) -> i32 {
+        // SAFETY: the kernel passes a file of ours.
+        let inode = unsafe { Inode::<T>::from_raw(bindings::rext4_shim_file_inode(file)) };
+        if T::journals_data(inode) {
+            // What the journal has yet to write would be written over what is swapped out.
+            return EINVAL.to_errno();
+        }
         // SAFETY: the kernel passes a locked file of ours; the table is static.
         unsafe { bindings::rext4_shim_swap_activate(swap, file, span, &iomap::Table::<T>::READ) }
     }

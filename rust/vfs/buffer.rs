@@ -114,6 +114,14 @@ impl Buffer {
         NonNull::new(head).map(|head| Self { head })
     }
 
+    /// The same, if what the device has may be older. Sleeps.
+    pub(crate) fn find_newer(device: &BlockDevice, block: u64, size: u32) -> Option<Self> {
+        // SAFETY: `device` is valid.
+        let head = unsafe { bindings::rext4_shim_bh_find_newer(device.as_ptr(), block, size) };
+        // INVARIANT: the function gives a reference to a buffer that is filled, or null.
+        NonNull::new(head).map(|head| Self { head })
+    }
+
     /// Starts to read a block, without waiting, if that is possible and not done yet. Not one that could not be written:
     /// what is in memory of that is newer.
     pub(crate) fn read_ahead(device: &BlockDevice, block: u64, size: u32) {
@@ -273,6 +281,14 @@ impl FreshBuffer {
         Self::get_placed(device, block, size, Placement::Movable)
     }
 
+    /// The buffer of a block if there is one in memory. Sleeps.
+    pub(crate) fn find(device: &BlockDevice, block: u64, size: u32) -> Option<Self> {
+        // SAFETY: `device` is valid.
+        let head = unsafe { bindings::rext4_shim_bh_find_any(device.as_ptr(), block, size) };
+        // INVARIANT: the function gives a reference to a buffer of the device's page cache, or null.
+        NonNull::new(head).map(|head| Self(Buffer { head }))
+    }
+
     fn get_placed(
         device: &BlockDevice,
         block: u64,
@@ -290,6 +306,16 @@ impl FreshBuffer {
         NonNull::new(head)
             .map(|head| Self(Buffer { head }))
             .ok_or(code::ENOMEM)
+    }
+
+    /// The same with its contents, if it has any in memory.
+    pub(crate) fn filled(self) -> core::result::Result<Buffer, Self> {
+        // SAFETY: the buffer head is valid.
+        match unsafe { bindings::rext4_shim_bh_is_filled(self.0.as_ptr()) } {
+            // INVARIANT: it is filled, as was just asked.
+            true => Ok(self.0),
+            false => Err(self),
+        }
     }
 
     /// The buffer as it is, for functions of C that do not look at its contents.

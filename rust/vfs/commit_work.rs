@@ -11,7 +11,7 @@
 //! C headers: `include/linux/jbd2.h`, `include/linux/workqueue.h`
 
 use super::{
-    jbd2::Journal,
+    jbd2::{Journal, Tid},
     super_block::{FileSystem, SuperBlock},
 };
 use crate::bindings;
@@ -74,6 +74,13 @@ impl CommitWork {
     pub(crate) fn want(&self, wanted: bool) {
         // SAFETY: it was initialised.
         unsafe { bindings::rext4_shim_commit_work_want(self.work.get(), wanted) };
+    }
+
+    /// Whether a transaction of the journal that this is attached to was on disk as a whole, also if the journal was
+    /// given up since.
+    pub(crate) fn has_seen(&self, tid: Tid) -> bool {
+        // SAFETY: it was initialised.
+        unsafe { bindings::rext4_shim_commit_work_has(self.work.get(), tid.to_raw()) }
     }
 
     /// Waits until it is not running, and lets it do nothing from now on.

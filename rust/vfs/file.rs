@@ -337,7 +337,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
                 self.raw,
                 memory.as_ptr(),
                 &iomap::Table::<T>::WRITE,
-                &iomap::Table::<T>::WRITE_OPS,
+                iomap::Table::<T>::write_ops(self.inode),
                 has_more.cast(),
             )
         })

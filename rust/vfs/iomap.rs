@@ -6,7 +6,7 @@
 
 use super::{
     inode::{ExclusiveLock, Inode},
-    ioctl,
+    ioctl, journaled,
     super_block::FileSystem,
 };
 use crate::bindings;
@@ -106,6 +106,18 @@ pub trait IomapOperations: Sized {
     where
         Self: FileSystem;
 
+    /// Whether data of the file goes through the journal, so that it may be newer in buffers of the device than on
+    /// it. Changes only while nothing of the file is in the page cache, and nothing can come there.
+    fn journals_data(inode: &Inode<Self>) -> bool
+    where
+        Self: FileSystem;
+
+    /// Whether what the device has of such a file is the newest, where there is nothing newer in its buffers. If not,
+    /// that can't be read.
+    fn is_on_device(inode: &Inode<Self>) -> bool
+    where
+        Self: FileSystem;
+
     /// A number that changes with every change of any mapping of the file.
     fn map_version(inode: &Inode<Self>) -> u64
     where
@@ -132,7 +144,16 @@ impl<T: FileSystem> Table<T> {
         iomap_next: None,
     };
 
-    /// What iomap asks while it writes to the page cache.
+    /// What iomap asks while it writes to the page cache of this inode.
+    pub(super) fn write_ops(inode: &Inode<T>) -> &'static bindings::iomap_write_ops {
+        if T::journals_data(inode) {
+            &journaled::Table::<T>::WRITE_OPS
+        } else {
+            &Self::WRITE_OPS
+        }
+    }
+
+    /// The same where what is newest is on the device.
     pub(super) const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
         get_folio: Some(bindings::rext4_shim_iomap_get_folio),
         put_folio: None,
@@ -333,7 +354,7 @@ pub(crate) fn zero_range<T: FileSystem>(
             len,
             core::ptr::null_mut(),
             &Table::<T>::WRITE,
-            &Table::<T>::WRITE_OPS,
+            Table::<T>::write_ops(inode),
             core::ptr::null_mut(),
         )
     })

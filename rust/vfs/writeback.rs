@@ -22,6 +22,7 @@
 use super::{
     inode::Inode,
     iomap::{self, IomapOperations},
+    journaled::{self, Source},
     super_block::{FileSystem, SuperBlock},
 };
 use crate::bindings;
@@ -60,6 +61,13 @@ pub trait Writeback: IomapOperations {
     /// With an error the data is lost: it is noted for `fsync`, the folio becomes clean, and what is
     /// reserved for the rest of it is given back ([`IomapOperations::give_back`]).
     fn map_for_writeback(inode: &Inode<Self>, offset: u64) -> Result<iomap::Mapping>
+    where
+        Self: FileSystem;
+
+    /// Makes what a folio has, or a part of it from its beginning on, a part of the running transaction, for a file of
+    /// which [`IomapOperations::journals_data`] says so. Returns how many bytes that are: whole blocks, at least
+    /// one. Called with the folio's lock held; as for errors, see [`Self::map_for_writeback`].
+    fn write_to_journal(inode: &Inode<Self>, source: &Source<'_>) -> Result<u32>
     where
         Self: FileSystem;
 
@@ -331,6 +339,11 @@ impl<T: FileSystem + Writeback> Table<T> {
         len: u32,
         end: u64,
     ) -> isize {
+        // SAFETY: iomap passes a valid context for an inode of ours.
+        if T::journals_data(unsafe { Inode::<T>::from_raw((*context).inode) }) {
+            // SAFETY: what iomap passes is passed on.
+            return unsafe { journaled::write_back::<T>(context, folio, offset, len) };
+        }
         let map = || -> Result {
             // SAFETY: iomap passes a valid context for an inode of ours.
             let (inode, map) = unsafe {

@@ -353,7 +353,7 @@ fn unmake_block(inode: &Inode<Rext4>, handle: &Handle<'_>, block: PhysicalBlock)
     let sb = inode.super_block();
     let size = sb.data().layout.block_size().bytes();
     sb.data().groups()?.free(handle, block, 1)?;
-    Ok(handle.forget_block(FreshBuffer::get(sb.device(), block.0, size)?)?)
+    Ok(handle.forget_block(block.0, size)?)
 }
 
 fn write_block(inode: &Inode<Rext4>, handle: &Handle<'_>, buffer: &Buffer, new: &[u8]) -> FsResult {

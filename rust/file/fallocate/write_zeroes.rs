@@ -10,6 +10,7 @@ use crate::{
     group::ConversionReserve,
     inode::{
         convert,
+        journaled::journals_data,
         map::{self, Found},
     },
     vfs::{inode::Inode, readdir::pause},
@@ -21,9 +22,9 @@ use core::ops::Range;
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if it can't: then the call is no better than a write.
+/// `EOPNOTSUPP` if it can't, or may not since data goes through the journal: then the call is no better than a write.
 pub(super) fn check_supported(inode: &Inode<Rext4>) -> FsResult {
-    if !inode.super_block().device().can_write_zeroes() {
+    if journals_data(inode) || !inode.super_block().device().can_write_zeroes() {
         return Err(FsError::Kernel(eopnotsupp()));
     }
     Ok(())

@@ -194,13 +194,20 @@ impl<'j> Handle<'j> {
     }
 
     /// The same for a block that need not be in memory: of one that was not changed of late, only
-    /// older versions in the journal matter.
+    /// older versions in the journal matter. `size` is the device's block size, in bytes.
     ///
     /// # Errors
     ///
     /// As for [`Self::forget`].
-    pub(crate) fn forget_block(&self, fresh: FreshBuffer) -> Result {
-        self.forget(fresh.into_unread())
+    pub(crate) fn forget_block(&self, block: u64, size: u32) -> Result {
+        match (
+            FreshBuffer::find(self.journal.device(), block, size),
+            &self.part,
+        ) {
+            (Some(fresh), _) => self.forget(fresh.into_unread()),
+            (None, Part::Log(handle)) => handle.revoke(block),
+            (None, Part::InPlace(_)) => Ok(()),
+        }
     }
 }
 

@@ -123,14 +123,19 @@ impl LogHandle<'_> {
         to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_ptr(), buffer.as_ptr()) })
     }
 
-    /// Forgets and revokes a block.
-    pub(super) fn forget(&self, buffer: Buffer) -> Result {
+    /// Revokes a block.
+    pub(super) fn revoke(&self, block: u64) -> Result {
         self.must_work()?;
         let none = core::ptr::null_mut();
         // Not given the buffer, this function finds it by its number, and leaves the reference
         // alone. Given it, whether the reference is consumed would depend on the error.
         // SAFETY: the handle is valid, works, and belongs to this thread.
-        to_result(unsafe { bindings::jbd2_journal_revoke(self.as_ptr(), buffer.block(), none) })?;
+        to_result(unsafe { bindings::jbd2_journal_revoke(self.as_ptr(), block, none) })
+    }
+
+    /// Forgets and revokes a block.
+    pub(super) fn forget(&self, buffer: Buffer) -> Result {
+        self.revoke(buffer.block())?;
         let head = buffer.into_raw();
         // SAFETY: as above. `head` is a reference that is ours to give away.
         let result = to_result(unsafe { bindings::jbd2_journal_forget(self.as_ptr(), head) });

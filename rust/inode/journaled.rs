@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files whose data goes through the journal: all of a file system with `data=journal`, or those with the flag `j`.
+//!
+//! What is written through the page cache becomes a part of the running transaction before the call returns, with the
+//! blocks that it needs and the size that covers it: after a crash all of it is there or nothing, of each step as many
+//! blocks as [`MOST_BLOCKS`], and nothing of what came after something that is not there. So `fsync` is a commit. What is stored
+//! through a mapping comes to the journal when it is written back. Direct I/O goes through the page cache.
+//!
+//! The blocks are treated as metadata is: the journal forgets them when they are freed ([`super::holds_metadata`]), and
+//! they are read from where they are newest ([`crate::vfs::journaled`]).
+
+use super::{convert, delayed, Alone, DataKind};
+use crate::{
+    disk::{
+        inode::InodeFlags,
+        units::{LogicalBlock, PhysicalBlock},
+    },
+    error::{euclean, FsError, FsResult},
+    group::ConversionReserve,
+    journal::{credits, sync_point::Change},
+    memory::insist,
+    vfs::{
+        buffer::FreshBuffer,
+        inode::{ExclusiveLock, Inode},
+        iomap::Place,
+        jbd2::{Credits, Handle, Wipe},
+        journaled::Source,
+    },
+    Rext4,
+};
+use kernel::error::code;
+
+/// The most blocks of data in one step.
+const MOST_BLOCKS: u32 = 64;
+
+/// Whether the data of an inode goes through the journal. Without one it does not, whatever is asked for.
+///
+/// Who holds the inode's lock, has announced a direct read, or has a folio of the file locked, finds it unchanged
+/// as long as he does.
+pub(crate) fn journals_data(inode: &Inode<Rext4>) -> bool {
+    let fs = inode.super_block().data();
+    (fs.journals_data || inode.data().flags().has(InodeFlags::JOURNAL_DATA))
+        && inode.is_regular()
+        && inode.data().kind().has_blocks()
+        && has_journal(inode)
+}
+
+/// Whether there is a journal.
+fn has_journal(inode: &Inode<Rext4>) -> bool {
+    let journal = inode.super_block().data().journal.get();
+    journal.is_some_and(|journal| journal.is_atomic())
+}
+
+/// Whether what the device has of a file whose data goes through the journal is the newest, but for what is newer in
+/// the device's page cache. It is not if the journal was given up before the last change was committed: the journal lets
+/// go of what it had, and memory may be short.
+pub(crate) fn is_on_device(inode: &Inode<Rext4>) -> bool {
+    let fs = inode.super_block().data();
+    let journal = fs.journal.get();
+    !journal.is_some_and(|journal| journal.is_aborted())
+        || fs.commit_work.has_seen(inode.data().sync_point.of_data())
+}
+
+/// Sees to it that data of a file can go another way from now on: through the journal, or past it. `finish` makes it so.
+///
+/// The page cache is written out and emptied, nobody reads or writes directly. If the data went through the journal
+/// that is emptied as well, since recovery would write it over what comes past it.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if there is no journal for it; `EBUSY` if a page is written to past the file system; those of
+/// writeback and of the journal. Nothing is changed then.
+pub(super) fn change_way<R>(
+    inode: &Inode<Rext4>,
+    lock: &ExclusiveLock<'_, Rext4>,
+    finish: impl FnOnce() -> FsResult<R>,
+) -> FsResult<R> {
+    let sb = inode.super_block();
+    let journal = sb.data().writing(sb)?;
+    if !journal.is_atomic() {
+        return Err(FsError::unsupported());
+    }
+    if inode.is_swap_file() {
+        return Err(FsError::Kernel(code::ETXTBSY));
+    }
+    inode.data().appends.wait(lock)?;
+    let _alone = Alone::new(inode, lock);
+    let _page_cache = inode.lock_page_cache();
+    inode.write_back(0, i64::MAX)?;
+    inode.release_page_cache(lock, 0, i64::MAX)?;
+    if journals_data(inode) {
+        journal.lock_updates()?.flush(Wipe::Nothing)?;
+    }
+    finish()
+}
+
+/// Makes what a folio has, or a part of it from its beginning on, a part of the running transaction. Returns how many
+/// bytes that are. The folio is locked.
+///
+/// # Errors
+///
+/// Those of a look-up, of the allocation of what is delayed, and of the journal.
+pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> {
+    let sb = inode.super_block();
+    let fs = sb.data();
+    let size = fs.layout.block_size();
+    let found = delayed::map_for_writeback(inode, source.position())?;
+    let left = (found.offset + found.len).saturating_sub(source.position());
+    let len = source.len().min(u32::try_from(left).unwrap_or(u32::MAX));
+    let (start, is_new) = match found.place {
+        Place::Written(start) => (start, false),
+        Place::Unwritten(start) => (start, true),
+        // Behind the end of the file, or it was cut off.
+        _ => return Ok(len),
+    };
+    let start = PhysicalBlock((start + (source.position() - found.offset)) >> size.bits());
+    let first = size.logical_of_byte(source.position());
+    let first = first.ok_or(FsError::Kernel(euclean()))?;
+    let journal = fs.writing(sb)?;
+    let most = MOST_BLOCKS.min(journal.max_credits() / 4).max(1);
+    let blocks = size.blocks_for(len.into()).min(most.into()) as u32;
+    let range = first..LogicalBlock(first.0.saturating_add(blocks));
+    let mut reserve = reserve(inode, is_new)?;
+    loop {
+        let step = convert::step_credits(inode)?;
+        let own = Credits::new(blocks + credits::INODE);
+        let handle = insist(|| journal.start(own.plus(step.credits)))?;
+        // Before the size on disk can be seen to grow.
+        inode.data().sync_point.note(&handle, Change::Data);
+        let end = size
+            .byte_of_logical(range.end)
+            .min(source.position() + u64::from(len));
+        let end = i64::try_from(end).unwrap_or(i64::MAX).min(inode.size());
+        let part = is_new.then(|| range.clone());
+        // What fails must not leave blocks that are written and show what they had before; and nothing is put into those
+        // of a block map while they are not the file's: they would be free without the journal forgetting them.
+        let is_mapped = inode.data().kind() == DataKind::BlockMap;
+        let put_all = |count: u32| {
+            (0..count).try_for_each(|at| {
+                let to = PhysicalBlock(start.0 + u64::from(at));
+                put(inode, &handle, to, source, at << size.bits())
+            })
+        };
+        if !is_mapped {
+            put_all(blocks)?;
+        }
+        let Some(behind) = convert::within(inode, &handle, step, part, end, &mut reserve)? else {
+            // The tree grew meanwhile: the credits may not do.
+            handle.stop()?;
+            continue;
+        };
+        let done = behind.unwrap_or(range.end).0.saturating_sub(first.0);
+        if is_mapped {
+            put_all(done).inspect_err(|_| journal.abort(code::EIO))?;
+        }
+        handle.stop()?;
+        return Ok((done << size.bits()).min(len));
+    }
+}
+
+/// What is set aside for the tree's new nodes. Folios are locked: nothing can be waited for.
+fn reserve(inode: &Inode<Rext4>, is_new: bool) -> FsResult<ConversionReserve> {
+    let sb = inode.super_block();
+    let groups = sb.data().groups()?;
+    let nodes = if is_new { convert::new_nodes(inode) } else { 0 };
+    match groups.try_reserve_conversion(nodes) {
+        Some(reserve) => Ok(reserve),
+        None => groups.reserve_conversion(sb.data().writing(sb)?, 0),
+    }
+}
+
+/// Puts a block into the transaction, which is `from` bytes behind the beginning of `source`.
+fn put(
+    inode: &Inode<Rext4>,
+    handle: &Handle<'_>,
+    to: PhysicalBlock,
+    source: &Source<'_>,
+    from: u32,
+) -> FsResult {
+    let sb = inode.super_block();
+    let (device, bytes) = (sb.device(), sb.data().layout.block_size().bytes());
+    let buffer = match FreshBuffer::get(device, to.0, bytes)?.filled() {
+        Ok(buffer) => buffer,
+        // All of it is going to be written over, so it need not be read.
+        Err(fresh) => handle.create(fresh)?,
+    };
+    let block = handle.write(&buffer)?;
+    block.forget_kinds();
+    Ok(block.edit(|content| source.copy(from, content))?)
+}
