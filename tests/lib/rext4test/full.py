@@ -90,7 +90,7 @@ class Writer:
         failure = ""
         try:
             end = time.monotonic() + seconds
-            while time.monotonic() < end or (waiting.value > 0 and time.monotonic() < end + 60):
+            while time.monotonic() < end or (waiting.value > 0 and time.monotonic() < end + 200):
                 before = self.refused
                 self.step()
                 if self.refused > before:
@@ -99,8 +99,11 @@ class Writer:
                             waiting.value -= 1
                     # If all is to end soon, the disk has to stay full.
                     ends = time.monotonic() > end and self.refused >= LEAST
-                    if self.dice.random() < (0.1 if ends else 0.6):
+                    if self.dice.random() < (0.01 if ends else 0.6):
                         self.give_back()
+                elif self.refused < LEAST and time.monotonic() > end and self.dice.random() < 0.02:
+                    # Nobody refuses anything to who has all of his file.
+                    self.give_back()
             check(self.refused >= LEAST, f"only {self.refused} times no space")
             for name, content in self.expected().items():
                 (SCRATCH / "full" / name).write_bytes(content)
