@@ -16,7 +16,7 @@
 //! no free block; that bound is lifted before released blocks can be claimed.
 
 use super::{
-    search::length,
+    search::{begin_later, length},
     space::{Claim, Rights},
     wanted::Wanted,
     windows::Windows,
@@ -414,8 +414,8 @@ impl Groups {
         let run = search.wanted.run();
         let longest = self.longest.of(group);
         let may_be_long = longest >= search.least;
-        let begins = self.begins(search.wanted, group);
-        let begins = begins.filter(|_| longest >= search.wanted.blocks);
+        let stripes = self.begins(search.wanted, group);
+        let begins = stripes.filter(|_| longest >= search.wanted.blocks);
         let (range, longest) = bitmap.with(|bytes| {
             let all = state.free_bits(bytes, end);
             let bits = windows.map_or(all, |windows| {
@@ -436,8 +436,11 @@ impl Groups {
             let range = bits.place(goal, run);
             let len = range.as_ref().map_or(0, length);
             let at_goal = goal.is_some() && range.as_ref().map(|range| range.start) == goal;
-            if at_goal || len >= search.least {
+            if at_goal {
                 return (range, u32::MAX);
+            }
+            if len >= search.least {
+                return (range.map(|range| begin_later(range, stripes)), u32::MAX);
             }
             // Without windows there is no longer one, or it would have been chosen.
             (None, windows.map_or(len, |_| all.longest()))

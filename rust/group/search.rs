@@ -252,6 +252,20 @@ impl<'a> FreeBits<'a> {
     }
 }
 
+/// What is left of a run that begins at one of the bits `first`, `first + unit` and so on; all of it if that would be less
+/// than one unit.
+pub(super) fn begin_later(run: Range<u32>, begins: Option<(u32, u32)>) -> Range<u32> {
+    let Some((first, unit)) = begins else {
+        return run;
+    };
+    let steps = run.start.saturating_sub(first).div_ceil(unit);
+    let start = first.saturating_add(steps.saturating_mul(unit));
+    if run.end.saturating_sub(start) < unit {
+        return run;
+    }
+    start..run.end
+}
+
 /// The number of bits in a run.
 pub(super) fn length(run: &Range<u32>) -> u32 {
     run.end.saturating_sub(run.start)

@@ -2,7 +2,12 @@
 
 //! KUnit suite of the search for short runs, beside one that looks at each block.
 
-use super::{room_tests::Numbers, search::FreeBits, staged::Staged, windows::Windows};
+use super::{
+    room_tests::Numbers,
+    search::{begin_later, FreeBits},
+    staged::Staged,
+    windows::Windows,
+};
 use crate::disk::{
     bitmap::{Bitmap, BitmapMut},
     units::InodeNumber,
@@ -91,6 +96,19 @@ mod suite {
         }
         assert!(found > 300);
         Ok(())
+    }
+
+    #[test]
+    fn a_run_that_does_not_begin_at_a_stripe_loses_its_beginning() {
+        assert_eq!(begin_later(1..4096, None), 1..4096);
+        assert_eq!(begin_later(1..4096, Some((0, 8))), 8..4096);
+        assert_eq!(begin_later(8..4096, Some((0, 8))), 8..4096);
+        assert_eq!(begin_later(1..4096, Some((5, 8))), 5..4096);
+        assert_eq!(begin_later(6..4096, Some((5, 8))), 13..4096);
+        assert_eq!(begin_later(1..16, Some((0, 8))), 8..16);
+        // Not even a stripe would be left.
+        assert_eq!(begin_later(1..15, Some((0, 8))), 1..15);
+        assert_eq!(begin_later(1..3, Some((0, 8))), 1..3);
     }
 
     #[test]
