@@ -148,6 +148,8 @@ pub(crate) struct Filesystem {
     dioread_nolock: AtomicBool,
     /// Whether all data goes through the journal, if there is one; `data=journal`.
     pub(crate) journals_data: bool,
+    /// What came of that.
+    pub(crate) last_journaled: inode::journaled::LastWrites,
     /// What inodes should have for fields behind the first 128 bytes.
     wanted_extra_size: AtomicU32,
     /// What the super block says about `errors=`.

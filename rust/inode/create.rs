@@ -2,7 +2,7 @@
 
 //! A new inode, in memory and in the inode table.
 
-use super::{flags, load, project, store, DataKind};
+use super::{flags, journaled, load, project, store, DataKind};
 use crate::{
     disk::{
         extent::{NodeMut, Place, ROOT_SIZE},
@@ -125,7 +125,7 @@ fn fill(
 ) -> FsResult {
     let inode = new.inode();
     let data = inode.data();
-    let mut flags = flags::inherited(parent.data().flags(), kind);
+    let mut flags = flags::inherited(parent.data().flags(), kind, journaled::has_journal(parent));
     let mut area = [0; ROOT_SIZE];
     let holds = match (kind, content.text) {
         (FileType::Symlink, Some(text)) if is_short_link(text) => {

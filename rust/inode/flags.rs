@@ -5,8 +5,8 @@
 //!
 //! The bits of `i_flags` on disk are those of the system call. Which of them are seen, which can be
 //! changed, and what is refused is as in C ext4 (`EXT4_FL_USER_VISIBLE` and its neighbours in the
-//! kernel's `fs/ext4/ext4.h`). That data goes through the journal holds with delayed allocation, too, and can't be had
-//! without a journal.
+//! kernel's `fs/ext4/ext4.h`). That data goes through the journal holds with delayed allocation, too; a file can't have
+//! that without a journal.
 
 use super::{block_map, journaled, store, Alone};
 use crate::{
@@ -92,9 +92,14 @@ fn fitting(flags: InodeFlags, kind: Option<FileType>) -> InodeFlags {
     }
 }
 
-/// What a new inode of this type takes over from its directory.
-pub(super) fn inherited(parent: InodeFlags, kind: FileType) -> InodeFlags {
-    fitting(InodeFlags(parent.0 & INHERITED), Some(kind))
+/// What a new inode of this type takes over from its directory. Without a journal not that its data goes through that.
+pub(super) fn inherited(parent: InodeFlags, kind: FileType, has_journal: bool) -> InodeFlags {
+    let all = InodeFlags(parent.0 & INHERITED);
+    let all = match has_journal {
+        true => all,
+        false => all.without(InodeFlags::JOURNAL_DATA),
+    };
+    fitting(all, Some(kind))
 }
 
 impl FlagOperations for Rext4 {

@@ -3,14 +3,15 @@
 //! Files whose data goes through the journal: all of a file system with `data=journal`, or those with the flag `j`.
 //!
 //! What is written through the page cache becomes a part of the running transaction before the call returns, with the
-//! blocks that it needs and the size that covers it: after a crash all of it is there or nothing, of each step as many
-//! blocks as [`MOST_BLOCKS`], and nothing of what came after something that is not there. So `fsync` is a commit. What is stored
-//! through a mapping comes to the journal when it is written back. Direct I/O goes through the page cache.
+//! blocks that it needs and the size that covers it. After a crash there is nothing of what came after a call that is not
+//! there as a whole. The last call can be there in part: what one folio has of it, and [`MOST_BLOCKS`] at most, is there or not;
+//! and not always from its beginning on, as writeback may have begun before it was over. So `fsync` is a commit. What is
+//! stored through a mapping comes to the journal when it is written back. Direct I/O goes through the page cache.
 //!
 //! The blocks are treated as metadata is: the journal forgets them when they are freed ([`super::holds_metadata`]), and
 //! they are read from where they are newest ([`crate::vfs::journaled`]).
 
-use super::{convert, delayed, Alone, DataKind};
+use super::{convert, delayed, map, Alone, DataKind};
 use crate::{
     disk::{
         inode::InodeFlags,
@@ -24,12 +25,15 @@ use crate::{
         buffer::FreshBuffer,
         inode::{ExclusiveLock, Inode},
         iomap::Place,
-        jbd2::{Credits, Handle, Wipe},
+        jbd2::{Credits, Handle, Tid, Wipe},
         journaled::Source,
     },
     Rext4,
 };
-use kernel::error::code;
+use kernel::{
+    error::code,
+    sync::atomic::{Atomic, Relaxed},
+};
 
 /// The most blocks of data in one step.
 const MOST_BLOCKS: u32 = 64;
@@ -47,19 +51,38 @@ pub(crate) fn journals_data(inode: &Inode<Rext4>) -> bool {
 }
 
 /// Whether there is a journal.
-fn has_journal(inode: &Inode<Rext4>) -> bool {
+pub(super) fn has_journal(inode: &Inode<Rext4>) -> bool {
     let journal = inode.super_block().data().journal.get();
     journal.is_some_and(|journal| journal.is_atomic())
 }
 
+/// The transaction that files have given data to the last, by their numbers; several files share one. Kept here, since an
+/// inode can leave memory.
+pub(crate) struct LastWrites([Atomic<u32>; Self::COUNT]);
+
+impl LastWrites {
+    const COUNT: usize = 256;
+
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self([const { Atomic::new(0) }; Self::COUNT])
+    }
+
+    fn of(&self, inode: &Inode<Rext4>) -> &Atomic<u32> {
+        &self.0[inode.ino() as usize % Self::COUNT]
+    }
+}
+
 /// Whether what the device has of a file whose data goes through the journal is the newest, but for what is newer in
-/// the device's page cache. It is not if the journal was given up before the last change was committed: the journal lets
+/// the device's page cache. It is not if the journal was given up before the last data was committed: the journal lets
 /// go of what it had, and memory may be short.
 pub(crate) fn is_on_device(inode: &Inode<Rext4>) -> bool {
     let fs = inode.super_block().data();
-    let journal = fs.journal.get();
-    !journal.is_some_and(|journal| journal.is_aborted())
-        || fs.commit_work.has_seen(inode.data().sync_point.of_data())
+    let is_aborted = || fs.journal.get().is_some_and(|journal| journal.is_aborted());
+    match fs.last_journaled.of(inode).load(Relaxed) {
+        0 => true,
+        last => !is_aborted() || fs.commit_work.has_seen(Tid::from_raw(last)),
+    }
 }
 
 /// Sees to it that data of a file can go another way from now on: through the journal, or past it. `finish` makes it so.
@@ -121,11 +144,16 @@ pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> 
     let most = MOST_BLOCKS.min(journal.max_credits() / 4).max(1);
     let blocks = size.blocks_for(len.into()).min(most.into()) as u32;
     let range = first..LogicalBlock(first.0.saturating_add(blocks));
+    // The journal can't have a block twice.
+    map::check_foreign(inode, start, blocks)?;
     let mut reserve = reserve(inode, is_new)?;
     loop {
         let step = convert::step_credits(inode)?;
         let own = Credits::new(blocks + credits::INODE);
         let handle = insist(|| journal.start(own.plus(step.credits)))?;
+        if let Some(tid) = handle.tid() {
+            fs.last_journaled.of(inode).store(tid.to_raw(), Relaxed);
+        }
         // Before the size on disk can be seen to grow.
         inode.data().sync_point.note(&handle, Change::Data);
         let end = size

@@ -129,7 +129,7 @@ pub(super) fn is_own(inode: &Inode<Rext4>) -> bool {
     layout.is_journal(super::number(inode))
 }
 
-/// The same for blocks of data, which are not looked at as metadata, nor go through the journal: with
+/// The same for blocks of data, which are not looked at as metadata, nor given to the journal: with
 /// `noblock_validity` they may lie anywhere in the file system. What was found there is not [kept](cache::keep), so that
 /// what is kept is good whatever the option says later.
 pub(super) fn check_data(inode: &Inode<Rext4>, start: PhysicalBlock, len: u32) -> FsResult {

@@ -66,11 +66,6 @@ impl SyncPoint {
         journal.is_committed(self.tid(true))
     }
 
-    /// The last transaction that changed what data is and where.
-    pub(crate) fn of_data(&self) -> Tid {
-        self.tid(true)
-    }
-
     /// Makes the inode's changes durable, and all data that the device had acknowledged before.
     ///
     /// With `data_only` as for `fdatasync`. See [`Journal::commit_and_flush`] for errors.

@@ -277,31 +277,58 @@ impl<T: FileSystem + IomapOperations> Range<'_, T> {
     ///
     /// `folio` is locked and holds the range.
     unsafe fn read(&self, folio: *mut bindings::folio) -> Result {
-        let device = self.inode.super_block().device();
         let bytes = self.block_bytes() as usize;
         // SAFETY: the folio is valid.
         let first = unsafe { bindings::rext4_shim_offset_in_folio(folio, self.position) };
+        // Where those begin that are read from the device, in one go.
+        let mut pending = None;
         for (at, block) in self.blocks() {
-            let len = bytes.min(self.len - at);
-            // SAFETY: as the caller promises, so that there is room for the bytes, which the buffer has. A read of
-            // the device lies within it, as the mapping does.
-            unsafe {
-                match self.newer(block) {
-                    Some(buffer) => buffer.with(|content| {
-                        let from = content.as_ptr().cast();
-                        bindings::rext4_shim_copy_to_folio(folio, first + at, from, len);
-                    }),
-                    None if !T::is_on_device(self.inode) => return Err(EIO),
-                    None => to_result(bindings::rext4_shim_read_into_folio(
-                        device.as_ptr(),
-                        (self.start + at as u64) >> 9,
-                        folio,
-                        first + at,
-                        len,
-                    ))?,
-                }
+            let Some(buffer) = self.newer(block) else {
+                pending.get_or_insert(at);
+                continue;
+            };
+            if let Some(start) = pending.take() {
+                // SAFETY: as the caller promises.
+                unsafe { self.read_device(folio, first, start..at)? };
             }
+            let len = bytes.min(self.len - at);
+            // SAFETY: as the caller promises, so that there is room for the bytes, which the buffer has.
+            buffer.with(|content| unsafe {
+                let from = content.as_ptr().cast();
+                bindings::rext4_shim_copy_to_folio(folio, first + at, from, len);
+            });
         }
-        Ok(())
+        match pending {
+            // SAFETY: as the caller promises.
+            Some(start) => unsafe { self.read_device(folio, first, start..self.len) },
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a part of the range from the device; the range begins at byte `first` of the folio.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
+    unsafe fn read_device(
+        &self,
+        folio: *mut bindings::folio,
+        first: usize,
+        part: core::ops::Range<usize>,
+    ) -> Result {
+        // Asked after the buffers: the journal is given up before it lets go of them.
+        if !T::is_on_device(self.inode) {
+            return Err(EIO);
+        }
+        // SAFETY: as the caller promises. What is read lies within the device, as the mapping does.
+        to_result(unsafe {
+            bindings::rext4_shim_read_into_folio(
+                self.inode.super_block().device().as_ptr(),
+                (self.start + part.start as u64) >> 9,
+                folio,
+                first + part.start,
+                part.len(),
+            )
+        })
     }
 }
