@@ -109,6 +109,10 @@ class Writer:
                 (SCRATCH / "full" / name).write_bytes(content)
         except BaseException:  # pylint: disable=broad-except
             failure = traceback.format_exc()
+            if self.refused < LEAST:
+                # Nobody is to wait for it.
+                with waiting.get_lock():
+                    waiting.value -= 1
         results.put((self.path.name, self.done, self.refused, failure))
 
 
