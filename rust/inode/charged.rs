@@ -57,6 +57,9 @@ pub(super) fn let_go(
     let sb = inode.super_block();
     if super::holds_metadata(inode) {
         let size = sb.data().layout.block_size().bytes();
+        if inode.is_regular() {
+            sb.data().last_journaled.note(inode, handle);
+        }
         for block in (start.0..).take(len as usize) {
             handle.forget_block(block, size)?;
         }

@@ -24,6 +24,7 @@ use crate::{
     Rext4,
 };
 use core::ops::Range;
+use kernel::error::code;
 
 /// How many nodes of its tree the conversion of one range of a file can need at most. What a block map needs
 /// is set aside elsewhere.
@@ -215,49 +216,75 @@ fn still_fits(inode: &Inode<Rext4>, root: &Blocks, step: StepCredits) -> FsResul
     Ok(is_mapped || extent::depth(&ReadTree::new(inode, root))? <= step.depth)
 }
 
-/// One step with a handle of the caller's, who has put data into its transaction: makes `range` written, if it is not,
-/// and moves the size on disk up to `end`, in bytes, if it is less. Returns where that has come to, if not to the end;
-/// `None` in the place of all that if the credits do not do any more.
+/// What [`within`] is to do.
+pub(super) struct Step<'a> {
+    /// What [`step_credits`] has said, which the handle has.
+    pub(super) credits: StepCredits,
+    /// What the tree's version was when the blocks were looked up.
+    pub(super) version: u64,
+    /// The blocks, which lie in a row.
+    pub(super) range: Range<LogicalBlock>,
+    /// Whether they are not written yet.
+    pub(super) is_new: bool,
+    /// Where the data ends, in bytes: the size on disk is not less afterwards.
+    pub(super) end: i64,
+    /// For new nodes of the tree.
+    pub(super) reserve: &'a mut ConversionReserve,
+}
+
+/// One step with a handle of the caller's: has `put` put data into its transaction, for so many blocks from the first of
+/// the range on, makes these written and moves the size on disk. They are the file's meanwhile: who frees them comes
+/// before or after this. Returns how many blocks they are; `None`, with nothing done, if the tree has changed since they were
+/// looked up, or the credits do not do any more.
+///
+/// If that fails no block is written that shows what it had before: unwritten ones keep the data that was put there, and
+/// the journal forgets it with them. Those of a block map would be free without that, so they become the file's first.
 pub(super) fn within(
     inode: &Inode<Rext4>,
     handle: &Handle<'_>,
-    step: StepCredits,
-    range: Option<Range<LogicalBlock>>,
-    end: i64,
-    reserve: &mut ConversionReserve,
-) -> FsResult<Option<Option<LogicalBlock>>> {
-    if range.is_none() && end <= inode.data().disk_size() {
-        return Ok(Some(None));
-    }
+    step: Step<'_>,
+    put: impl Fn(u32) -> FsResult,
+) -> FsResult<Option<u32>> {
     let size = inode.super_block().data().layout.block_size();
     let mut root = inode.data().tree.write();
-    if !still_fits(inode, &root, step)? {
+    if inode.data().version() != step.version || !still_fits(inode, &root, step.credits)? {
         return Ok(None);
     }
-    let (mut end, mut behind, mut result) = (end, None, Ok(()));
-    if let Some(range) = range {
+    let first = step.range.start.0;
+    let mut count = step.range.end.0.saturating_sub(first);
+    let is_mapped = inode.data().kind() == DataKind::BlockMap;
+    if !is_mapped {
+        put(count)?;
+    }
+    let mut result = Ok(());
+    if step.is_new {
         let mut part = Part {
-            range,
-            end,
+            range: step.range,
+            end: step.end,
             staged: None,
-            reserve,
+            reserve: step.reserve,
             is_whole: false,
         };
         match write_part(inode, handle, &mut root, &mut part) {
             Ok(Progress::Done) => {}
-            Ok(Progress::More(start)) => {
-                end = end.min(size.byte_of_logical(start) as i64);
-                behind = Some(start);
-            }
+            Ok(Progress::More(start)) => count = start.0.saturating_sub(first),
             Err(e) => result = Err(e),
         }
     }
-    if result.is_ok() && end > inode.data().disk_size() {
+    if is_mapped && result.is_ok() {
+        put(count).inspect_err(|_| handle.journal().abort(code::EIO))?;
+    }
+    let behind = LogicalBlock(first.saturating_add(count));
+    let end = step.end.min(size.byte_of_logical(behind) as i64);
+    let grows = result.is_ok() && end > inode.data().disk_size();
+    if grows {
         inode.data().set_disk_size(end);
     }
-    // What was converted before an error is converted on disk too.
-    WriteTree::new(inode, &mut root, handle, Rights::Root).store_inode()?;
-    result.map(|()| Some(behind))
+    if step.is_new || grows {
+        // What was converted before an error is converted on disk too.
+        WriteTree::new(inode, &mut root, handle, Rights::Root).store_inode()?;
+    }
+    result.map(|()| Some(count))
 }
 
 /// Makes written what can be in one step.

@@ -11,7 +11,10 @@
 //! The blocks are treated as metadata is: the journal forgets them when they are freed ([`super::holds_metadata`]), and
 //! they are read from where they are newest ([`crate::vfs::journaled`]).
 
-use super::{convert, delayed, map, Alone, DataKind};
+use super::{
+    convert::{self, Step},
+    delayed, map, Alone,
+};
 use crate::{
     disk::{
         inode::InodeFlags,
@@ -32,6 +35,7 @@ use crate::{
 };
 use kernel::{
     error::code,
+    prelude::*,
     sync::atomic::{Atomic, Relaxed},
 };
 
@@ -56,20 +60,40 @@ pub(super) fn has_journal(inode: &Inode<Rext4>) -> bool {
     journal.is_some_and(|journal| journal.is_atomic())
 }
 
-/// The transaction that files have given data to the last, by their numbers; several files share one. Kept here, since an
-/// inode can leave memory.
-pub(crate) struct LastWrites([Atomic<u32>; Self::COUNT]);
+/// The last transaction that has data of files, or has forgotten some, by their numbers; files may share one. Kept here,
+/// since an inode can leave memory.
+pub(crate) struct LastWrites(KVec<Atomic<u32>>);
 
 impl LastWrites {
-    const COUNT: usize = 256;
+    const COUNT: usize = 4096;
 
     /// None.
-    pub(crate) const fn new() -> Self {
-        Self([const { Atomic::new(0) }; Self::COUNT])
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let mut all = KVec::with_capacity(Self::COUNT, GFP_KERNEL)?;
+        for _ in 0..Self::COUNT {
+            all.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self(all))
     }
 
-    fn of(&self, inode: &Inode<Rext4>) -> &Atomic<u32> {
-        &self.0[inode.ino() as usize % Self::COUNT]
+    fn of(&self, inode: &Inode<Rext4>) -> Option<&Atomic<u32>> {
+        self.0.get(inode.ino() as usize % Self::COUNT)
+    }
+
+    /// Notes that the handle's transaction is one that has, or forgets, data of a file.
+    pub(super) fn note(&self, inode: &Inode<Rext4>, handle: &Handle<'_>) {
+        if let (Some(last), Some(tid)) = (self.of(inode), handle.tid()) {
+            last.store(tid.to_raw(), Relaxed);
+        }
+    }
+
+    fn last(&self, inode: &Inode<Rext4>) -> Option<Tid> {
+        let last = self.of(inode)?.load(Relaxed);
+        (last != 0).then_some(Tid::from_raw(last))
     }
 }
 
@@ -79,10 +103,8 @@ impl LastWrites {
 pub(crate) fn is_on_device(inode: &Inode<Rext4>) -> bool {
     let fs = inode.super_block().data();
     let is_aborted = || fs.journal.get().is_some_and(|journal| journal.is_aborted());
-    match fs.last_journaled.of(inode).load(Relaxed) {
-        0 => true,
-        last => !is_aborted() || fs.commit_work.has_seen(Tid::from_raw(last)),
-    }
+    let last = fs.last_journaled.last(inode);
+    last.is_none_or(|last| !is_aborted() || fs.commit_work.has_seen(last))
 }
 
 /// Sees to it that data of a file can go another way from now on: through the journal, or past it. `finish` makes it so.
@@ -128,62 +150,53 @@ pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> 
     let sb = inode.super_block();
     let fs = sb.data();
     let size = fs.layout.block_size();
-    let found = delayed::map_for_writeback(inode, source.position())?;
-    let left = (found.offset + found.len).saturating_sub(source.position());
-    let len = source.len().min(u32::try_from(left).unwrap_or(u32::MAX));
-    let (start, is_new) = match found.place {
-        Place::Written(start) => (start, false),
-        Place::Unwritten(start) => (start, true),
-        // Behind the end of the file, or it was cut off.
-        _ => return Ok(len),
-    };
-    let start = PhysicalBlock((start + (source.position() - found.offset)) >> size.bits());
     let first = size.logical_of_byte(source.position());
     let first = first.ok_or(FsError::Kernel(euclean()))?;
-    let journal = fs.writing(sb)?;
-    let most = MOST_BLOCKS.min(journal.max_credits() / 4).max(1);
-    let blocks = size.blocks_for(len.into()).min(most.into()) as u32;
-    let range = first..LogicalBlock(first.0.saturating_add(blocks));
-    // The journal can't have a block twice.
-    map::check_foreign(inode, start, blocks)?;
-    let mut reserve = reserve(inode, is_new)?;
     loop {
+        let found = delayed::map_for_writeback(inode, source.position())?;
+        let left = (found.offset + found.len).saturating_sub(source.position());
+        let len = source.len().min(u32::try_from(left).unwrap_or(u32::MAX));
+        let (start, is_new) = match found.place {
+            Place::Written(start) => (start, false),
+            Place::Unwritten(start) => (start, true),
+            // Behind the end of the file, or it was cut off.
+            _ => return Ok(len),
+        };
+        let start = PhysicalBlock((start + (source.position() - found.offset)) >> size.bits());
+        let journal = fs.writing(sb)?;
+        let most = MOST_BLOCKS.min(journal.max_credits() / 4).max(1);
+        let blocks = size.blocks_for(len.into()).min(most.into()) as u32;
+        // The journal can't have a block twice.
+        map::check_foreign(inode, start, blocks)?;
+        let mut reserve = reserve(inode, is_new)?;
         let step = convert::step_credits(inode)?;
         let own = Credits::new(blocks + credits::INODE);
         let handle = insist(|| journal.start(own.plus(step.credits)))?;
-        if let Some(tid) = handle.tid() {
-            fs.last_journaled.of(inode).store(tid.to_raw(), Relaxed);
-        }
+        fs.last_journaled.note(inode, &handle);
         // Before the size on disk can be seen to grow.
         inode.data().sync_point.note(&handle, Change::Data);
+        let range = first..LogicalBlock(first.0.saturating_add(blocks));
         let end = size
             .byte_of_logical(range.end)
             .min(source.position() + u64::from(len));
-        let end = i64::try_from(end).unwrap_or(i64::MAX).min(inode.size());
-        let part = is_new.then(|| range.clone());
-        // What fails must not leave blocks that are written and show what they had before; and nothing is put into those
-        // of a block map while they are not the file's: they would be free without the journal forgetting them.
-        let is_mapped = inode.data().kind() == DataKind::BlockMap;
-        let put_all = |count: u32| {
+        let step = Step {
+            credits: step,
+            version: found.version,
+            range,
+            is_new,
+            end: i64::try_from(end).unwrap_or(i64::MAX).min(inode.size()),
+            reserve: &mut reserve,
+        };
+        let done = convert::within(inode, &handle, step, |count| {
             (0..count).try_for_each(|at| {
                 let to = PhysicalBlock(start.0 + u64::from(at));
                 put(inode, &handle, to, source, at << size.bits())
             })
-        };
-        if !is_mapped {
-            put_all(blocks)?;
-        }
-        let Some(behind) = convert::within(inode, &handle, step, part, end, &mut reserve)? else {
-            // The tree grew meanwhile: the credits may not do.
-            handle.stop()?;
-            continue;
-        };
-        let done = behind.unwrap_or(range.end).0.saturating_sub(first.0);
-        if is_mapped {
-            put_all(done).inspect_err(|_| journal.abort(code::EIO))?;
-        }
+        })?;
         handle.stop()?;
-        return Ok((done << size.bits()).min(len));
+        if let Some(done) = done {
+            return Ok((done << size.bits()).min(len));
+        }
     }
 }
 

@@ -419,7 +419,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             quota_files <- new_mutex!(quota_files, "rext4_quota_files"),
             dioread_nolock: AtomicBool::new(nolock),
             journals_data,
-            last_journaled: LastWrites::new(),
+            last_journaled: LastWrites::new()?,
             wanted_extra_size: AtomicU32::new(extra_size),
             default_on_damage: superblock.on_damage,
             stopped: AtomicBool::new(false),
