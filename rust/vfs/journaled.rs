@@ -51,11 +51,8 @@ impl Source<'_> {
         self.len
     }
 
-    /// Copies what is `from` bytes behind the beginning, as much as there is room for. Does not sleep.
-    ///
-    /// # Panics
-    ///
-    /// It does not: what would lie behind the end is left as it is.
+    /// Copies what is `from` bytes behind the beginning, as much as there is room for. What would lie behind the end is
+    /// left as it is. Does not sleep.
     pub fn copy(&self, from: u32, to: &mut [u8]) {
         let len = to.len().min(self.len.saturating_sub(from) as usize);
         // SAFETY: by the invariants the range is a part of the folio; `to` has room for `len` bytes.
