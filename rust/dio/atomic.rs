@@ -17,7 +17,7 @@ use crate::{
     disk::units::LogicalBlock,
     error::{FsError, FsResult},
     inode::{
-        journaled::journals_data,
+        journaled::{has_journal, journals_data},
         map::{self, Found},
         DataKind,
     },
@@ -46,7 +46,7 @@ pub(crate) fn units(inode: &Inode<Rext4>) -> Option<AtomicUnits> {
     let block = fs.layout.block_size().bytes();
     let device = inode.super_block().device().atomic_units();
     let most = MOST_BLOCKS * block;
-    if fs.journal.get().is_some_and(|journal| journal.is_atomic()) {
+    if has_journal(inode) {
         let own = device.filter(|device| device.min <= most && block <= device.max);
         return Some(AtomicUnits {
             min: block,

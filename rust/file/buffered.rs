@@ -290,28 +290,14 @@ impl Writeback for Rext4 {
         let sb = inode.super_block();
         let fs = sb.data();
         // Also where nothing has to be done afterwards: a file system that was stopped writes no data.
-        let journal = fs
-            .writing(sb)
+        fs.writing(sb)
             .map_err(|e| Filesystem::errno(inode, "write back", e))?;
         let grows = bytes.end > u64::try_from(inode.data().disk_size()).unwrap_or(0);
         if !unwritten && !grows && !fs.stops_without_data() {
             return Ok(None);
         }
-        let reserve = || -> FsResult<ConversionReserve> {
-            let blocks = if unwritten {
-                convert::new_nodes(inode)
-            } else {
-                0
-            };
-            let groups = fs.groups()?;
-            // Folios are locked here, and who has what there is to wait for may fault one of them
-            // in. Without a reserve the conversion uses all that is not promised to others.
-            match groups.try_reserve_conversion(blocks) {
-                Some(reserve) => Ok(reserve),
-                None => groups.reserve_conversion(journal, 0),
-            }
-        };
-        let reserve = reserve().map_err(|e| Filesystem::errno(inode, "write back", e))?;
+        let reserve = convert::reserve_at_once(inode, unwritten)
+            .map_err(|e| Filesystem::errno(inode, "write back", e))?;
         // Folios are locked, and under writeback without being submitted.
         let _no_fs = NoFs::new();
         let place = insist(|| Ok(KBox::new_uninit(GFP_KERNEL)?))?;

@@ -35,6 +35,25 @@ pub(crate) fn new_nodes(inode: &Inode<Rext4>) -> u32 {
     }
 }
 
+/// What is set aside for a conversion by who has folios locked, if anything has to be converted: who has what there would
+/// be to wait for may fault one of them in. Without a reserve the conversion uses all that is not promised to others.
+///
+/// # Errors
+///
+/// Those of a file system that is not written to any more.
+pub(crate) fn reserve_at_once(
+    inode: &Inode<Rext4>,
+    unwritten: bool,
+) -> FsResult<ConversionReserve> {
+    let sb = inode.super_block();
+    let groups = sb.data().groups()?;
+    let nodes = if unwritten { new_nodes(inode) } else { 0 };
+    match groups.try_reserve_conversion(nodes) {
+        Some(reserve) => Ok(reserve),
+        None => groups.reserve_conversion(sb.data().writing(sb)?, 0),
+    }
+}
+
 /// Extents converted in one transaction at most.
 pub(crate) const STEP: u32 = 16;
 

@@ -21,7 +21,6 @@ use crate::{
         units::{LogicalBlock, PhysicalBlock},
     },
     error::{euclean, FsError, FsResult},
-    group::ConversionReserve,
     journal::{credits, sync_point::Change},
     memory::insist,
     vfs::{
@@ -54,8 +53,8 @@ pub(crate) fn journals_data(inode: &Inode<Rext4>) -> bool {
         && has_journal(inode)
 }
 
-/// Whether there is a journal.
-pub(super) fn has_journal(inode: &Inode<Rext4>) -> bool {
+/// Whether there is a journal, which has the changes of a transaction on disk as a whole or not at all.
+pub(crate) fn has_journal(inode: &Inode<Rext4>) -> bool {
     let journal = inode.super_block().data().journal.get();
     journal.is_some_and(|journal| journal.is_atomic())
 }
@@ -168,7 +167,7 @@ pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> 
         let blocks = size.blocks_for(len.into()).min(most.into()) as u32;
         // The journal can't have a block twice.
         map::check_foreign(inode, start, blocks)?;
-        let mut reserve = reserve(inode, is_new)?;
+        let mut reserve = convert::reserve_at_once(inode, is_new)?;
         let step = convert::step_credits(inode)?;
         let own = Credits::new(blocks + credits::INODE);
         let handle = insist(|| journal.start(own.plus(step.credits)))?;
@@ -197,17 +196,6 @@ pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> 
         if let Some(done) = done {
             return Ok((done << size.bits()).min(len));
         }
-    }
-}
-
-/// What is set aside for the tree's new nodes. Folios are locked: nothing can be waited for.
-fn reserve(inode: &Inode<Rext4>, is_new: bool) -> FsResult<ConversionReserve> {
-    let sb = inode.super_block();
-    let groups = sb.data().groups()?;
-    let nodes = if is_new { convert::new_nodes(inode) } else { 0 };
-    match groups.try_reserve_conversion(nodes) {
-        Some(reserve) => Ok(reserve),
-        None => groups.reserve_conversion(sb.data().writing(sb)?, 0),
     }
 }
 

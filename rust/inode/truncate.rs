@@ -68,7 +68,7 @@ fn step_credits(inode: &Inode<Rext4>, journal: &Journal) -> FsResult<(u16, u32, 
 /// `reserve`: to free must work on a full disk. What reaches to the end of all needs none.
 pub(crate) fn remove(
     inode: &Inode<Rext4>,
-    mut range: Range<LogicalBlock>,
+    range: Range<LogicalBlock>,
     reserve: Option<&mut ConversionReserve>,
 ) -> FsResult {
     if inode.data().kind() == DataKind::BlockMap {
@@ -77,6 +77,15 @@ pub(crate) fn remove(
     if super::holds_metadata(inode) {
         return remove_metadata(inode, range, reserve);
     }
+    remove_extents(inode, range, reserve)
+}
+
+/// The same for what has extents, without regard to how many blocks they have.
+fn remove_extents(
+    inode: &Inode<Rext4>,
+    mut range: Range<LogicalBlock>,
+    reserve: Option<&mut ConversionReserve>,
+) -> FsResult {
     remove_by(inode, reserve, None, |left| {
         range.end = left.unwrap_or(range.end);
         Some(range.clone())
@@ -89,21 +98,15 @@ fn remove_metadata(
     range: Range<LogicalBlock>,
     mut reserve: Option<&mut ConversionReserve>,
 ) -> FsResult {
-    let mut step = |mut step: Range<LogicalBlock>| {
-        remove_by(inode, reserve.as_deref_mut(), None, |left| {
-            step.end = left.unwrap_or(step.end);
-            Some(step.clone())
-        })
-    };
     let mut below = range.end;
     while let Some(end) = mapped_end_below(inode, below)?.filter(|end| *end > range.start) {
         let start = LogicalBlock(end.0.saturating_sub(METADATA_STEP)).max(range.start);
-        step(start..end)?;
+        remove_extents(inode, start..end, reserve.as_deref_mut())?;
         below = start;
     }
     if range.end == LOGICAL_END {
         // Nodes with nothing in them.
-        step(range)?;
+        remove_extents(inode, range, reserve)?;
     }
     Ok(())
 }
@@ -329,12 +332,9 @@ pub(crate) fn delete(inode: &Inode<Rext4>) -> FsResult {
         fs.writing(sb)?;
         Filesystem::errno_of_metadata(inode, "count what is deleted", e.into());
     }
-    if inode.data().kind() == DataKind::Extents {
-        if is_empty(inode)? {
-            // Most often so of files that are made and removed: no transaction for nothing.
-        } else {
-            remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
-        }
+    // Files that are made and removed most often have none: no transaction for nothing.
+    if inode.data().kind() == DataKind::Extents && !is_empty(inode)? {
+        remove(inode, LogicalBlock(0)..LOGICAL_END, None)?;
     }
     if inode.data().kind() == DataKind::BlockMap && !is_map_empty(inode) {
         block_map::remove(inode, LogicalBlock(0)..LOGICAL_END)?;
