@@ -617,6 +617,11 @@ void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count)
 	iov_iter_truncate(iter, count);
 }
 
+void rext4_shim_iov_iter_reexpand(struct iov_iter *iter, size_t count)
+{
+	iov_iter_reexpand(iter, count);
+}
+
 size_t rext4_shim_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);

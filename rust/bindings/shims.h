@@ -472,6 +472,7 @@ void rext4_shim_file_accessed(struct file *file);
 bool rext4_shim_iocb_is_dsync(const struct kiocb *iocb);
 ssize_t rext4_shim_generic_write_sync(struct kiocb *iocb, ssize_t bytes);
 void rext4_shim_iov_iter_truncate(struct iov_iter *iter, u64 count);
+void rext4_shim_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 int rext4_shim_write_back(struct inode *inode, loff_t first, loff_t last);
 int rext4_shim_read_page(struct address_space *mapping, loff_t at);
 bool rext4_shim_is_kernel_thread(void);

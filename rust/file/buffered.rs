@@ -34,6 +34,7 @@ use crate::{
         journaled::Source,
         no_fs::NoFs,
         super_block::SuperBlock,
+        task,
         writeback::{Completed, IoendQueue, IoendWorkers, Writeback, TOGETHER},
     },
     Rext4,
@@ -78,18 +79,54 @@ pub(crate) fn write(request: &mut Kiocb<'_, Rext4>, memory: &mut IovIter<'_>) ->
             .map_err(|e| Filesystem::errno(inode, "write", e))?;
     }
     let was_orphan = inode.data().is_orphan();
-    let written = write_folios(request, memory, &lock);
+    let written = match journals_data(inode) {
+        true => write_in_order(request, memory, &lock),
+        false => write_folios(request, memory, &lock),
+    };
     if let Err(e) = end_growth(inode, was_orphan) {
         // What was written is in the file, and stays there. It stays an orphan, and recovery takes what is behind it.
         let _ = Filesystem::errno(inode, "end a write", e);
     }
-    let written = written?;
-    if written > 0 && journals_data(inode) {
-        let end = request.position();
-        inode.write_back(end.saturating_sub_unsigned(written as u64), end - 1)?;
-    }
     drop(lock);
-    request.sync(written)
+    request.sync(written?)
+}
+
+/// Writes to a file whose data goes through the journal: each piece is in a transaction before the next one is there
+/// for others to write back, so that a crash leaves the beginning of what was written. Ends early where a piece fails: with the
+/// error if that is the first one, or for the kernel's own tasks, as a loop device takes a part for all of it.
+fn write_in_order(
+    request: &mut Kiocb<'_, Rext4>,
+    memory: &mut IovIter<'_>,
+    lock: &ExclusiveLock<'_, Rext4>,
+) -> Result<usize> {
+    let inode = request.inode();
+    let mut written = 0;
+    while memory.len() > 0 {
+        let begin = request.position();
+        let piece = journaled::PIECE - begin as usize % journaled::PIECE;
+        let done = memory.with_first(piece, |memory| write_folios(request, memory, lock));
+        let in_journal = done.and_then(|done| {
+            if done > 0 {
+                let result = inode.write_back(begin, request.position() - 1);
+                result.inspect_err(|_| {
+                    request.retreat(done);
+                    memory.revert(done);
+                })?;
+            }
+            Ok(done)
+        });
+        match in_journal {
+            Ok(done) => {
+                written += done;
+                if done < piece {
+                    break;
+                }
+            }
+            Err(_) if written > 0 && !task::is_kernel_thread() => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(written)
 }
 
 /// Frees blocks behind the end of the file that the write has got and did not come to, since its memory was not there

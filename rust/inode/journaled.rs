@@ -4,9 +4,9 @@
 //!
 //! What is written through the page cache becomes a part of the running transaction before the call returns, with the
 //! blocks that it needs and the size that covers it. After a crash there is nothing of what came after a call that is not
-//! there as a whole. The last call can be there in part: what one folio has of it, and [`MOST_BLOCKS`] at most, is there or not;
-//! and not always from its beginning on, as writeback may have begun before it was over. So `fsync` is a commit. What is
-//! stored through a mapping comes to the journal when it is written back. Direct I/O goes through the page cache.
+//! there as a whole. The last call can be there in part, from its beginning on: what it has of one folio, and [`MOST_BLOCKS`]
+//! at most, is there or not, and nothing is there of a [`PIECE`] unless all is of the one before. So `fsync` is a commit. What
+//! is stored through a mapping comes to the journal when it is written back. Direct I/O goes through the page cache.
 //!
 //! The blocks are treated as metadata is: the journal forgets them when they are freed ([`super::holds_metadata`]), and
 //! they are read from where they are newest ([`crate::vfs::journaled`]).
@@ -40,6 +40,9 @@ use kernel::{
 
 /// The most blocks of data in one step.
 const MOST_BLOCKS: u32 = 64;
+
+/// A write goes to the journal in pieces of so many bytes, which begin at multiples of it.
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// Whether the data of an inode goes through the journal. Without one it does not, whatever is asked for.
 ///

@@ -260,6 +260,12 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { (*self.raw).ki_pos += bytes as i64 };
     }
 
+    /// Moves the position back over what was written, and is not to count.
+    pub fn retreat(&mut self, bytes: usize) {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.raw).ki_pos -= bytes as i64 };
+    }
+
     /// Whether direct I/O is asked for.
     pub fn is_direct(&self) -> bool {
         self.has(bindings::REXT4_IOCB_DIRECT)
@@ -415,6 +421,16 @@ impl IovIter<'_> {
     pub fn truncate(&mut self, bytes: usize) {
         // SAFETY: by the type invariant.
         unsafe { bindings::rext4_shim_iov_iter_truncate(self.raw, bytes as u64) };
+    }
+
+    /// Has `work` see the first `bytes` alone. What it leaves of them stays, with all behind them.
+    pub fn with_first<R>(&mut self, bytes: usize, work: impl FnOnce(&mut Self) -> R) -> R {
+        let behind = self.len().saturating_sub(bytes);
+        self.truncate(bytes);
+        let result = work(self);
+        // SAFETY: by the type invariant; the memory has had so much behind where it is now.
+        unsafe { bindings::rext4_shim_iov_iter_reexpand(self.raw, self.len() + behind) };
+        result
     }
 
     /// Brings the memory in that the next `bytes` are read from. It may be gone again when it is
