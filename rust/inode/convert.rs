@@ -5,13 +5,18 @@
 use super::{
     block_map,
     delayed::{self, Blocks},
+    map::{self, Found},
     staged::{self, StagedRun},
     store,
     tree::{ReadTree, WriteTree},
     DataKind,
 };
 use crate::{
-    disk::{extent::State, units::LogicalBlock},
+    dio::claim::Waiting,
+    disk::{
+        extent::State,
+        units::{LogicalBlock, PhysicalBlock},
+    },
     error::FsResult,
     extent::{self, credits::CONVERT_NEW_MAX, Progress},
     group::{ConversionReserve, Rights},
@@ -235,6 +240,25 @@ fn still_fits(inode: &Inode<Rext4>, root: &Blocks, step: StepCredits) -> FsResul
     Ok(is_mapped || extent::depth(&ReadTree::new(inode, root))? <= step.depth)
 }
 
+/// Whether the blocks are where they were found. If the tree has changed it is looked up, so that who changes other parts of
+/// the file does not keep the step from ever being done.
+fn still_lie_there(inode: &Inode<Rext4>, root: &Blocks, step: &Step<'_>) -> FsResult<bool> {
+    if inode.data().version() == step.version {
+        return Ok(true);
+    }
+    let Range { start: first, end } = step.range;
+    let found = map::find_behind(inode, &root.root, &root.pending, first, Waiting::Allowed)?;
+    Ok(match found {
+        Found::Hole { .. } => false,
+        Found::Written { start, len } => {
+            start == step.start && !step.is_new && first.0.saturating_add(len) >= end.0
+        }
+        Found::Unwritten { start, len } => {
+            start == step.start && step.is_new && first.0.saturating_add(len) >= end.0
+        }
+    })
+}
+
 /// What [`within`] is to do.
 pub(super) struct Step<'a> {
     /// What [`step_credits`] has said, which the handle has.
@@ -243,6 +267,8 @@ pub(super) struct Step<'a> {
     pub(super) version: u64,
     /// The blocks, which lie in a row.
     pub(super) range: Range<LogicalBlock>,
+    /// Where the first of them was found.
+    pub(super) start: PhysicalBlock,
     /// Whether they are not written yet.
     pub(super) is_new: bool,
     /// Where the data ends, in bytes: the size on disk is not less afterwards.
@@ -253,7 +279,7 @@ pub(super) struct Step<'a> {
 
 /// One step with a handle of the caller's: has `put` put data into its transaction, for so many blocks from the first of
 /// the range on, makes these written and moves the size on disk. They are the file's meanwhile: who frees them comes
-/// before or after this. Returns how many blocks they are; `None`, with nothing done, if the tree has changed since they were
+/// before or after this. Returns how many blocks they are; `None`, with nothing done, if they lie elsewhere than when they were
 /// looked up, or the credits do not do any more.
 ///
 /// If that fails no block is written that shows what it had before: unwritten ones keep the data that was put there, and
@@ -266,7 +292,7 @@ pub(super) fn within(
 ) -> FsResult<Option<u32>> {
     let size = inode.super_block().data().layout.block_size();
     let mut root = inode.data().tree.write();
-    if inode.data().version() != step.version || !still_fits(inode, &root, step.credits)? {
+    if !still_lie_there(inode, &root, &step)? || !still_fits(inode, &root, step.credits)? {
         return Ok(None);
     }
     let first = step.range.start.0;

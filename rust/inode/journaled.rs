@@ -185,6 +185,7 @@ pub(crate) fn write(inode: &Inode<Rext4>, source: &Source<'_>) -> FsResult<u32> 
             credits: step,
             version: found.version,
             range,
+            start,
             is_new,
             end: i64::try_from(end).unwrap_or(i64::MAX).min(inode.size()),
             reserve: &mut reserve,
