@@ -102,13 +102,16 @@ pub(crate) fn set_size(
         truncate::note_uncut(inode);
     }
     stored?;
-    if has_tail {
-        clear_cut_end(inode, lock).inspect_err(|_| truncate::note_uncut(inode))?;
-    }
+    // Who is killed does not get there. What is behind is freed all the same: nobody may ask for it again.
+    let cleared = match has_tail {
+        true => clear_cut_end(inode, lock),
+        false => Ok(()),
+    };
     if new <= old {
         // Blocks beyond the end that were preallocated go too, as with other file systems.
         truncate::cut(inode)?;
     }
+    cleared.inspect_err(|_| truncate::note_uncut(inode))?;
     drop(page_cache);
     drop(alone);
     truncate::release_orphan(inode)?;
