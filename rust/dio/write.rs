@@ -185,10 +185,10 @@ fn write_new(
         }
         _ => size_to_disk(request, bytes)?,
     }
-    let end = inode.size();
-    let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);
+    let leaves_gap = request.position() > inode.size() && !appends;
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, leaves_gap) {
-        // On disk there are zeros, but a mapping may have left something else in the page cache.
+        // A mapping may have left something behind the end in the page cache, and it may have been written back while
+        // the file was cut there.
         size::clear_to_block_end(inode, exclusive, request.position())
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
     }
