@@ -77,6 +77,9 @@ pub(crate) fn fallocate(
     let grows = !keep_size && end > inode.size();
     if grows {
         inode.check_new_size(&lock, end)?;
+        // Before anything is allocated: who is killed meanwhile can't do it any more.
+        size::before_growing(inode, &lock, end)?;
+        size::clear_to_block_end(inode, &lock, end)?;
     }
     if grows || mode == FallocateMode::WriteZeroes {
         size::write_new_data(inode, inode.size());
@@ -233,10 +236,12 @@ fn clear_edges(
     Ok(())
 }
 
-/// Sets a larger size, over blocks that read as zeros.
+/// Sets a larger size, over blocks that read as zeros. Since the lock was taken the rest of the old last block was
+/// filled with zeros.
 fn grow(inode: &Inode<Rext4>, lock: &ExclusiveLock<'_, Rext4>, end: i64) -> FsResult {
-    size::before_growing(inode, lock, end)?;
-    size::clear_to_block_end(inode, lock, end)?;
+    if inode.data().has_stores() {
+        size::clear_to_block_end(inode, lock, end)?;
+    }
     let sb = inode.super_block();
     sb.data().writing(sb)?;
     // Waits for writeback, whose completion needs a handle: so it comes before ours.
