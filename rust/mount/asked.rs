@@ -23,15 +23,19 @@ use crate::{
     },
     Rext4,
 };
-use kernel::{prelude::*, str::BStr};
+use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, page::PAGE_SIZE, prelude::*, str::BStr};
 
 /// What was asked for.
 pub(crate) struct Asked {
     /// At a remount, on top of what is in force; else on top of what holds by itself.
     pub(super) wish: Wish,
-    /// Word by word, each with a zero byte behind it.
+    /// Word by word, each with a zero byte behind it. Whoever may make a context is not known yet, so there are not any
+    /// number of them, and they are the caller's memory.
     words: KVec<u8>,
 }
+
+/// The most bytes of options, as for those that are given to mount(2).
+const MOST_BYTES: usize = PAGE_SIZE;
 
 /// Options, one taken after the other.
 pub(super) struct Wish {
@@ -193,6 +197,10 @@ impl MountOptions<Rext4> for Asked {
     }
 
     fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+        let bytes = key.len() + value.map_or(0, |value| "=".len() + value.len()) + "\0".len();
+        if self.words.len().saturating_add(bytes) > MOST_BYTES {
+            return Err(Refused::Because(c"there are too many mount options"));
+        }
         self.wish.parse(key, value)?;
         if others::is_ignored(key) {
             pr_warn!(
@@ -200,7 +208,10 @@ impl MountOptions<Rext4> for Asked {
                 key
             );
         }
-        let mut add = |text: &str| self.words.extend_from_slice(text.as_bytes(), GFP_KERNEL);
+        let mut add = |text: &str| {
+            self.words
+                .extend_from_slice(text.as_bytes(), GFP_KERNEL_ACCOUNT)
+        };
         add(key)
             .and_then(|()| value.map_or(Ok(()), |_| add("=")))
             .and_then(|()| value.map_or(Ok(()), &mut add))
