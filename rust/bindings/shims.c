@@ -216,6 +216,17 @@ void rext4_shim_journal_set_priority(journal_t *journal, u8 priority)
 
 handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes)
 {
+	int max = journal->j_max_transaction_buffers -
+		  journal->j_transaction_overhead_buffers;
+	int all = blocks +
+		  DIV_ROUND_UP(revokes, journal->j_revoke_records_per_block);
+
+	/* What users can ask for is no reason for jbd2's stack trace. */
+	if (!journal_current_handle() && all > max) {
+		pr_warn_ratelimited("rext4 (%pg): the journal is too small for a transaction of %d blocks (%d at most); tune2fs -J size=... makes it larger\n",
+				    journal->j_fs_dev, all, max);
+		return ERR_PTR(-ENOSPC);
+	}
 	return jbd2__journal_start(journal, blocks, 0, revokes, GFP_NOFS, 0, 0);
 }
 
