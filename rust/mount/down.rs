@@ -62,13 +62,19 @@ impl Filesystem {
             // Whoever writes is kept out until it is down, and looks whether it is after that.
             Shutdown::Flush => sb.while_frozen(go_down)?,
             Shutdown::CommitOnly | Shutdown::Now => {
-                if let (Shutdown::CommitOnly, Some(journal)) = (how, self.journal.get()) {
+                // Read-only, it may be another machine's, with all that is in its journal.
+                let may_write = self.must_be_protected().is_ok();
+                if let (Shutdown::CommitOnly, Some(journal), true) =
+                    (how, self.journal.get(), may_write)
+                {
                     // An error is one more reason to end here.
                     let _ = journal.force_commit();
                 }
                 go_down();
-                if let Some(journal) = self.journal.get() {
-                    journal.lose_power();
+                match self.journal.get() {
+                    Some(journal) if may_write => journal.lose_power(),
+                    Some(journal) => journal.abandon(),
+                    None => {}
                 }
                 if self.is_protected() {
                     // What was committed is on its way to its place, where others may have something else soon. Recovery
