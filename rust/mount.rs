@@ -159,6 +159,8 @@ pub(crate) struct Filesystem {
     /// Set once it was shut down, and nothing may be read or written any more.
     down: AtomicBool,
     reports: damage::Reports,
+    /// How many warnings of inodes there were in this second.
+    warnings: damage::Reports,
     /// The blocks that direct writes on their way have to themselves.
     pub(crate) claims: Claims,
     /// Held by who takes an inode off the users of a block of attributes.
@@ -410,10 +412,14 @@ impl Filesystem {
             .with(|superblock| superblock.features().has(feature))
     }
 
-    /// Says what of an inode can't be served, once in a row for each inode.
+    /// Says what of an inode can't be served, once in a row for each inode, and not more often than there is time to read.
     pub(crate) fn warn_once_per_inode(&self, inode: &Inode<Rext4>, why: &str) {
         let ino = u64::from(inode.ino());
-        if self.warned.swap(ino, Ordering::Relaxed) != ino {
+        if self.warned.swap(ino, Ordering::Relaxed) != ino
+            && self
+                .warnings
+                .take(crate::vfs::stat::Timestamp::now().seconds)
+        {
             pr_warn!(
                 "({}): warning: inode {}: {}\n",
                 inode.super_block().id(),

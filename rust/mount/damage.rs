@@ -49,7 +49,7 @@ impl Reports {
     const PER_SECOND: u32 = 10;
 
     /// Whether there may be one more in this second.
-    fn take(&self, second: i64) -> bool {
+    pub(super) fn take(&self, second: i64) -> bool {
         if self.second.swap(second, Ordering::Relaxed) != second {
             self.count.store(0, Ordering::Relaxed);
         }

@@ -425,6 +425,7 @@ fn fill_super(sb: &NewSuperBlock<'_, Rext4>, asked: &Asked) -> FsResult<Pin<KBox
             stopped: AtomicBool::new(false),
             down: AtomicBool::new(false),
             reports: super::damage::Reports::default(),
+            warnings: super::damage::Reports::default(),
             claims: Claims::new()?,
             shared_xattrs <- new_mutex!((), "rext4_shared_xattrs"),
             resizing <- new_mutex!((), "rext4_resizing"),
