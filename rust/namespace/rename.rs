@@ -192,7 +192,9 @@ fn leave(
         mut from, parent, ..
     } = entries;
     if rename.target.is_none() && rename.is_within_directory() {
-        from = dir::entry_again(&rename.from, rename.from_name, from)?;
+        // There are two names now.
+        from = dir::entry_again(&rename.from, rename.from_name, from)
+            .map_err(FsError::in_the_midst)?;
     }
     match new {
         Some(new) => dir::replace(&rename.from, handle, rename.from_name, &from, new.inode())?,
