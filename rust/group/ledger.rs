@@ -66,6 +66,10 @@ impl Ledger {
     /// The part of the pool that is never promised: one in this many.
     const UNPROMISED_PART: u64 = 8;
 
+    /// The part of what is available that can be promised when that is more than the pool: one in this many. A promise
+    /// shows in no count of free blocks and in no quota, and may be kept for long: it is not to leave others without.
+    const BEYOND_PART: u64 = 16;
+
     /// The counts at mount.
     pub(super) fn new(blocks: u64, free: u64, root: u64) -> Self {
         Self {
@@ -138,14 +142,18 @@ impl Ledger {
         fits
     }
 
-    /// Promises `blocks`, if there are as many.
+    /// Promises `blocks`, if there are as many, and not too much is promised already.
     ///
     /// Writeback that gets no promise has data that was acknowledged all the same: the last part of the pool
     /// is for that.
     pub(super) fn promise(&mut self, blocks: u32) -> bool {
         let promised = self.promised.saturating_add(blocks.into());
         let unpromised = self.pool / Self::UNPROMISED_PART;
-        let fits = promised.saturating_add(unpromised) <= self.available();
+        let available = self.available();
+        let most = self.pool.max(available / Self::BEYOND_PART);
+        // Nobody waits for what nobody has.
+        let fits = promised.saturating_add(unpromised) <= available
+            && (promised <= most || self.promised == 0);
         if fits {
             self.promised = promised;
         }

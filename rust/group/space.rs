@@ -27,10 +27,10 @@
 //! - *Writes into preallocated space work when `statfs` shows no free block.* Normal allocations
 //!   leave a pool alone, which `statfs` does not show, and from which promises can still be given.
 //!   The pool is as large as that of C ext4: 2 % of all blocks, and at most 4096.
-//! - *More writes are outstanding than the pool covers.* Then the next writer waits until others
-//!   have completed and gave back what they did not need, or until a commit makes freed blocks
-//!   available, whichever comes first. It waits before it has submitted anything, without a
-//!   handle, so the completions that it waits for can go on; only a fatal signal ends the wait.
+//! - *More writes are outstanding than the pool covers*, and than a sixteenth of what is free does. Then the next writer
+//!   waits until others have completed and gave back what they did not need, or until a commit makes freed blocks
+//!   available, whichever comes first. It waits before it has submitted anything, without a handle, so the completions that
+//!   it waits for can go on; only a fatal signal ends the wait.
 //! - *Writeback can't wait*, as folios are locked. Where no promise is to be had its conversion goes
 //!   without, and may use all that is not promised to others. An eighth of the pool is never promised, so
 //!   there is something left however many direct writes are outstanding, and a split here and there does

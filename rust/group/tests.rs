@@ -337,6 +337,23 @@ mod suite {
     }
 
     #[test]
+    fn promises_leave_others_most_of_what_is_free() {
+        let mut counts = ledger(16_000);
+        // One is given in any case.
+        assert!(counts.promise(5000));
+        assert!(!counts.promise(1));
+        counts.unpromise(5000);
+        assert!(counts.promise(990) && counts.promise(10));
+        assert!(!counts.promise(10));
+        assert_eq!(counts.claim(Claimant::Normal, 16_000), 14_500);
+        counts.unpromise(10);
+        // Little is free by now, so the pool is all there is.
+        assert!(!counts.promise(10));
+        counts.unpromise(990);
+        assert!(counts.promise(175) && !counts.promise(26) && counts.promise(25));
+    }
+
+    #[test]
     fn what_is_delayed_is_kept_from_all_others() {
         let mut counts = ledger(1000);
         // A normal writer leaves pool and reserve alone, for data and nodes together.
