@@ -77,4 +77,9 @@ impl SyncPoint {
     ) -> FsResult {
         Ok(journal.commit_and_flush(self.tid(data_only), device)?)
     }
+
+    /// Makes the inode's changes durable, whatever becomes of its data. See [`Journal::commit`] for errors.
+    pub(crate) fn commit(&self, journal: &Journal) -> FsResult {
+        Ok(journal.commit(self.tid(false))?)
+    }
 }

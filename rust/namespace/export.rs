@@ -6,7 +6,7 @@ use crate::{
     dir,
     disk::{allocation::AllocationError, units::InodeNumber, Corrupt},
     error::{FsError, FsResult},
-    inode,
+    inode::{self, store},
     mount::Filesystem,
     vfs::{export::Export, inode::Inode, super_block::SuperBlock},
     Rext4,
@@ -27,8 +27,21 @@ impl Export for Rext4 {
     }
 
     fn commit(inode: &Inode<Self>) -> Result {
-        crate::file::sync(inode, false).map_err(|e| Filesystem::errno(inode, "commit an inode", e))
+        commit(inode).map_err(|e| Filesystem::errno(inode, "commit an inode", e))
     }
+}
+
+/// Without a look at its data: neither is that waited for, nor is the device flushed for it.
+fn commit(inode: &Inode<Rext4>) -> FsResult {
+    let sb = inode.super_block();
+    let Some(journal) = sb.data().journal_for_writing(sb)? else {
+        return Ok(());
+    };
+    if inode.has_changed_metadata() {
+        // Times that changed in memory alone.
+        store::write_inode(inode, false)?;
+    }
+    inode.data().sync_point.commit(journal)
 }
 
 fn by_number(sb: &SuperBlock<Rext4>, ino: u64) -> FsResult<ARef<Inode<Rext4>>> {
