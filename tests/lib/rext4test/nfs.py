@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A server of NFS in the guest, and its client over the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Iterator
+
+from .base import Skip, end_children, exit_status, run, start, wait_until
+
+#: Where what the server has is mounted by its client.
+CLIENT = Path("/mnt/client")
+_CONTROL = Path("/proc/fs/nfsd")
+_STATE = Path("/var/lib/nfs")
+# Where Debian's programs look for it.
+_PIPES = Path("/run/rpc_pipefs")
+
+
+def drop_caches() -> None:
+    """What is clean leaves memory, of the server and of the client: pages, and names and inodes that nobody uses."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
+
+
+class Server:
+    """The kernel's server, of one directory."""
+
+    def __init__(self, directory: Path, options: str = "") -> None:
+        self._directory = directory
+        self._options = ",".join(filter(None, ("rw,sync,no_root_squash,fsid=0,insecure", options or "no_subtree_check")))
+
+    def export(self) -> None:
+        """Let clients in."""
+        run("exportfs", "-o", self._options, f"127.0.0.1:{self._directory}")
+
+    def withdraw(self) -> None:
+        """Nothing of the directory is in use by the server any more; clients wait."""
+        run("exportfs", "-u", f"127.0.0.1:{self._directory}")
+        run("exportfs", "-f")
+        _release()
+
+    @contextlib.contextmanager
+    def mounted(self, version: str, options: str = "") -> Iterator[Path]:
+        """What a client sees, as long as the block runs."""
+        CLIENT.mkdir(parents=True, exist_ok=True)
+        # The messages for locks go another way in the old version.
+        words = filter(None, (f"vers={version}", "nolock" if version == "3" else "", "timeo=50", options))
+        # `fsid=0` makes the directory the root of what the new versions see.
+        directory = self._directory if version == "3" else "/"
+        run("mount", "-t", "nfs", "-o", ",".join(words), f"127.0.0.1:{directory}", CLIENT)
+        try:
+            yield CLIENT
+        except BaseException:
+            end_children()
+            exit_status("umount", "-f", "-l", CLIENT)
+            raise
+        run("umount", CLIENT)
+
+
+def _release() -> None:
+    """Have the server close the files that it keeps open."""
+    with contextlib.suppress(OSError):
+        (_CONTROL / "unlock_filesystem").write_text("/mnt/test\n", encoding="ascii")
+
+
+@contextlib.contextmanager
+def serving(directory: Path, options: str = "") -> Iterator[Server]:
+    """A server runs as long as the block does."""
+    if exit_status("modprobe", "nfsd")[0] != 0:
+        raise Skip("this kernel has no NFS server: run it with `--kernel stock`")
+    for where in (_PIPES, _STATE / "nfsdcld"):
+        where.mkdir(parents=True, exist_ok=True)
+    for where, fstype, file in ((_CONTROL, "nfsd", "threads"), (_PIPES, "rpc_pipefs", "nfsd")):
+        if not (where / file).exists():
+            run("mount", "-t", fstype, fstype, where)
+    for name in ("etab", "rmtab"):
+        (_STATE / name).touch()
+    server = Server(directory, options)
+    # What remembers which clients there were, so that none is waited for who was not.
+    daemons = [start(["rpcbind", "-f", "-w"]), start(["nfsdcld", "--foreground"], stderr=subprocess.DEVNULL)]
+    try:
+        wait_until("rpcbind answers", lambda: exit_status("rpcinfo", "-p")[0] == 0)
+        daemons.append(start(["rpc.mountd", "--foreground"], stderr=subprocess.DEVNULL))
+        server.export()
+        run("rpc.nfsd", "2")
+        wait_until("mountd answers", lambda: exit_status("rpcinfo", "-t", "127.0.0.1", "mountd", "3")[0] == 0)
+        yield server
+    finally:
+        exit_status("umount", "-f", "-l", CLIENT)
+        exit_status("rpc.nfsd", "0")
+        exit_status("exportfs", "-ua")
+        exit_status("exportfs", "-f")
+        for daemon in daemons:
+            daemon.terminate()
+            daemon.wait()
