@@ -371,7 +371,9 @@ impl Groups {
         if let Some(reserve) = self.try_reserve_conversion(blocks) {
             return Ok(reserve);
         }
-        self.reclaim(journal)?;
+        if !self.space.ledger().covers(blocks) {
+            self.reclaim(journal)?;
+        }
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
     }
 

@@ -148,16 +148,20 @@ impl Ledger {
     /// is for that.
     pub(super) fn promise(&mut self, blocks: u32) -> bool {
         let promised = self.promised.saturating_add(blocks.into());
-        let unpromised = self.pool / Self::UNPROMISED_PART;
-        let available = self.available();
-        let most = self.pool.max(available / Self::BEYOND_PART);
+        let most = self.pool.max(self.available() / Self::BEYOND_PART);
         // Nobody waits for what nobody has.
-        let fits = promised.saturating_add(unpromised) <= available
-            && (promised <= most || self.promised == 0);
+        let fits = self.covers(blocks) && (promised <= most || self.promised == 0);
         if fits {
             self.promised = promised;
         }
         fits
+    }
+
+    /// Whether there are blocks for one more promise, however much is promised.
+    pub(super) fn covers(&self, blocks: u32) -> bool {
+        let promised = self.promised.saturating_add(blocks.into());
+        let unpromised = self.pool / Self::UNPROMISED_PART;
+        promised.saturating_add(unpromised) <= self.available()
     }
 
     /// Takes a promise of `blocks` back.

@@ -104,10 +104,15 @@ impl ConversionReserve {
     pub(super) fn try_new(space: &Arc<Space>, blocks: u32) -> Option<Self> {
         // No blocks, no promise: nothing to give back either.
         let promised = blocks == 0 || space.update(|ledger| ledger.promise(blocks));
-        promised.then(|| Self {
+        promised.then(|| Self::promised(space, blocks))
+    }
+
+    /// What was promised.
+    fn promised(space: &Arc<Space>, blocks: u32) -> Self {
+        Self {
             space: space.clone(),
             left: blocks,
-        })
+        }
     }
 
     /// Makes one of two, for a conversion that takes the place of both: it needs no more than either.
@@ -122,12 +127,16 @@ impl ConversionReserve {
     /// `None` if there is nobody.
     pub(super) fn wait(space: &Arc<Space>, blocks: u32) -> Result<Option<Self>> {
         space.risen.wait_killable(|| {
-            if let Some(reserve) = Self::try_new(space, blocks) {
-                return Some(Some(reserve));
+            // In one look: who is waited for may end after the first.
+            let (promised, has_others) = space.update(|ledger| {
+                let promised = ledger.promise(blocks);
+                (promised, ledger.promised != 0 || ledger.claimed != 0)
+            });
+            if promised {
+                return Some(Some(Self::promised(space, blocks)));
             }
             // Who has a promise or a claim gives back what is left of it.
-            let ledger = space.ledger();
-            (ledger.promised == 0 && ledger.claimed == 0).then_some(None)
+            (!has_others).then_some(None)
         })
     }
 }

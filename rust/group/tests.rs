@@ -341,7 +341,7 @@ mod suite {
         let mut counts = ledger(16_000);
         // One is given in any case.
         assert!(counts.promise(5000));
-        assert!(!counts.promise(1));
+        assert!(!counts.promise(1) && counts.covers(1));
         counts.unpromise(5000);
         assert!(counts.promise(990) && counts.promise(10));
         assert!(!counts.promise(10));
