@@ -197,11 +197,11 @@ impl MountOptions<Rext4> for Asked {
     }
 
     fn parse(&mut self, key: &str, value: Option<&str>) -> core::result::Result<(), Refused> {
+        self.wish.parse(key, value)?;
         let bytes = key.len() + value.map_or(0, |value| "=".len() + value.len()) + "\0".len();
         if self.words.len().saturating_add(bytes) > MOST_BYTES {
             return Err(Refused::Because(c"there are too many mount options"));
         }
-        self.wish.parse(key, value)?;
         if others::is_ignored(key) {
             pr_warn!(
                 "warning: mount option \"{}\": it means nothing, and is ignored\n",
