@@ -118,7 +118,7 @@ fn write_in_order(
         match in_journal {
             Ok(done) => {
                 written += done;
-                if done < piece {
+                if done == 0 {
                     break;
                 }
             }
