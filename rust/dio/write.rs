@@ -185,17 +185,12 @@ fn write_new(
         }
         _ => size_to_disk(request, bytes)?,
     }
-    let leaves_gap = request.position() > inode.size() && !appends;
+    let end = inode.size();
+    let leaves_gap = request.position() > end && !appends && inode.is_cached(end, end);
     if let (HeldLock::Exclusive(exclusive), true) = (&lock, leaves_gap) {
-        // A mapping may have left something behind the end in the page cache, and it may have been written back while
-        // the file was cut there.
-        let end = inode.size();
+        // On disk there are zeros, but a mapping may have left something else in the page cache.
         size::clear_to_block_end(inode, exclusive, request.position())
             .map_err(|e| Filesystem::errno(inode, "direct write", e))?;
-        if inode.is_cached(end, end) {
-            // The size on disk covers it as soon as the write is complete.
-            inode.write_back(end, end)?;
-        }
     }
     match request.invalidate_cache(bytes) {
         // A mapping stores to these pages again and again. Then they stay, and the data goes the same

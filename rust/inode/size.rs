@@ -79,6 +79,8 @@ pub(crate) fn set_size(
     }
     // Keeps page faults from bringing pages back that are beyond the new end.
     let page_cache = inode.lock_page_cache();
+    // A mapping may have stored something to a hole there before.
+    let has_tail = has_tail || (new < old && self::has_tail(inode, new)?);
     if new > old {
         clear_behind_end(inode, lock, new)?;
         inode.truncate_page_cache(lock, new);
