@@ -371,9 +371,13 @@ impl Groups {
         if let Some(reserve) = self.try_reserve_conversion(blocks) {
             return Ok(reserve);
         }
-        if !self.space.ledger().covers(blocks) {
-            self.reclaim(journal)?;
+        if self.space.ledger().covers(blocks) {
+            // Others have been promised too much as it is: a commit would not help.
+            if let Some(reserve) = ConversionReserve::wait(&self.space, blocks)? {
+                return Ok(reserve);
+            }
         }
+        self.reclaim(journal)?;
         ConversionReserve::wait(&self.space, blocks)?.ok_or(FsError::NO_SPACE)
     }
 

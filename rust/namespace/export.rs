@@ -6,7 +6,7 @@ use crate::{
     dir,
     disk::{allocation::AllocationError, units::InodeNumber, Corrupt},
     error::{FsError, FsResult},
-    inode,
+    inode::{self, store},
     mount::Filesystem,
     vfs::{export::Export, inode::Inode, super_block::SuperBlock},
     Rext4,
@@ -31,13 +31,16 @@ impl Export for Rext4 {
     }
 }
 
-/// What calls change is in a transaction when they return. Data is not looked at: neither is it waited for, nor is the device
-/// flushed for it.
+/// Without a look at its data: neither is that waited for, nor is the device flushed for it.
 fn commit(inode: &Inode<Rext4>) -> FsResult {
     let sb = inode.super_block();
     let Some(journal) = sb.data().journal_for_writing(sb)? else {
         return Ok(());
     };
+    if inode.has_changed_metadata() {
+        // Times that changed in memory alone.
+        store::write_inode(inode, false)?;
+    }
     inode.data().sync_point.commit(journal)
 }
 

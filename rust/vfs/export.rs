@@ -32,7 +32,7 @@ pub trait Export: Sized + 'static {
     where
         Self: FileSystem;
 
-    /// Makes the changes of an inode durable that calls have made so far, but for its data and the times of that.
+    /// Makes all changes of an inode durable that were made so far, but for those of its data.
     fn commit(inode: &Inode<Self>) -> Result
     where
         Self: FileSystem;

@@ -399,11 +399,16 @@ impl<T: FileSystem> Inode<T> {
         };
     }
 
+    /// Whether the inode was changed in memory, and [`FileSystem::write_inode`] is to be called for that.
+    pub fn has_changed_metadata(&self) -> bool {
+        // SAFETY: the inode is valid.
+        unsafe { bindings::rext4_shim_has_changed_metadata(self.as_ptr()) }
+    }
+
     /// Has [`FileSystem::write_inode`] called, without `wait`, if the inode was changed in memory, and waits for the call, also
     /// for one that others have begun. The caller sees to it that what was written gets to the device.
     pub fn sync_metadata(&self) -> Result {
-        // SAFETY: the inode is valid.
-        if !unsafe { bindings::rext4_shim_has_changed_metadata(self.as_ptr()) } {
+        if !self.has_changed_metadata() {
             // The VFS would look for data to write, of all of the file, and wait for it.
             return Ok(());
         }
