@@ -38,7 +38,7 @@ fn commit(inode: &Inode<Rext4>) -> FsResult {
         return Ok(());
     };
     if inode.has_changed_metadata() {
-        // Times that changed in memory alone.
+        // Times, those that a call has set as well, are in memory alone.
         store::write_inode(inode, false)?;
     }
     inode.data().sync_point.commit(journal)
