@@ -415,11 +415,7 @@ impl Filesystem {
     /// Says what of an inode can't be served, once in a row for each inode, and not more often than there is time to read.
     pub(crate) fn warn_once_per_inode(&self, inode: &Inode<Rext4>, why: &str) {
         let ino = u64::from(inode.ino());
-        if self.warned.swap(ino, Ordering::Relaxed) != ino
-            && self
-                .warnings
-                .take(crate::vfs::stat::Timestamp::now().seconds)
-        {
+        if self.warned.swap(ino, Ordering::Relaxed) != ino && self.warnings.take() {
             pr_warn!(
                 "({}): warning: inode {}: {}\n",
                 inode.super_block().id(),

@@ -214,10 +214,16 @@ void rext4_shim_journal_set_priority(journal_t *journal, u8 priority)
 				IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, priority));
 }
 
+int rext4_shim_journal_max_credits(const journal_t *journal)
+{
+	/* What jbd2 adds for itself counts, too. */
+	return journal->j_max_transaction_buffers -
+	       journal->j_transaction_overhead_buffers;
+}
+
 handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes)
 {
-	int max = journal->j_max_transaction_buffers -
-		  journal->j_transaction_overhead_buffers;
+	int max = rext4_shim_journal_max_credits(journal);
 	int all = blocks +
 		  DIV_ROUND_UP(revokes, journal->j_revoke_records_per_block);
 

@@ -130,8 +130,9 @@ bool rext4_shim_journal_has_open(journal_t *journal, tid_t tid);
 /* A commit interval of 0 seconds is jbd2's default. */
 void rext4_shim_journal_configure(journal_t *journal, unsigned int commit_seconds,
 				  bool barriers, u32 min_batch_us, u32 max_batch_us);
-/* As jbd2__journal_start(): a handle or an error pointer. */
 void rext4_shim_journal_set_priority(journal_t *journal, u8 priority);
+int rext4_shim_journal_max_credits(const journal_t *journal);
+/* As jbd2__journal_start(): a handle or an error pointer. */
 handle_t *rext4_shim_journal_start(journal_t *journal, int blocks, int revokes);
 bool rext4_shim_handle_is_aborted(handle_t *handle);
 int rext4_shim_handle_credits(handle_t *handle);

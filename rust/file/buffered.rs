@@ -116,12 +116,8 @@ fn write_in_order(
             Ok(done)
         });
         match in_journal {
-            Ok(done) => {
-                written += done;
-                if done == 0 {
-                    break;
-                }
-            }
+            Ok(0) => break,
+            Ok(done) => written += done,
             Err(_) if written > 0 && !task::is_kernel_thread() => break,
             Err(e) => return Err(e),
         }

@@ -49,7 +49,8 @@ impl Reports {
     const PER_SECOND: u32 = 10;
 
     /// Whether there may be one more in this second.
-    pub(super) fn take(&self, second: i64) -> bool {
+    pub(super) fn take(&self) -> bool {
+        let second = Timestamp::now().seconds;
         if self.second.swap(second, Ordering::Relaxed) != second {
             self.count.store(0, Ordering::Relaxed);
         }
@@ -188,7 +189,7 @@ impl Filesystem {
             return;
         }
         let policy = self.on_damage();
-        if !self.reports.take(Timestamp::now().seconds) {
+        if !self.reports.take() {
             return self.apply(sb, policy, None);
         }
         match place.number() {

@@ -52,15 +52,8 @@ impl Log {
     /// The most blocks that one transaction may change, and so the limit of a handle's credits.
     pub(super) fn max_credits(&self) -> u32 {
         // SAFETY: the journal is valid; the numbers change only while features are set.
-        let (max, own) = unsafe {
-            let journal = self.as_ptr();
-            (
-                (*journal).j_max_transaction_buffers,
-                (*journal).j_transaction_overhead_buffers,
-            )
-        };
-        // What jbd2 adds for itself counts, too.
-        u32::try_from(max.saturating_sub(own)).unwrap_or(0)
+        let max = unsafe { bindings::rext4_shim_journal_max_credits(self.as_ptr()) };
+        u32::try_from(max).unwrap_or(0)
     }
 
     /// Whether the journal has given up. Nothing can be changed through it any more.

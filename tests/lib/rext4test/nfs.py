@@ -4,25 +4,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from pathlib import Path
 from typing import Iterator
 
 from .base import Skip, end_children, exit_status, run, start, wait_until
+from .direct import drop_caches
 
 #: Where what the server has is mounted by its client.
 CLIENT = Path("/mnt/client")
 _CONTROL = Path("/proc/fs/nfsd")
+_LEASES = Path("/proc/sys/fs/leases-enable")
 _STATE = Path("/var/lib/nfs")
 # Where Debian's programs look for it.
 _PIPES = Path("/run/rpc_pipefs")
-
-
-def drop_caches() -> None:
-    """What is clean leaves memory, of the server and of the client: pages, and names and inodes that nobody uses."""
-    os.sync()
-    Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
 
 
 class Server:
@@ -82,7 +77,7 @@ def serving(directory: Path, options: str = "") -> Iterator[Server]:
         (_STATE / name).touch()
     server = Server(directory, options)
     # A client that gives back what it was granted for a file waits for the server, which the test may have stopped.
-    Path("/proc/sys/fs/leases-enable").write_text("0\n", encoding="ascii")
+    _LEASES.write_text("0\n", encoding="ascii")
     # What remembers which clients there were, so that none is waited for who was not.
     daemons = [start(["rpcbind", "-f", "-w"]), start(["nfsdcld", "--foreground"], stderr=subprocess.DEVNULL)]
     try:
@@ -100,3 +95,4 @@ def serving(directory: Path, options: str = "") -> Iterator[Server]:
         for daemon in daemons:
             daemon.terminate()
             daemon.wait()
+        _LEASES.write_text("1\n", encoding="ascii")
